@@ -1,0 +1,61 @@
+# Needs a POSIX shell, Python 3.11 or newer and a network to install from; nothing else on the machine.
+# make demo PYTHON=/path/to/python3.12 VENV=/tmp/diffmusic    chooses the interpreter and the environment.
+
+VENV   ?= .venv
+PYTHON ?=
+
+CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format clean
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/\1|\2/p' Makefile | awk -F '|' '{ printf "make %-8s%s\n", $$1, $$2 }'
+
+demo: $(VENV)/.installed  ## restore a second of lost music: hear demo/restored.flac, see demo/restored.png
+	@mkdir -p demo
+	$(BIN)/diffmusic solve inpainting examples/clip.flac --gap 4.0:5.0 --simulate --plot demo/restored.png -o demo/restored.flac
+
+test: lint  ## lint, then run every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev  ## check style and types (ruff, mypy)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev  ## rewrite the sources in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove demo/, build results and caches; keeps the environment
+	rm -rf demo build dist .mypy_cache .pytest_cache .ruff_cache
+	find diffmusic operators solvers plugins benchmarks training tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Stamps inside the environment: nothing is installed twice unless what it depends on has changed.
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/pyvenv.cfg
+	@echo "Installing diffmusic into $(VENV) (the first time takes minutes: torch is large)"
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt $(VENV)/pyvenv.cfg
+	@echo "Installing diffmusic and its development tools into $(VENV) (the first time takes minutes: torch is large)"
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/.installed $@
+
+$(VENV)/pyvenv.cfg:
+	@bare=; for python in $(CANDIDATES); do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	    "$$python" -c 'import ensurepip, venv' 2>/dev/null || { bare=$${bare:-$$python}; continue; }; \
+	    echo "Creating $(VENV) with $$("$$python" --version) ($$python)"; \
+	    exec "$$python" -m venv $(VENV); \
+	done; \
+	if [ "$$bare" ]; then \
+	    echo "$$bare cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; \
+	else \
+	    echo "No Python 3.11 or newer among: $(CANDIDATES). Install one, or say make PYTHON=/path/to/python3"; \
+	fi >&2; exit 1

@@ -1,0 +1,74 @@
+"""The log-mel spectrogram that AudioLDM2, MusicLDM and the mini prior are trained on, as a differentiable map."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import librosa
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class MelSpec:
+    """Settings of a log-mel spectrogram; the defaults are those of AudioLDM2 and MusicLDM.
+
+    sample_rate, low and high are in Hz, n_fft and hop in samples; floor is the smallest mel magnitude.
+    """
+
+    sample_rate: int = 16_000
+    n_fft: int = 1024
+    hop: int = 160
+    bands: int = 64
+    low: float = 0.0
+    high: float = 8_000.0
+    floor: float = 1e-5
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return self.sample_rate / self.hop
+
+    def frames(self, samples: int) -> int:
+        """Frames of an excerpt of so many samples: one a hop, at least one."""
+        return max(1, samples // self.hop)
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """``M = log(max(B |STFT(x)|, floor))``, with slaney bands ``B`` and the natural logarithm.
+
+    Takes audio (batch, time) and gives (batch, frames, bands): time before frequency, as those models lay out the
+    input of their VAE. Frame ``t`` is centred on sample ``(t + 1/2) hop`` (reflect padding of ``(n_fft - hop) / 2``),
+    so a whole number of hops gives exactly ``time / hop`` frames. float64 stays float64; half precisions are computed
+    in float32. Source: HiFi-GAN's mel, as MusicLDM and AudioLDM2 use it.
+    """
+
+    spec: MelSpec = MelSpec()
+
+    def __call__(self, audio: Tensor) -> Tensor:
+        if audio.ndim != 2:
+            raise ValueError(f"log-mel takes audio of shape (batch, time), not {tuple(audio.shape)}")
+        spec = self.spec
+        x = audio if audio.dtype in (torch.float32, torch.float64) else audio.float()
+        frames = spec.frames(x.shape[-1])
+        margin = (spec.n_fft - spec.hop) // 2
+        # Reflection needs more samples than it mirrors, and a frame at least one hop.
+        x = functional.pad(x, (0, max(0, max(margin + 1, spec.hop) - x.shape[-1])))
+        x = functional.pad(x[:, None], (margin, margin), mode="reflect")[:, 0]
+        window = torch.hann_window(spec.n_fft, dtype=x.dtype, device=x.device)
+        spectrum = torch.stft(x, spec.n_fft, spec.hop, window=window, center=False, return_complex=True)
+        mel = mel_filters(spec, x.dtype, x.device) @ spectrum.abs()
+        return mel.clamp(min=spec.floor).log().transpose(1, 2)[:, :frames]
+
+
+@lru_cache(maxsize=16)
+def mel_filters(spec: MelSpec, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Slaney-normalised triangular filters, (bands, n_fft / 2 + 1); computed in float64, then cast."""
+    filters = librosa.filters.mel(
+        sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.bands, fmin=spec.low, fmax=spec.high,
+        htk=False, norm="slaney", dtype="float64",
+    )  # fmt: skip
+    # A plain tensor even when the first caller is in inference mode: the cache outlives that mode.
+    with torch.inference_mode(False):
+        return torch.from_numpy(filters).to(device=device, dtype=dtype)

@@ -1,0 +1,21 @@
+"""Changing the sample rate of recordings, by soxr."""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+
+def resample(samples: np.ndarray, rate_in: int, rate_out: int, length: int | None = None) -> np.ndarray:
+    """Band-limited resampling of (..., time), in the input's dtype, linear phase, very high quality.
+
+    length: cut, or pad with zeros, to this many samples (the two roundings of a round trip need not agree).
+    """
+    if rate_in != rate_out:
+        flat = samples.reshape(-1, samples.shape[-1])
+        rows = [soxr.resample(row, rate_in, rate_out, quality="VHQ") for row in flat]
+        samples = np.stack(rows).reshape(*samples.shape[:-1], -1)
+    if length is None or samples.shape[-1] == length:
+        return samples
+    padding = [(0, 0)] * (samples.ndim - 1) + [(0, max(0, length - samples.shape[-1]))]
+    return np.pad(samples[..., :length], padding)

@@ -1,0 +1,1 @@
+"""The backbones that come with diffmusic. They are plugins like any other."""

@@ -1,0 +1,78 @@
+"""Reading model folders in the diffusers layout: model_index.json and one sub-folder a module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import transformers
+from torch import nn
+
+from diffmusic.errors import InputError
+
+
+def read_index(folder: Path, parts: Iterable[str]) -> dict[str, Any]:
+    """The folder's model_index.json. Raises InputError if it, or one of its parts, is not there."""
+    try:
+        index: dict[str, Any] = json.loads((folder / "model_index.json").read_text())
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no model_index.json: it is not a model in the diffusers layout") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}/model_index.json cannot be read: {error}") from None
+    for part in parts:
+        if part not in index or not (folder / part).is_dir():
+            raise InputError(f"{folder} is incomplete: {part}/ is missing")
+    return index
+
+
+def load_module(kind: Any, folder: Path, device: str = "cpu", partial: bool = False) -> Any:
+    """A diffusers or transformers module, in float32, frozen and in evaluation mode. Only safetensors are read.
+
+    partial: the file may hold more than the module. Raises InputError for weights that are absent, do not fit, or
+    are missing some: the libraries would go on with random numbers.
+    """
+    try:
+        with quiet():
+            module, report = kind.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+    except (OSError, ValueError, RuntimeError, AttributeError) as error:
+        raise InputError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+    wrong = [*report["missing_keys"], *report["mismatched_keys"], *([] if partial else report["unexpected_keys"])]
+    if wrong:
+        raise InputError(f"{folder} does not fit its configuration: {len(wrong)} weights, such as {wrong[0]}")
+    assert isinstance(module, nn.Module)
+    # Files may hold half precision; decoder gradients are only known to be sound in float32.
+    return module.requires_grad_(False).eval().float().to(device)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep progress bars and notices of the model libraries away from the user's terminal."""
+    logs = (diffusers.utils.logging, transformers.utils.logging)
+    levels = [log.get_verbosity() for log in logs]
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    for log in logs:
+        log.set_verbosity_error()
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.set_verbosity(level)
+            if bars:
+                log.enable_progress_bar()
+
+
+def weights_hash(folder: Path) -> str:
+    """sha256 over the names and bytes of every safetensors file of a model."""
+    digest = sha256()
+    for path in sorted(folder.glob("*/*.safetensors")):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

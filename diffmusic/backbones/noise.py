@@ -1,0 +1,59 @@
+"""From a network's own parameterisation to ``E[z_0 | z_sigma]`` in the frame ``z_sigma = z_0 + sigma n``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic.errors import InputError
+
+
+@dataclass(frozen=True)
+class VPNoise:
+    """A variance-preserving network, ``x_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) n``, seen in the sigma frame:
+
+        sigma_t = sqrt(1 - abar_t) / sqrt(abar_t),   x_t = sqrt(abar_t) z
+        epsilon:       D = z - sigma eps(x_t, t)
+        v_prediction:  D = sqrt(abar_t) x_t - sqrt(1 - abar_t) v(x_t, t)
+        sample:        D = x_0(x_t, t)
+
+    grid: sigma of every training timestep, increasing, float64, (timesteps,).
+    prediction: diffusers' name of what the network predicts.
+    """
+
+    grid: np.ndarray
+    prediction: str
+
+    @classmethod
+    def from_scheduler(cls, scheduler: object) -> VPNoise:
+        """Read a diffusers scheduler that has ``alphas_cumprod``, such as DDIMScheduler."""
+        abar = scheduler.alphas_cumprod.double().numpy()  # type: ignore[attr-defined]
+        prediction = scheduler.config.prediction_type  # type: ignore[attr-defined]
+        if prediction not in ("epsilon", "v_prediction", "sample"):
+            raise InputError(f"prediction type {prediction!r} is not known; epsilon, v_prediction or sample are")
+        return cls(np.sqrt((1 - abar) / abar), prediction)
+
+    def sigmas(self, steps: int) -> Tensor:
+        """``steps + 1`` levels: evenly spaced training timesteps from the last to the first, then 0."""
+        if not 1 <= steps <= len(self.grid):
+            raise InputError(f"steps must be 1 to {len(self.grid)} (got {steps})")
+        timesteps = np.linspace(len(self.grid) - 1, 0, steps).round().astype(int)
+        return torch.from_numpy(np.append(self.grid[timesteps], 0.0))
+
+    def timestep(self, sigma: float) -> float:
+        """The training timestep of a level; between two of them, interpolated in log sigma."""
+        return float(np.interp(np.log(max(sigma, 1e-12)), np.log(self.grid), np.arange(len(self.grid))))
+
+    def denoise(self, network: Callable[[Tensor, float], Tensor], z: Tensor, sigma: float) -> Tensor:
+        """``E[z_0 | z]`` from ``network(x_t, t)``."""
+        root_abar = 1.0 / float(np.sqrt(1.0 + sigma**2))
+        output = network(z * root_abar, self.timestep(sigma))
+        if self.prediction == "epsilon":
+            return z - sigma * output
+        if self.prediction == "v_prediction":
+            return root_abar**2 * z - sigma * root_abar * output
+        return output

@@ -1,0 +1,99 @@
+"""The command line. Commands are imported when they are called, so that help and listings stay fast."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import import_module
+from typing import Any
+
+import click
+
+import diffmusic
+from diffmusic.errors import DiffmusicError, InputError
+from diffmusic.plugins import registry, suggestion
+
+COMMANDS = {
+    "solve": ("diffmusic.cli.solve:solve", "Restore a recording: invert what damaged it."),
+    "operators": ("diffmusic.cli.listing:operators", "List the operators, or show one."),
+    "solvers": ("diffmusic.cli.listing:solvers", "List the solvers, or show one."),
+    "models": ("diffmusic.cli.listing:models", "List the backbones, or show one."),
+    "metrics": ("diffmusic.cli.listing:metrics", "List the metrics, or show one."),
+    "plugins": ("diffmusic.cli.listing:plugins", "List the installed plugins, broken ones too."),
+    "check": ("diffmusic.cli.check:check", "Run the contract tests on a component."),
+    "doctor": ("diffmusic.cli.doctor:doctor", "Look at this installation and say what is wrong with it."),
+}
+
+
+class LazyGroup(click.Group):
+    """Lists commands from a table and imports one when it is called; plugins may add more."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        registry().add_commands(self)
+        return [*COMMANDS, *sorted(self.commands)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in COMMANDS:
+            module, _, attribute = COMMANDS[name][0].partition(":")
+            command: click.Command = getattr(import_module(module), attribute)
+            return command
+        registry().add_commands(self)
+        return self.commands.get(name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise InputError(f"unknown command {args[0]!r}.{suggestion(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
+        extra = [name for name in self.list_commands(ctx) if name not in COMMANDS]
+        rows += [(name, self.commands[name].get_short_help_str()) for name in extra]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(diffmusic.__version__, prog_name="diffmusic")
+def cli() -> None:
+    """Restore damaged music with pretrained diffusion priors, and no training.
+
+    \b
+    diffmusic solve inpainting song.flac --gap 12.0:12.8 -o restored.flac
+    """
+
+
+def _note(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    # Warnings of ours and of plugins are notes to the user; what libraries say to developers is not.
+    if category is UserWarning:
+        click.echo(f"note: {message}", err=True)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line: one line on stderr and exit code 2 for bad input, 1 for a run that failed."""
+    warnings.showwarning = _note
+    sys.exit(_run(argv))
+
+
+def _run(argv: list[str] | None) -> int:
+    try:
+        code = cli.main(argv, prog_name="diffmusic", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except DiffmusicError as error:
+        click.echo(f"error: {error}", err=True)
+        return 2 if isinstance(error, InputError) else 1
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.ClickException as error:
+        message = " ".join(error.format_message().split())
+        context = getattr(error, "ctx", None)
+        more = f" See {context.command_path} --help." if context else ""
+        click.echo(f"error: {message}{more}", err=True)
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; nothing was written", err=True)
+        return 130
+    except MemoryError:
+        click.echo("error: not enough memory", err=True)
+        return 1

@@ -1,0 +1,48 @@
+"""``diffmusic check NAME``: the contract tests, on any operator, solver or backbone."""
+
+from __future__ import annotations
+
+import click
+
+from diffmusic.cli.solve import parse_assignments
+from diffmusic.errors import InputError
+from diffmusic.plugins import registry, suggestion
+
+CHECKED = ("operator", "solver", "backbone")
+
+
+@click.command()
+@click.argument("name")
+@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one of its parameters.")
+@click.option("--device", default="cpu", show_default=True, help="Where a backbone is checked.")
+@click.pass_context
+def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str) -> None:
+    """Run the contract tests on the operator, solver or backbone NAME.
+
+    Exit code 0 if all pass, 1 if one fails.
+    """
+    found = registry()
+    kinds = [kind for kind in CHECKED if name in found.components(kind)]
+    if not kinds:
+        everything = [known for kind in CHECKED for known in found.components(kind)]
+        raise InputError(f"no operator, solver or backbone is called {name!r}.{suggestion(name, everything)}")
+
+    from diffmusic import models, testing
+    from diffmusic.parameters import build
+
+    failed = 0
+    for kind in kinds:
+        if kind == "backbone":
+            component = models.load(name, models.device(device))
+            results = testing.examine(component, testing.backbone_checks(component))
+        else:
+            target, given = found.load(kind, name), parse_assignments(settings)
+            component = build(target, given, f"{kind} {name!r}") if given else testing.example(target)
+            checks = testing.operator_checks if kind == "operator" else testing.solver_checks
+            results = testing.examine(component, checks(component))
+        click.echo(f"{kind} {name}")
+        for result in results:
+            click.echo(f"  {'ok    ' if result.passed else 'FAILED'}  {result.name}: {result.detail}")
+        failed += sum(not result.passed for result in results)
+    click.echo(f"{failed} failed" if failed else "all passed")
+    ctx.exit(1 if failed else 0)

@@ -1,0 +1,103 @@
+"""``diffmusic operators|solvers|models|metrics [NAME]`` and ``diffmusic plugins``: what is installed."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from diffmusic.plugins import KINDS, Spec, registry
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns, the last one as long as it is."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)] if rows else []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]).rstrip())
+
+
+def _owner(spec: Spec) -> str:
+    owners = (p.distribution for p in registry().plugins for offers in p.offers.values() if spec in offers)
+    return next(owners, "?")
+
+
+def _show(kind: str, name: str) -> None:
+    spec = registry().find(kind, name)
+    component = spec.load()
+    click.echo(f"{name}: {spec.summary}  [{_owner(spec)}]\n")
+    click.echo(inspect.getdoc(component) or "")
+    if kind in ("operator", "solver"):
+        from diffmusic.parameters import parameters
+
+        click.echo("\nParameters")
+        rows: list[list[str]] = []
+        for parameter in parameters(component):
+            flag = f"--{parameter.name.replace('_', '-')}" if kind == "operator" else f"-s {parameter.name}="
+            default = "required" if parameter.required else f"[{_plain(parameter.default)}]"
+            rows.append([f"  {flag}", parameter.kind, default, parameter.help])
+        table(rows or [["  none"]])
+
+
+def _plain(value: Any) -> str:
+    return "none" if value in (None, ()) else str(value)
+
+
+def _listing(kind: str, plural: str, summary: str) -> click.Command:
+    @click.command(plural, help=summary)
+    @click.argument("name", required=False)
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    def command(name: str | None, as_json: bool) -> None:
+        if name:
+            _show(kind, name)
+            return
+        components = registry().components(kind)
+        if as_json:
+            click.echo(json.dumps([dataclasses.asdict(spec) | {"name": name} for name, spec in components.items()]))
+            return
+        table([[name, ", ".join(spec.tags), spec.summary, f"[{_owner(spec)}]"] for name, spec in components.items()])
+        _mention_broken()
+
+    return command
+
+
+def _mention_broken() -> None:
+    broken = sum(plugin.error is not None for plugin in registry().plugins)
+    if broken:
+        click.echo(f"{broken} broken plugin{'s' * (broken > 1)}: see diffmusic plugins", err=True)
+
+
+operators = _listing("operator", "operators", "List the operators (what damaged the audio), or show one by NAME.")
+solvers = _listing("solver", "solvers", "List the solvers (how it is inverted), or show one by NAME.")
+models = _listing("backbone", "models", "List the backbones (the priors), or show one by NAME.")
+metrics = _listing("metric", "metrics", "List the metrics, or show one by NAME.")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plugins(as_json: bool) -> None:
+    """List the installed plugins and what each offers; a broken one with its reason."""
+    found = registry().plugins
+    if as_json:
+        rows = [
+            {
+                "distribution": p.distribution,
+                "version": p.version,
+                "entry_point": p.entry_point,
+                "offers": {kind: [spec.name for spec in p.offers[kind]] for kind in KINDS if p.offers.get(kind)},
+                "error": p.error,
+            }
+            for p in found
+        ]
+        click.echo(json.dumps(rows))
+        return
+    table([[p.distribution, p.version, p.entry_point, (p.error and f"BROKEN {p.error}") or _offers(p)] for p in found])
+
+
+def _offers(plugin: Any) -> str:
+    parts = [f"{kind}: {', '.join(spec.name for spec in specs)}" for kind, specs in plugin.offers.items() if specs]
+    return "; ".join(parts) or "commands only"

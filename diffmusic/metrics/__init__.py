@@ -1,0 +1,1 @@
+"""The metrics that come with diffmusic: callables ``(reference, estimate, sample_rate) -> float``."""

@@ -1,0 +1,130 @@
+"""A prior and a problem whose posterior is known in closed form, to hold solvers against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.sampling import generator, iterate
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPrior:
+    """``z_0 ~ N(mean, covariance)``, a backbone without network whose latent is the audio itself.
+
+    ``E[z_0 | z] = mean + C (C + sigma^2 I)^-1 (z - mean)``, exact. mean: (dim,), covariance: (dim, dim), float64.
+    Its "mel" is the waveform, so that the vocoder-mel misfit is linear too.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    sample_rate: int = 16000
+    channels: int = 1
+    excerpt_seconds: float = 1.0
+
+    @property
+    def device(self) -> torch.device:
+        return self.mean.device
+
+    @cached_property
+    def _eigen(self) -> tuple[Tensor, Tensor]:
+        values, vectors = torch.linalg.eigh(self.covariance)
+        return values, vectors
+
+    def sigmas(self, steps: int) -> Tensor:
+        """Geometric from 80 to 0.005, then 0."""
+        levels = torch.logspace(torch.log10(torch.tensor(80.0)), torch.log10(torch.tensor(0.005)), steps)
+        return torch.cat([levels.double(), torch.zeros(1, dtype=torch.float64)])
+
+    def latent_shape(self, samples: int) -> tuple[int, ...]:
+        return (1, samples)
+
+    def denoise(self, z: Tensor, sigma: float, condition: Any = None) -> Tensor:
+        values, vectors = self._eigen
+        shrink = (vectors * (values / (values + sigma**2))) @ vectors.T
+        return self.mean + (z - self.mean) @ shrink
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x
+
+    def decode(self, z: Tensor, samples: int) -> Tensor:
+        return z[..., :samples]
+
+    def mel(self, x: Tensor) -> Tensor:
+        return x
+
+    def embed(self, prompt: str | None) -> None:
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "gaussian", "sample_rate": self.sample_rate}
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """``y = M x`` along time; matrix: (measurements, time)."""
+
+    matrix: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.matrix.T
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return y @ self.matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Oracle:
+    """A Gaussian prior, ``rows`` orthonormal measurements of one draw from it, and the exact posterior.
+
+    mean = m + K (y - A m) and covariance = C - K A C, with K = C A^T (A C A^T)^-1; the measurement has no noise.
+    """
+
+    prior: GaussianPrior
+    operator: Matrix
+    measured: Tensor
+    mean: Tensor
+    covariance: Tensor
+
+    @classmethod
+    def make(cls, dim: int = 32, rows: int = 16, seed: int = 0) -> Oracle:
+        """A prior with neighbouring samples correlated by 0.8 and a mean that differs from zero."""
+        draw = torch.Generator().manual_seed(seed)
+        place = torch.arange(dim, dtype=torch.float64)
+        covariance = 0.8 ** (place[:, None] - place).abs()
+        mean = torch.sin(place / 3)
+        x = mean + torch.linalg.cholesky(covariance) @ torch.randn(dim, generator=draw, dtype=torch.float64)
+        square = torch.randn(dim, dim, generator=draw, dtype=torch.float64)
+        a = torch.linalg.qr(square).Q[:rows]
+        gain = covariance @ a.T @ torch.linalg.inv(a @ covariance @ a.T)
+        y = a @ x
+        return cls(
+            GaussianPrior(mean, covariance),
+            Matrix(a),
+            y,
+            mean + gain @ (y - a @ mean),
+            covariance - gain @ a @ covariance,
+        )
+
+    def draw(self, solver: Any, steps: int = 100, count: int = 1024, seed: int = 0) -> Tensor:
+        """``count`` estimates by a solver, (count, dim)."""
+        problem = Problem(self.operator, self.measured.expand(count, 1, -1), features=self.prior.mel)
+        prior = Prior(self.prior, len(self.mean), Costs())
+        sigmas = self.prior.sigmas(steps).tolist()
+        generators = [generator(seed, index) for index in range(count)]
+        *_, (_, state) = iterate(solver, problem, prior, sigmas, generators)
+        return prior.decode(state.z)[:, 0]
+
+    def mean_error(self, estimates: Tensor) -> float:
+        """``||average - mean|| / ||mean - prior mean||``: 0 is exact, 1 is as if nothing had been measured."""
+        return float((estimates.mean(0) - self.mean).norm() / (self.mean - self.prior.mean).norm())
+
+    def spread_ratio(self, estimates: Tensor) -> float:
+        """Standard deviation of the estimates over the posterior's, averaged as variance over all samples."""
+        return float((estimates.var(0).sum() / self.covariance.diagonal().sum()).sqrt())

@@ -1,0 +1,136 @@
+"""A component's parameters are its dataclass fields: their types, limits, help and defaults come from there.
+
+Example: ``low: Annotated[float, Field(gt=0), Doc("lower edge, Hz")] = 300.0``. Validation is pydantic's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+from typing_extensions import Doc
+
+from diffmusic.errors import InputError
+from diffmusic.plugins import suggestion
+
+__all__ = ["BOUND", "Doc", "Field", "Parameter", "Span", "bind", "build", "parameters", "values"]
+
+BOUND = ("sample_rate", "offset")
+"""Fields that the core sets, never the user: the rate in Hz at which the operator is applied, and the time in
+seconds at which the excerpt begins within the whole recording."""
+
+T = TypeVar("T")
+
+
+def _parse_span(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    parts = value.split(":")
+    if len(parts) != 2:
+        raise ValueError("write START:END in seconds, such as 2.0:3.0")
+    try:
+        return float(parts[0]), float(parts[1])
+    except ValueError:
+        raise ValueError("write START:END in seconds, such as 2.0:3.0") from None
+
+
+Span = Annotated[tuple[float, float], BeforeValidator(_parse_span)]
+"""A stretch of time ``(start, end)`` in seconds, written ``START:END`` on the command line."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a component, as the command line needs it."""
+
+    name: str
+    default: Any
+    help: str
+    kind: str
+    choices: tuple[str, ...] = ()
+    repeatable: bool = False
+
+    @property
+    def required(self) -> bool:
+        return self.default is dataclasses.MISSING
+
+
+def _peel(annotation: Any) -> tuple[Any, list[Any]]:
+    """An annotation without Annotated and ``| None``, and the metadata met on the way."""
+    metadata: list[Any] = []
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation, *more = get_args(annotation)
+            metadata += more
+            continue
+        options = [option for option in get_args(annotation) if option is not type(None)]
+        if type(None) in get_args(annotation) and len(options) == 1:
+            annotation = options[0]
+            continue
+        return annotation, metadata
+
+
+def _describe(field: dataclasses.Field[Any], annotation: Any) -> Parameter:
+    inner, metadata = _peel(annotation)
+    help_text = next((item.documentation for item in metadata if isinstance(item, Doc)), "")
+    repeatable = get_origin(inner) is tuple and get_args(inner)[1:] == (...,)
+    if repeatable:
+        inner, more = _peel(get_args(inner)[0])
+        metadata += more
+    choices = tuple(map(str, get_args(inner))) if get_origin(inner) is Literal else ()
+    if any(isinstance(item, BeforeValidator) and item.func is _parse_span for item in metadata):
+        kind = "START:END"
+    else:
+        kind = "|".join(choices) or getattr(inner, "__name__", str(inner)).upper()
+    default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    return Parameter(field.name, default, help_text, kind, choices, repeatable)
+
+
+def parameters(component: type) -> list[Parameter]:
+    """The parameters a user may set, in order; the fields in ``BOUND`` are left out."""
+    hints = get_type_hints(component, include_extras=True)
+    return [
+        _describe(field, hints[field.name])
+        for field in dataclasses.fields(component)
+        if field.init and field.name not in BOUND
+    ]
+
+
+def build(component: type[T], given: Mapping[str, Any], what: str) -> T:
+    """Make a component from text or JSON values. Raises InputError naming the parameter that is wrong.
+
+    ``what`` names the component in the message, such as ``"solver 'diffmusic'"``.
+    """
+    known = [parameter.name for parameter in parameters(component)]
+    for name in given:
+        if name not in known:
+            raise InputError(f"{what} has no parameter {name!r}.{suggestion(name, known)}")
+    try:
+        return TypeAdapter(component).validate_python(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = str(first["loc"][0]) if first["loc"] else ""
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        got = "" if not where or first["type"] == "missing" else f" (got {first['input']!r})"
+        raise InputError(f"{what}{': ' + where if where else ''}: {message}{got}") from None
+
+
+def values(component: Any) -> dict[str, Any]:
+    """The parameters of a component as JSON values, as written to a run record; ``build`` takes them back."""
+    return {
+        parameter.name: to_jsonable_python(getattr(component, parameter.name))
+        for parameter in parameters(type(component))
+    }
+
+
+def bind(component: T, **context: float) -> T:
+    """A copy whose ``BOUND`` fields, where it has them, say at which rate and time it is applied."""
+    if not dataclasses.is_dataclass(component):
+        return component
+    names = {field.name for field in dataclasses.fields(component)}
+    fitting = {name: value for name, value in context.items() if name in names}
+    return dataclasses.replace(component, **fitting) if fitting else component  # type: ignore[type-var]

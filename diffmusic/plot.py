@@ -1,0 +1,48 @@
+"""Spectrograms of a run, for the eye."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from diffmusic.audio.mel import LogMel, MelSpec
+from diffmusic.audio.resample import resample
+
+
+def spectrograms(
+    panels: Sequence[tuple[str, np.ndarray]], sample_rate: int, lost: Sequence[tuple[int, int]] = ()
+) -> bytes:
+    """A PNG with one log-mel spectrogram a panel, on one time and one level scale.
+
+    panels: (title, audio of shape (channels, time)); channels are averaged. lost: damaged intervals in samples,
+    marked by lines.
+    """
+    from matplotlib.figure import Figure
+
+    spec = MelSpec()
+    figure = Figure(figsize=(10, 2.2 * len(panels) + 0.5), layout="constrained")
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    images = [_decibels(audio, sample_rate, spec) for _, audio in panels]
+    top = max(float(image.max()) for image in images)
+    seconds = panels[0][1].shape[-1] / sample_rate
+    for axis, (title, _), image in zip(axes, panels, images, strict=True):
+        drawn = axis.imshow(
+            image.T, origin="lower", aspect="auto", extent=(0, seconds, 0, spec.bands), vmin=top - 80, vmax=top
+        )
+        for edge in {edge / sample_rate for interval in lost for edge in interval}:
+            axis.axvline(edge, color="white", linewidth=0.7, linestyle=":")
+        axis.set_title(title, loc="left", fontsize=10)
+        axis.set_ylabel("mel band")
+    axes[-1].set_xlabel("seconds")
+    figure.colorbar(drawn, ax=axes, label="dB", pad=0.01)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _decibels(audio: np.ndarray, sample_rate: int, spec: MelSpec) -> np.ndarray:
+    mono = torch.from_numpy(resample(audio.mean(0), sample_rate, spec.sample_rate))
+    return LogMel(spec)(mono[None])[0].numpy() * 20 / np.log(10)

@@ -1,0 +1,202 @@
+"""Discovery: which operators, solvers, backbones and metrics are installed, and by whom.
+
+A distribution joins by one entry point in the group ``diffmusic`` that names a module with hook
+implementations. This module imports neither torch nor any component, so listing stays fast.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module, metadata
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from diffmusic.errors import InputError
+
+if TYPE_CHECKING:
+    import click
+
+GROUP = "diffmusic"
+KINDS = ("operator", "solver", "backbone", "metric")
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An offer of one component: cheap to list, imported when it is used.
+
+    ``target`` is ``"module:attribute"``. For an operator or a solver the attribute is a frozen dataclass,
+    for a backbone a callable ``(source: Path | None) -> Backbone``, for a metric a callable
+    ``(reference, estimate, sample_rate) -> float``. ``tags`` are words shown in listings.
+    """
+
+    name: str
+    target: str
+    summary: str
+    tags: tuple[str, ...] = ()
+
+    def load(self) -> Any:
+        """Import the target. Raises InputError with the reason when that fails."""
+        module, _, attribute = self.target.partition(":")
+        try:
+            return attrgetter(attribute)(import_module(module))
+        except (Exception, SystemExit) as error:  # a third party's import may raise anything
+            raise InputError(f"{self.name!r} cannot be loaded from {self.target}: {reason(error)}") from error
+
+
+class Hooks:
+    """The hooks a plugin may implement, each decorated with ``diffmusic.hookimpl``."""
+
+    @hookspec
+    def diffmusic_operators(self) -> list[Spec]:
+        """Return the operators of this plugin."""
+        return []
+
+    @hookspec
+    def diffmusic_solvers(self) -> list[Spec]:
+        """Return the solvers of this plugin."""
+        return []
+
+    @hookspec
+    def diffmusic_backbones(self) -> list[Spec]:
+        """Return the backbones of this plugin."""
+        return []
+
+    @hookspec
+    def diffmusic_metrics(self) -> list[Spec]:
+        """Return the metrics of this plugin."""
+        return []
+
+    @hookspec
+    def diffmusic_commands(self, cli: click.Group) -> None:
+        """Add commands to the ``diffmusic`` command line."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point as found: what it offers, or why it is broken."""
+
+    distribution: str
+    version: str
+    entry_point: str
+    offers: dict[str, tuple[Spec, ...]] = field(default_factory=dict)
+    module: Any = None
+    error: str | None = None
+
+
+def reason(error: BaseException) -> str:
+    """The error as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"``, or the known words when none is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=1)
+    if near:
+        return f" Did you mean {near[0]!r}?"
+    return f" Known: {', '.join(known)}." if known else ""
+
+
+class Registry:
+    """All plugins found, and their components by kind and name."""
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self.plugins = tuple(plugins)
+
+    def components(self, kind: str) -> dict[str, Spec]:
+        """Every component of a kind by its listed name; names that clash are listed as ``dist:name``."""
+        offers = [(plugin, spec) for plugin in self.plugins for spec in plugin.offers.get(kind, ())]
+        names = [spec.name for _, spec in offers]
+        listed = {
+            spec.name if names.count(spec.name) == 1 else f"{plugin.distribution}:{spec.name}": spec
+            for plugin, spec in offers
+        }
+        return dict(sorted(listed.items()))
+
+    def find(self, kind: str, name: str) -> Spec:
+        """The component called ``name`` (or ``dist:name``). Raises InputError for an unknown or ambiguous one."""
+        for plugin in self.plugins:
+            for spec in plugin.offers.get(kind, ()):
+                if name == f"{plugin.distribution}:{spec.name}":
+                    return spec
+        known = self.components(kind)
+        if name in known:
+            return known[name]
+        rivals = [listed for listed in known if listed.endswith(f":{name}")]
+        if rivals:
+            raise InputError(f"{kind} {name!r} is offered by several plugins: use {' or '.join(rivals)}.")
+        raise InputError(f"unknown {kind} {name!r}.{suggestion(name, known)}")
+
+    def load(self, kind: str, name: str) -> Any:
+        """Find a component and import its target."""
+        return self.find(kind, name).load()
+
+    def add_commands(self, cli: click.Group) -> None:
+        """Let every working plugin add its commands; one that fails adds none and is passed over."""
+        for plugin in self.plugins:
+            hook = getattr(plugin.module, "diffmusic_commands", None)
+            if plugin.error is None and hook is not None:
+                try:
+                    hook(cli=cli)
+                except (Exception, SystemExit) as error:
+                    import warnings
+
+                    warnings.warn(f"plugin {plugin.distribution} adds no command: {reason(error)}", stacklevel=2)
+
+
+def _offers(manager: pluggy.PluginManager, module: Any) -> Iterator[tuple[str, tuple[Spec, ...]]]:
+    for caller in manager.get_hookcallers(module) or ():
+        if caller.spec is None:
+            raise ValueError(f"unknown hook {caller.name}.{suggestion(caller.name, _hook_names())}")
+        kind = caller.name.removeprefix("diffmusic_").removesuffix("s")
+        if kind in KINDS:
+            implementation = next(impl for impl in caller.get_hookimpls() if impl.plugin is module)
+            found = implementation.function()
+            specs = tuple(found) if isinstance(found, Iterable) else (found,)
+            if not isinstance(found, Iterable) or not all(isinstance(spec, Spec) for spec in specs):
+                raise TypeError(f"{caller.name} must return a list of diffmusic.Spec")
+            yield kind, specs
+
+
+def _hook_names() -> list[str]:
+    return [name for name in vars(Hooks) if name.startswith("diffmusic_")]
+
+
+def _origin(entry_point: metadata.EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution; what an interrupted removal left behind may have neither."""
+    try:
+        return getattr(entry_point.dist, "name", None) or "?", getattr(entry_point.dist, "version", None) or "?"
+    except Exception:
+        return "?", "?"
+
+
+def _examine(entry_point: metadata.EntryPoint) -> Plugin:
+    # Each entry point is loaded alone: whatever a third party's module does, the others are still listed.
+    distribution, version = _origin(entry_point)
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(Hooks)
+    try:
+        module = entry_point.load()
+        manager.register(module)
+        offers = dict(_offers(manager, module))
+    except (Exception, SystemExit) as error:
+        return Plugin(distribution, version, entry_point.name, error=reason(error))
+    return Plugin(distribution, version, entry_point.name, offers, module)
+
+
+@cache
+def registry() -> Registry:
+    """Discover every installed plugin, once per process."""
+    found = {
+        (_origin(entry_point)[0], entry_point.name): entry_point for entry_point in metadata.entry_points(group=GROUP)
+    }
+    return Registry(_examine(found[key]) for key in sorted(found))

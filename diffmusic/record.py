@@ -1,0 +1,65 @@
+"""The run record: everything needed to know what a file is, and to make it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from diffmusic.errors import InputError
+
+PACKAGES = ("diffmusic", "torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soundfile", "soxr")
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages a result depends on."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, bytes; 0 where the system does not tell (Windows)."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def dump(record: dict[str, Any]) -> str:
+    """A record as JSON text; numbers that JSON lacks become null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        return str(value) if isinstance(value, Path) else value
+
+    return json.dumps(plain(record), indent=2, allow_nan=False) + "\n"
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a run record. Raises InputError for a file that is none."""
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a run record: {' '.join(str(error).split())}") from None
+    if not isinstance(record, dict) or record.get("command") != "solve" or "job" not in record:
+        raise InputError(f"{path} is not a run record of diffmusic solve")
+    return record

@@ -1,0 +1,84 @@
+"""The one loop: every solver that uses a prior is run by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic.errors import Diverged
+from diffmusic.prior import Prior
+from diffmusic.problem import Problem
+from diffmusic.solver import Solver, State, Step
+
+Progress = Callable[[int, int], None]
+"""Called with the steps done and the steps in all."""
+
+
+def generator(*key: int) -> torch.Generator:
+    """A CPU generator that is a function of its key alone, such as (seed, sample, window)."""
+    words = np.random.SeedSequence([int(word) for word in key]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(words[0]) << 31 ^ int(words[1]))
+
+
+def normal(shape: Sequence[int], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
+    """Standard normal noise, (batch, ...): item ``i`` comes from ``generators[i]`` and nothing else.
+
+    It is drawn on the CPU in float32 whatever the device and dtype, so that a seed means the same everywhere.
+    """
+    draws = [torch.randn(tuple(shape), generator=each, dtype=torch.float32) for each in generators]
+    return torch.stack(draws).to(device=like.device, dtype=like.dtype)
+
+
+def iterate(
+    solver: Solver,
+    problem: Problem,
+    prior: Prior,
+    sigmas: Sequence[float],
+    generators: Sequence[torch.Generator],
+) -> Iterator[tuple[Step, State]]:
+    """Walk from noise at ``sigmas[0]`` to ``sigmas[-1]``, yielding each step with the state it led to.
+
+    sigmas: decreasing noise levels; the last is 0 for a finished estimate.
+    generators: one for each item of the batch.
+    Raises Diverged as soon as a latent is no longer finite.
+    """
+    levels = [float(sigma) for sigma in sigmas]
+
+    def noise(like: Tensor) -> Tensor:
+        return normal(like.shape[1:], generators, like)
+
+    # The first noise is drawn in the measurement's dtype: float64 problems are solved in float64.
+    state = State(levels[0] * normal(prior.latent_shape, generators, problem.measured))
+    for index, (sigma, sigma_next) in enumerate(pairwise(levels)):
+        step = Step(index, sigma, sigma_next, problem, prior, noise)
+        state = solver.step(state, step)
+        if not bool(torch.isfinite(state.z).all()):
+            raise Diverged(f"the solver diverged at step {index + 1} of {len(levels) - 1} (sigma {sigma:.3g})")
+        yield step, state
+
+
+def sample(
+    solver: Solver,
+    problem: Problem,
+    prior: Prior,
+    sigmas: Sequence[float],
+    generators: Sequence[torch.Generator],
+    progress: Progress | None = None,
+) -> Tensor:
+    """The finished estimate, (batch, channels, time), decoded from the last latent of ``iterate``."""
+    z = None
+    for step, state in iterate(solver, problem, prior, sigmas, generators):
+        z = state.z
+        if progress:
+            progress(step.index + 1, len(sigmas) - 1)
+    if z is None:
+        raise ValueError("sigmas needs at least two levels")
+    with torch.no_grad():
+        audio = prior.decode(z)
+    if not bool(torch.isfinite(audio).all()):
+        raise Diverged("the decoded estimate is not finite")
+    return audio

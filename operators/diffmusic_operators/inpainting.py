@@ -1,0 +1,143 @@
+"""Inpainting: stretches of the recording are lost."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic.audio.autoregressive import extrapolate
+from diffmusic.audio.windows import merge
+from diffmusic.errors import InputError
+from diffmusic.parameters import Doc, Field, Span
+
+# How finishing continues the observed sound into the gap: seconds of context, and order of the model.
+_CONTEXT = 0.1
+_ORDER = 256
+
+
+@dataclass(frozen=True)
+class Inpainting:
+    """``y = m x``: a time-domain mask ``m``, 0 where the recording is lost and 1 elsewhere.
+
+    The mask is a function of absolute time, so a gap is the same gap at every sample rate and in every
+    excerpt. Shapes: ``x`` and ``y`` are (batch, channels, time).
+    """
+
+    gap: Annotated[tuple[Span, ...], Doc("a lost stretch, seconds from the start; may be repeated")] = ()
+    mask: Annotated[
+        Literal["gaps", "periodic", "random"],
+        Doc("gaps: the stretches given; periodic, random: one loss in every period, at its end or anywhere in it"),
+    ] = "gaps"
+    period: Annotated[float, Field(gt=0), Doc("seconds between losses of a periodic or random mask")] = 1.0
+    fraction: Annotated[float, Field(gt=0, lt=1), Doc("part of each period that is lost")] = 0.1
+    mask_seed: Annotated[int, Field(ge=0), Doc("the random mask is a function of it")] = 0
+    crossfade: Annotated[
+        float, Field(ge=0), Doc("seconds inside each gap over which the observed sound fades into the estimate")
+    ] = 0.02
+    sample_rate: int = 16000
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        for start, end in self.gap:
+            if not (math.isfinite(start) and math.isfinite(end)):
+                raise ValueError(f"gap {start:g}:{end:g} is not a stretch of time")
+            if end <= start:
+                raise ValueError(f"gap {start:g}:{end:g} ends before it starts")
+            if start < 0:
+                raise ValueError(f"gap {start:g}:{end:g} starts before the recording does")
+
+    @classmethod
+    def example(cls) -> Inpainting:
+        """A mask with a loss in any 50 ms, for the contract tests."""
+        return cls(mask="random", period=0.05, fraction=0.3)
+
+    def validate(self, seconds: float) -> None:
+        """Raise InputError for gaps outside a recording of that length; warn about those that overlap."""
+        if self.mask != "gaps" and self.gap:
+            raise InputError(f"--gap and --mask {self.mask} exclude each other")
+        if self.mask == "gaps" and not self.gap:
+            raise InputError("which stretch is lost? Give --gap START:END in seconds, or --mask periodic|random")
+        for start, end in self.gap:
+            # A cut at the very end, written with rounded seconds, may overshoot by less than a sample.
+            if end > seconds + 1 / self.sample_rate:
+                raise InputError(f"gap {start:g}:{end:g} lies outside the recording, which lasts {seconds:.3f} s")
+        merged = merge(self.gap)
+        if len(merged) < len(self.gap):
+            spans = ", ".join(f"{start:g}:{end:g}" for start, end in merged)
+            warnings.warn(f"overlapping gaps are merged: {spans}", stacklevel=2)
+        if sum(min(end, seconds) - start for start, end in self._lost(0.0, seconds)) >= seconds - 1 / self.sample_rate:
+            raise InputError("the gaps cover the whole recording: nothing is left to restore it from")
+
+    def _lost(self, begin: float, end: float) -> list[tuple[float, float]]:
+        """Lost stretches that touch ``[begin, end]``, in absolute seconds, sorted and disjoint."""
+        if self.mask == "gaps":
+            spans = list(self.gap)
+        else:
+            # Slot i depends on (seed, i) alone, so that every excerpt sees the same mask.
+            first, last = int(begin // self.period), int(end // self.period) + 1
+            places = np.random.default_rng(self.mask_seed).random(last)[first:]
+            if self.mask == "periodic":
+                places = np.ones_like(places)
+            starts = (np.arange(first, last) + places * (1 - self.fraction)) * self.period
+            spans = [(float(start), float(start + self.fraction * self.period)) for start in starts]
+        return merge((start, stop) for start, stop in spans if stop > begin and start < end)
+
+    def damage(self, samples: int) -> list[tuple[int, int]]:
+        """Lost intervals ``(start, stop)`` of an excerpt of that many samples, in samples."""
+
+        def index(seconds: float) -> int:
+            # Half a sample always goes up, also when it is not exact: an excerpt rounds as the whole file does.
+            return min(samples, max(0, math.floor((seconds - self.offset) * self.sample_rate + 0.5 + 1e-6)))
+
+        lost = self._lost(self.offset, self.offset + samples / self.sample_rate)
+        return merge((index(start), index(stop)) for start, stop in lost)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``m x``, (batch, channels, time)."""
+        m = torch.ones(x.shape[-1], dtype=x.dtype, device=x.device)
+        for start, stop in self.damage(x.shape[-1]):
+            m[start:stop] = 0
+        return x * m
+
+    adjoint = forward
+    """A mask is its own transpose."""
+
+    measurement = forward
+    """Whatever the file holds inside a gap was not measured."""
+
+    def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
+        """Put every observed sample back bit for bit.
+
+        Inside each gap, over ``crossfade`` seconds from either edge, the sound observed outside is continued
+        by linear prediction and fades into the estimate: the estimate's phase differs from the recording's,
+        and a hard cut would click. Shapes: (batch, channels, time), both.
+        """
+        out = measurement.clone()
+        lost = self.damage(measurement.shape[-1])
+        reach = round(_CONTEXT * self.sample_rate)
+        for index, (start, stop) in enumerate(lost):
+            before = max(lost[index - 1][1] if index else 0, start - reach)
+            after = min(lost[index + 1][0] if index + 1 < len(lost) else measurement.shape[-1], stop + reach)
+            fade = min(round(self.crossfade * self.sample_rate), (stop - start) // 2)
+            fill = _continued(estimate[..., start:stop], measurement[..., before:start], fade)
+            fill = _continued(fill.flip(-1), measurement[..., stop:after].flip(-1), fade).flip(-1)
+            out[..., start:stop] = fill
+        return out
+
+
+def _continued(fill: Tensor, context: Tensor, fade: int) -> Tensor:
+    """``fill`` with its first ``fade`` samples faded in from the continuation of ``context``."""
+    if not fade or not context.shape[-1]:
+        return fill
+    rows = context.detach().cpu().double().numpy().reshape(-1, context.shape[-1])
+    ahead = np.stack([extrapolate(row, fade, _ORDER) for row in rows])
+    continuation = torch.from_numpy(ahead).to(fill).reshape(*fill.shape[:-1], fade)
+    rise = 0.5 - 0.5 * torch.cos(torch.pi * (torch.arange(fade).to(fill) + 0.5) / fade)
+    head = rise * fill[..., :fade] + (1 - rise) * continuation
+    return torch.cat([head, fill[..., fade:]], dim=-1)

@@ -1,0 +1,1 @@
+"""The solvers that come with diffmusic. They are plugins like any other."""

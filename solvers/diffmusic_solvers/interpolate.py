@@ -1,0 +1,51 @@
+"""Interpolation over lost stretches: what can be had without a prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic.audio.autoregressive import bridge
+from diffmusic.errors import InputError
+from diffmusic.parameters import Doc, Field
+from diffmusic.problem import Problem, damage
+
+
+@dataclass(frozen=True)
+class Interpolate:
+    """Fill each lost stretch from the sound on its two sides; nothing is differentiated.
+
+    autoregressive: both sides are extrapolated by linear prediction and crossfaded (Kauppinen and Roth, DAFx
+    2002); strong up to some tens of milliseconds, fading to silence in longer gaps. linear: a straight line.
+    Works for any operator that says where its damage is. Raises InputError for one that does not.
+    """
+
+    method: Annotated[Literal["autoregressive", "linear"], Doc("how a stretch is bridged")] = "autoregressive"
+    order: Annotated[int, Field(ge=1), Doc("order of the linear prediction")] = 512
+    context: Annotated[float, Field(gt=0), Doc("seconds on either side that the prediction is fitted to")] = 0.25
+    sample_rate: int = 16000
+
+    def estimate(self, problem: Problem) -> Tensor:
+        """The measurement, (batch, channels, time), with its lost stretches filled."""
+        if not hasattr(problem.operator, "damage"):
+            raise InputError("interpolate needs an operator that says where its damage is, such as inpainting")
+        y = problem.measured
+        total = y.shape[-1]
+        lost = damage(problem.operator, total)
+        reach = round(self.context * self.sample_rate)
+        filled = y.detach().cpu().double().numpy().copy()
+        for row in filled.reshape(-1, total):
+            for index, (start, stop) in enumerate(lost):
+                first = max(lost[index - 1][1] if index else 0, start - reach)
+                last = min(lost[index + 1][0] if index + 1 < len(lost) else total, stop + reach)
+                before, after = row[first:start], row[stop:last]
+                if self.method == "linear":
+                    ends = [before[-1] if len(before) else 0.0, after[0] if len(after) else 0.0]
+                    row[start:stop] = np.interp(np.arange(1, stop - start + 1), [0, stop - start + 1], ends)
+                else:
+                    row[start:stop] = bridge(before, after, stop - start, self.order)
+        return torch.from_numpy(filled).to(y)

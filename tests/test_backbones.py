@@ -1,0 +1,178 @@
+"""Backbones: the contract over the registry's mini and a MusicLDM checkpoint in the hub's own layout."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from transformers import ClapModel, RobertaTokenizer
+
+from diffmusic import models
+from diffmusic.backbones.musicldm import MINI, MusicLDM, mini
+from diffmusic.backbones.noise import VPNoise
+from diffmusic.errors import InputError
+from diffmusic.testing import check_backbone
+from tests import checkpoints
+
+
+def test_mini_keeps_the_contract() -> None:
+    check_backbone(mini())
+
+
+def test_musicldm_keeps_the_contract(tiny: Path) -> None:
+    check_backbone(models.load(str(tiny)))
+
+
+def test_a_folder_is_read_by_the_backbone_that_knows_its_pipeline(tiny: Path) -> None:
+    assert isinstance(models.load(str(tiny)), MusicLDM)
+    assert models.load("mini").describe()["name"] == "mini"
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_denoise_equals_the_schedulers_clean_sample_at_every_training_timestep(prediction: str) -> None:
+    scheduler = DDIMScheduler(
+        beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear", clip_sample=False,
+        prediction_type=prediction, timestep_spacing="leading",
+    )  # fmt: skip
+    scheduler.set_timesteps(1000)
+    noise = VPNoise.from_scheduler(scheduler)
+    asked: list[float] = []
+
+    def network(x: torch.Tensor, t: float) -> torch.Tensor:
+        asked.append(t)
+        return torch.sin(3 * x)
+
+    x = torch.randn(4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for t in range(1000):
+        expected = scheduler.step(network(x, t), t, x).pred_original_sample
+        sigma = float(noise.grid[t])
+        clean = noise.denoise(network, x * np.sqrt(1 + sigma**2), sigma)
+        # The scheduler keeps its own abar in float32.
+        torch.testing.assert_close(clean, expected, rtol=2e-5, atol=2e-5)
+        assert asked[-1] == pytest.approx(t, abs=1e-6)
+
+
+def test_levels_between_training_timesteps_are_interpolated() -> None:
+    noise = VPNoise.from_scheduler(DDIMScheduler(beta_schedule="scaled_linear"))
+    between = float(np.sqrt(noise.grid[499] * noise.grid[500]))
+    assert noise.timestep(between) == pytest.approx(499.5)
+    assert noise.timestep(0.0) == 0
+    assert noise.timestep(1e9) == 999
+
+
+def test_sigmas_lie_on_the_training_grid() -> None:
+    noise = VPNoise.from_scheduler(DDIMScheduler(beta_schedule="scaled_linear"))
+    sigmas = noise.sigmas(7)[:-1].numpy()
+    assert np.isin(sigmas, noise.grid).all()
+    assert sigmas[0] == noise.grid[-1]
+    for steps in (0, 1001):
+        with pytest.raises(InputError, match="steps must be 1 to 1000"):
+            noise.sigmas(steps)
+
+
+def test_text_embedding_is_the_one_musicldm_was_trained_on(tiny: Path) -> None:
+    backbone = models.load(str(tiny))
+    clap = ClapModel.from_pretrained(tiny / "text_encoder").eval()
+    tokens = RobertaTokenizer.from_pretrained(tiny / "tokenizer")(
+        "a harp", padding="max_length", truncation=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        features = clap.get_text_features(**tokens)
+    expected = getattr(features, "pooler_output", features)
+    torch.testing.assert_close(backbone.embed("a harp"), expected)
+    assert not torch.allclose(backbone.embed("a harp"), backbone.embed(None))
+
+
+def test_a_prompt_changes_what_the_network_says(tiny: Path) -> None:
+    backbone = models.load(str(tiny))
+    z = torch.randn(1, *backbone.latent_shape(8000), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        harp, drum = (backbone.denoise(z, 5.0, backbone.embed(text)) for text in ("a harp", "a drum"))
+    assert not torch.allclose(harp, drum)
+
+
+def test_a_prompt_to_a_prior_without_text_is_refused() -> None:
+    with pytest.raises(InputError, match="takes no prompt"):
+        mini().embed("a harp")
+
+
+def copy(source: Path, target: Path) -> Path:
+    return shutil.copytree(source, target)
+
+
+def test_broken_folders_are_refused_in_one_line(tiny: Path, tmp_path: Path) -> None:
+    def message(folder: Path) -> str:
+        with pytest.raises(InputError) as caught:
+            models.load(str(folder))
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    (tmp_path / "empty").mkdir()
+    assert "no model_index.json" in message(tmp_path / "empty")
+
+    garbled = copy(tiny, tmp_path / "garbled")
+    (garbled / "model_index.json").write_text("{")
+    assert "cannot be read" in message(garbled)
+
+    stranger = copy(tiny, tmp_path / "stranger")
+    index = json.loads((stranger / "model_index.json").read_text())
+    (stranger / "model_index.json").write_text(json.dumps(index | {"_class_name": "FluxPipeline"}))
+    assert "FluxPipeline, which no installed backbone reads" in message(stranger)
+
+    partial = copy(tiny, tmp_path / "partial")
+    shutil.rmtree(partial / "vae")
+    assert "vae/ is missing" in message(partial)
+
+    unweighted = copy(tiny, tmp_path / "unweighted")
+    (unweighted / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    assert "cannot be loaded" in message(unweighted)
+
+    vocoder = copy(tiny, tmp_path / "vocoder")
+    (vocoder / "model_index.json").write_text(json.dumps(index | {"vocoder": ["os", "system"]}))
+    assert "vocoder os.system is not known" in message(vocoder)
+
+
+def test_missing_weights_are_not_replaced_by_random_ones(tiny: Path, tmp_path: Path) -> None:
+    folder = copy(tiny, tmp_path / "short")
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    dropped = sorted(weights)[0]
+    save_file({name: value for name, value in weights.items() if name != dropped}, path)
+    with pytest.raises(InputError, match="does not fit its configuration"):
+        models.load(str(folder))
+
+
+def test_pickled_weights_are_not_read(tiny: Path, tmp_path: Path) -> None:
+    folder = copy(tiny, tmp_path / "pickle")
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    shutil.rmtree(folder / "unet")
+    unet.save_pretrained(folder / "unet", safe_serialization=False)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        models.load(str(folder))
+
+
+def test_hash_changes_with_the_weights(tiny: Path, tmp_path: Path) -> None:
+    folder = copy(tiny, tmp_path / "changed")
+    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    name = sorted(weights)[0]
+    weights[name] = weights[name] + 1
+    save_file(weights, path)
+    first, second = (models.load(str(each)).describe()["sha256"] for each in (tiny, folder))
+    assert first != second
+
+
+def test_a_vae_without_text_needs_no_tokenizer(tmp_path: Path) -> None:
+    backbone = models.load(str(checkpoints.musicldm(tmp_path / "plain", text=False)))
+    assert backbone.embed(None) is None
+
+
+def test_mini_fits_its_budget_and_its_hashes() -> None:
+    files = sorted(MINI.glob("*/*.safetensors"))
+    assert {file.parent.name for file in files} == {"vae", "unet", "vocoder"}
+    assert sum(file.stat().st_size for file in files) < 24e6
+    assert all(value.dtype == torch.float16 for file in files for value in load_file(file).values())

@@ -1,0 +1,80 @@
+"""The one loop: seeds, batches, and runs that blow up."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import pytest
+import torch
+
+from diffmusic.errors import Diverged
+from diffmusic.oracle import Oracle
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.sampling import generator, iterate, normal, sample
+from diffmusic.solver import State, Step
+from diffmusic_solvers.diffmusic import DiffMusic
+
+ORACLE = Oracle.make(dim=8, rows=4)
+SIGMAS = ORACLE.prior.sigmas(5).tolist()
+
+
+def problem(count: int) -> Problem:
+    return Problem(ORACLE.operator, ORACLE.measured.expand(count, 1, -1), features=ORACLE.prior.mel)
+
+
+def prior() -> Prior:
+    return Prior(ORACLE.prior, 8, Costs())
+
+
+@dataclass(frozen=True)
+class Exploding:
+    at: int
+
+    def step(self, state: State, step: Step) -> State:
+        return replace(state, z=state.z * float("nan") if step.index == self.at else state.z)
+
+
+def test_generators_are_functions_of_their_key() -> None:
+    def draw(*key: int) -> torch.Tensor:
+        return torch.randn(4, generator=generator(*key))
+
+    assert torch.equal(draw(0, 1, 2), draw(0, 1, 2))
+    keys = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (2**40, 0, 0)]
+    assert len({tuple(draw(*key).tolist()) for key in keys}) == len(keys)
+
+
+def test_noise_of_an_item_does_not_depend_on_its_batch() -> None:
+    like = torch.zeros(1, dtype=torch.float64)
+    together = normal((3,), [generator(5), generator(6)], like)
+    assert together.dtype == torch.float64
+    assert torch.equal(together[1], normal((3,), [generator(6)], like)[0])
+
+
+def test_an_item_alone_equals_the_item_in_a_batch() -> None:
+    together = sample(DiffMusic(repeats=2), problem(3), prior(), SIGMAS, [generator(s) for s in (1, 2, 3)])
+    alone = sample(DiffMusic(repeats=2), problem(1), prior(), SIGMAS, [generator(2)])
+    torch.testing.assert_close(together[1:2], alone, rtol=1e-12, atol=1e-12)
+
+
+def test_steps_run_from_the_first_level_to_the_last() -> None:
+    steps = [step for step, _ in iterate(DiffMusic(), problem(1), prior(), SIGMAS, [generator(0)])]
+    assert [(step.sigma, step.sigma_next) for step in steps] == list(pairwise(SIGMAS))
+    assert [step.index for step in steps] == [0, 1, 2, 3, 4]
+
+
+def test_progress_is_told_of_every_step() -> None:
+    told: list[tuple[int, int]] = []
+    sample(DiffMusic(), problem(1), prior(), SIGMAS, [generator(0)], lambda *done: told.append(done))
+    assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+
+
+def test_a_run_that_leaves_the_finite_numbers_stops_there_and_says_where() -> None:
+    walk = iterate(Exploding(at=2), problem(1), prior(), SIGMAS, [generator(0)])
+    next(walk), next(walk)
+    with pytest.raises(Diverged, match="step 3 of 5"):
+        next(walk)
+
+
+def test_a_schedule_of_one_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="two levels"):
+        sample(DiffMusic(), problem(1), prior(), [1.0], [generator(0)])

@@ -1,0 +1,1 @@
+"""How the mini prior was made: its corpus, its networks and their training."""

@@ -1,0 +1,156 @@
+"""One resumable training: options, clock, learning rate, EMA, checkpoints and the validation curve."""
+
+import argparse
+import copy
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import diffusers
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+CHECKPOINT_SECONDS = 180
+
+
+def options(description: str, minutes: float, batch: int) -> argparse.Namespace:
+    """The command line that all stages share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--work", type=Path, default=Path("training/work"), help="folder of corpus and checkpoints")
+    parser.add_argument("--minutes", type=float, default=minutes, help="training time in all, over every resume")
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads; one each when two stages run at once")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    chosen = parser.parse_args()
+    if chosen.device == "auto":
+        chosen.device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(chosen.threads)
+    torch.manual_seed(chosen.seed)
+    return chosen
+
+
+def learning_rate_factor(step: int, fraction: float, warmup: int = 100) -> float:
+    """Linear warm-up, constant, then a cosine to zero over the last 40 % of the time (fraction of it spent)."""
+    rise = min(1.0, (step + 1) / warmup)
+    fall = min(1.0, max(0.0, (fraction - 0.6) / 0.4))
+    return rise * 0.5 * (1 + math.cos(math.pi * fall))
+
+
+class Run:
+    """Iterate over it for the steps; it stops when the minutes are spent, and picks up where a run was cut off.
+
+    ``ema`` follows ``model`` by ``e <- d e + (1 - d) w``, ``d = min(decay, (1 + step) / (10 + step))``; it is what is
+    validated and released. Time is what training itself has used, so an interruption costs nothing from the budget.
+    """
+
+    def __init__(self, stage: str, model: nn.Module, chosen: argparse.Namespace, rate: float, decay: float) -> None:
+        self.stage, self.chosen, self.rate, self.decay = stage, chosen, rate, decay
+        self.model = model.to(chosen.device).train()
+        self.ema = copy.deepcopy(model).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=1e-2)
+        self.generator = torch.Generator().manual_seed(chosen.seed)
+        self.step, self.elapsed, self.losses = 0, 0.0, []
+        self.last = {"validate": 0.0, "checkpoint": 0.0}
+        self.path = chosen.work / f"{stage}.pt"
+        self.history = chosen.work / f"{stage}.jsonl"
+        if self.path.exists():
+            self.resume()
+        self.started = time.monotonic() - self.elapsed
+
+    def __iter__(self) -> Iterator[int]:
+        self.say(f"{sum(p.numel() for p in self.model.parameters()):,} parameters, from step {self.step}")
+        while self.elapsed < 60 * self.chosen.minutes:
+            fraction = self.elapsed / (60 * self.chosen.minutes)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate * learning_rate_factor(self.step, fraction)
+            yield self.step
+            self.step += 1
+            self.elapsed = time.monotonic() - self.started
+            if self.elapsed - self.last["checkpoint"] > CHECKPOINT_SECONDS:
+                self.save()
+        self.save()
+
+    def autocast(self) -> torch.autocast:
+        """bf16 arithmetic with float32 weights."""
+        return torch.autocast(torch.device(self.chosen.device).type, torch.bfloat16)
+
+    def update(self, loss: Tensor) -> None:
+        """One optimiser step, and the EMA's; a step that is not finite is left out."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        self.losses.append(loss.item())
+        decay = min(self.decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
+
+    def due(self, seconds: float) -> bool:
+        """Is a validation due? True once every so many seconds of training, and at the first step."""
+        now = time.monotonic() - self.started
+        if self.step > 0 and now - self.last["validate"] < seconds:
+            return False
+        self.last["validate"] = now
+        return True
+
+    def record(self, measures: dict[str, float]) -> None:
+        """Append a point to the validation curve, say it, and redraw the plot."""
+        minute = (time.monotonic() - self.started) / 60
+        loss = sum(self.losses) / max(1, len(self.losses))
+        row = {"minute": round(minute, 2), "step": self.step, "loss": loss, **measures}
+        self.losses = []
+        with self.history.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        self.say("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+        plot_curve(self.history)
+
+    def save(self) -> None:
+        """Checkpoint everything, through a temporary file so that a reader never sees half of one."""
+        self.last["checkpoint"] = self.elapsed
+        state = {
+            "model": self.model.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "step": self.step, "elapsed": self.elapsed, "config": dict(self.model.config),
+            "generator": self.generator.get_state(), "torch_rng": torch.get_rng_state(),
+            "about": {
+                "seed": self.chosen.seed, "batch": self.chosen.batch, "minutes": self.chosen.minutes, "rate": self.rate,
+                "ema_decay": self.decay, "device": str(self.chosen.device), "threads": self.chosen.threads,
+                "python": platform.python_version(), "torch": torch.__version__, "diffusers": diffusers.__version__,
+            },
+        }  # fmt: skip
+        temporary = self.path.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, self.path)
+
+    def resume(self) -> None:
+        state = torch.load(self.path, map_location="cpu", weights_only=False)
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.elapsed = state["step"], state["elapsed"]
+        self.last = dict.fromkeys(self.last, self.elapsed)
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch_rng"])
+
+    def say(self, line: str) -> None:
+        print(f"[{self.stage}] {line}", flush=True)
+
+
+def plot_curve(history: Path) -> None:
+    """Draw every measure of a validation curve over the minutes, next to its JSONL."""
+    rows = [json.loads(line) for line in history.read_text().splitlines()]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for name in rows[-1]:
+        if name not in ("minute", "step"):
+            axes.plot([r["minute"] for r in rows if name in r], [r[name] for r in rows if name in r], label=name)
+    axes.set(xlabel="minutes of training", yscale="log", title=history.stem)
+    axes.legend(fontsize="small")
+    axes.grid(alpha=0.3, which="both")
+    figure.savefig(history.with_suffix(".png"), dpi=110)
