@@ -1,7 +1,6 @@
 """``diffmusic solve`` from file to file, on a tiny checkpoint."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -243,11 +242,10 @@ def test_default_output_lies_beside_the_input(song: Song, solve: Run) -> None:
     assert path.with_name("song.restored.wav.json").exists()
 
 
-def test_json_is_all_there_is_on_stdout_in_a_pipe(song: Song, tiny: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "diffmusic", "solve", "inpainting", str(song()), *GAP, "--model", str(tiny)]
+def test_nothing_but_json_reaches_a_pipe(song: Song, tmp_path: Path) -> None:
+    words = ["solve", "inpainting", song(), *GAP, "--solver", "interpolate", "--json", "-o", tmp_path / "o.wav"]
     done = subprocess.run(
-        [*command, "--steps", "1", "--json", "-o", str(tmp_path / "o.wav")],
-        capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "80"},
-    )  # fmt: skip
+        [sys.executable, "-m", "diffmusic", *map(str, words)], capture_output=True, text=True, check=True
+    )
     assert json.loads(done.stdout)["command"] == "solve"
     assert done.stderr == ""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from diffmusic.oracle import Oracle
 from diffmusic.solver import State, Step, transition
+from diffmusic.testing.oracle import Oracle
 from diffmusic_solvers.diffmusic import DiffMusic
 
 

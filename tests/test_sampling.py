@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from diffmusic.errors import Diverged
-from diffmusic.oracle import Oracle
 from diffmusic.prior import Costs, Prior
 from diffmusic.problem import Problem
 from diffmusic.sampling import generator, iterate, normal, sample
 from diffmusic.solver import State, Step
+from diffmusic.testing.oracle import Oracle
 from diffmusic_solvers.diffmusic import DiffMusic
 
 ORACLE = Oracle.make(dim=8, rows=4)

@@ -8,10 +8,10 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from diffmusic.oracle import GaussianPrior, Matrix
 from diffmusic.prior import Costs, Prior
 from diffmusic.problem import Problem
 from diffmusic.solver import State, Step, deviations, transition
+from diffmusic.testing.oracle import GaussianPrior, Matrix
 from diffmusic_solvers.diffmusic import DiffMusic
 
 DIM = 12

@@ -6,9 +6,11 @@ import json
 import math
 import os
 import platform
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import diffusers
 import torch
@@ -16,6 +18,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 CHECKPOINT_SECONDS = 180
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def options(description: str, minutes: float, batch: int) -> argparse.Namespace:
@@ -42,30 +45,34 @@ def learning_rate_factor(step: int, fraction: float, warmup: int = 100) -> float
     return rise * 0.5 * (1 + math.cos(math.pi * fall))
 
 
-class Run:
+class Run(Generic[Model]):
     """Iterate over it for the steps; it stops when the minutes are spent, and picks up where a run was cut off.
 
     ``ema`` follows ``model`` by ``e <- d e + (1 - d) w``, ``d = min(decay, (1 + step) / (10 + step))``; it is what is
-    validated and released. Time is what training itself has used, so an interruption costs nothing from the budget.
+    validated and released. Time is what training itself has used, so an interruption costs nothing from the budget;
+    SIGTERM ends it after the current step, with a checkpoint.
     """
 
-    def __init__(self, stage: str, model: nn.Module, chosen: argparse.Namespace, rate: float, decay: float) -> None:
+    def __init__(self, stage: str, model: Model, chosen: argparse.Namespace, rate: float, decay: float) -> None:
         self.stage, self.chosen, self.rate, self.decay = stage, chosen, rate, decay
         self.model = model.to(chosen.device).train()
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=1e-2)
         self.generator = torch.Generator().manual_seed(chosen.seed)
-        self.step, self.elapsed, self.losses = 0, 0.0, []
+        self.step, self.elapsed = 0, 0.0
+        self.losses: list[float] = []
         self.last = {"validate": 0.0, "checkpoint": 0.0}
         self.path = chosen.work / f"{stage}.pt"
         self.history = chosen.work / f"{stage}.jsonl"
         if self.path.exists():
             self.resume()
         self.started = time.monotonic() - self.elapsed
+        self.stopping = False
+        signal.signal(signal.SIGTERM, self.stop)
 
     def __iter__(self) -> Iterator[int]:
         self.say(f"{sum(p.numel() for p in self.model.parameters()):,} parameters, from step {self.step}")
-        while self.elapsed < 60 * self.chosen.minutes:
+        while self.elapsed < 60 * self.chosen.minutes and not self.stopping:
             fraction = self.elapsed / (60 * self.chosen.minutes)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * learning_rate_factor(self.step, fraction)
@@ -116,7 +123,7 @@ class Run:
         self.last["checkpoint"] = self.elapsed
         state = {
             "model": self.model.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "step": self.step, "elapsed": self.elapsed, "config": dict(self.model.config),
+            "step": self.step, "elapsed": self.elapsed,
             "generator": self.generator.get_state(), "torch_rng": torch.get_rng_state(),
             "about": {
                 "seed": self.chosen.seed, "batch": self.chosen.batch, "minutes": self.chosen.minutes, "rate": self.rate,
@@ -137,6 +144,9 @@ class Run:
         self.last = dict.fromkeys(self.last, self.elapsed)
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["torch_rng"])
+
+    def stop(self, *_: object) -> None:
+        self.stopping = True
 
     def say(self, line: str) -> None:
         print(f"[{self.stage}] {line}", flush=True)

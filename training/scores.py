@@ -29,6 +29,7 @@ PDF_CREDIT = re.compile(r"PDF ©[^<]*")
 OPENING_BEATS = 32
 ALIKE = 0.7
 Opening = frozenset[tuple[int, int]]
+Catalogue = tuple[list[Piece], Counter[str]]
 
 
 def corpus_root() -> Path:
@@ -71,7 +72,7 @@ def read_score(path: Path, source: str) -> Piece:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        score = music21.converter.parse(path, forceSource=True)
+        score: Any = music21.converter.parse(path, forceSource=True)
         if isinstance(score, music21.stream.Opus):
             score = score.scores[0]
         parts = [part.flatten().notes for part in score.parts]
@@ -108,11 +109,10 @@ def _notes(elements: Iterable[Any]) -> Iterator[Note]:
 
 
 def opening(voices: Iterable[Voice]) -> Opening:
-    """Onsets in sixteenths and intervals from the first chord's top: the same in every key."""
+    """Onsets in sixteenths and pitches above the lowest one: the same in every key."""
     notes = [(round(4 * n.start), n.pitch) for v in voices for n in v.notes if n.start < OPENING_BEATS]
-    first = min((start for start, _ in notes), default=0)
-    top = max((pitch for start, pitch in notes if start == first), default=0)
-    return frozenset((start, pitch - top) for start, pitch in notes)
+    lowest = min((pitch for _, pitch in notes), default=0)
+    return frozenset((start, pitch - lowest) for start, pitch in notes)
 
 
 def _hash(notes: Opening) -> str:
@@ -131,7 +131,9 @@ def _read_cached(task: tuple[Path, str, Path]) -> Piece | None:
             record = _to_json(read_score(path, source))
         except Exception:  # music21 raises whatever it likes on a score it cannot read
             record = None
-        cache.write_text(json.dumps(record))
+        partial = cache.with_suffix(".part")  # renamed when whole, so that an interruption leaves no half file
+        partial.write_text(json.dumps(record))
+        partial.replace(cache)
     return _from_json(json.loads(cache.read_text()))
 
 
@@ -144,9 +146,6 @@ def _from_json(record: dict[str, Any] | None) -> Piece | None:
         return None
     voices = tuple(Voice("score", tuple(Note(*note) for note in notes)) for notes in record.pop("voices"))
     return Piece(**record, voices=voices)
-
-
-Catalogue = tuple[list[Piece], Counter[str]]
 
 
 def catalogue(cache: Path, map_: Callable[..., Iterable[Piece | None]] = map) -> Catalogue:

@@ -82,12 +82,17 @@ def read(path: Path) -> Recording:
     return recording
 
 
+def container(path: Path) -> str:
+    """libsndfile's format for a path. Raises InputError for an extension that cannot be written."""
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"{path}: unknown extension {path.suffix!r}; use one of {', '.join(FORMATS)}")
+    return FORMATS[path.suffix.lower()]
+
+
 def output_format(path: Path, like: Recording) -> tuple[str, str]:
     """The format and subtype for a path: those of ``like`` where the format is the same, else the nearest
     that keeps its precision. Raises InputError for an extension that cannot be written."""
-    name = FORMATS.get(path.suffix.lower())
-    if name is None:
-        raise InputError(f"{path}: unknown extension {path.suffix!r}; use one of {', '.join(FORMATS)}")
+    name = container(path)
     if path.suffix.lower() == ".opus":
         return "OGG", "OPUS"
     if like.format.startswith(name):  # WAV also covers WAVEX

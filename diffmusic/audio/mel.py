@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-import librosa
 import torch
+from librosa.filters import mel as slaney_filters
 from torch import Tensor
 from torch.nn import functional
 
@@ -65,7 +65,7 @@ class LogMel:
 @lru_cache(maxsize=16)
 def mel_filters(spec: MelSpec, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Slaney-normalised triangular filters, (bands, n_fft / 2 + 1); computed in float64, then cast."""
-    filters = librosa.filters.mel(
+    filters = slaney_filters(
         sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.bands, fmin=spec.low, fmax=spec.high,
         htk=False, norm="slaney", dtype="float64",
     )  # fmt: skip

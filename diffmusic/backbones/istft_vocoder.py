@@ -38,7 +38,8 @@ class ISTFTVocoder(ModelMixin, ConfigMixin):
         for layer in self.modules():
             if isinstance(layer, nn.Conv1d | nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Log-mel (batch, frames, bands) to audio (batch, frames * hop)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from diffmusic.cli.solve import parse_assignments
 from diffmusic.errors import InputError
 from diffmusic.plugins import registry, suggestion
 
@@ -28,18 +27,17 @@ def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str)
         raise InputError(f"no operator, solver or backbone is called {name!r}.{suggestion(name, everything)}")
 
     from diffmusic import models, testing
+    from diffmusic.cli.flags import assignments
     from diffmusic.parameters import build
 
     failed = 0
     for kind in kinds:
         if kind == "backbone":
             component = models.load(name, models.device(device))
-            results = testing.examine(component, testing.backbone_checks(component))
         else:
-            target, given = found.load(kind, name), parse_assignments(settings)
+            target, given = found.load(kind, name), assignments(settings)
             component = build(target, given, f"{kind} {name!r}") if given else testing.example(target)
-            checks = testing.operator_checks if kind == "operator" else testing.solver_checks
-            results = testing.examine(component, checks(component))
+        results = testing.run_checks(kind, component)
         click.echo(f"{kind} {name}")
         for result in results:
             click.echo(f"  {'ok    ' if result.passed else 'FAILED'}  {result.name}: {result.detail}")

@@ -1,0 +1,72 @@
+"""Flags: those an operator's dataclass asks for, and those every ``solve`` has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from diffmusic.errors import InputError
+from diffmusic.job import Job
+from diffmusic.parameters import Parameter, parameters
+
+OPERATOR = "operator_"
+"""What the names of an operator's values begin with, so that they cannot meet those of the common flags."""
+
+
+def assignments(texts: Sequence[str]) -> dict[str, str]:
+    """``["rate=2", ...]`` as a mapping. Raises InputError for one without ``=``."""
+    pairs = [text.partition("=") for text in texts]
+    for text, (key, equals, _) in zip(texts, pairs, strict=True):
+        if not equals or not key:
+            raise InputError(f"write KEY=VALUE, not {text!r}")
+    return {key.strip().replace("-", "_"): value for key, _, value in pairs}
+
+
+def operator_flags(component: type) -> list[click.Parameter]:
+    """A flag for every parameter. Its check and default stay with the dataclass: what is not given is None or
+    empty, so that a run record can fill it in."""
+    return [_flag(parameter) for parameter in parameters(component)]
+
+
+def _flag(parameter: Parameter) -> click.Option:
+    flag, name = f"--{parameter.name.replace('_', '-')}", f"{OPERATOR}{parameter.name}"
+    shown = "" if parameter.required or parameter.default in ((), None) else f"  [default: {parameter.default}]"
+    if parameter.kind == "BOOL":
+        return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=parameter.help + shown)
+    return click.Option(
+        [flag, name], multiple=parameter.repeatable, metavar=parameter.kind, help=parameter.help + shown
+    )
+
+
+def common_flags() -> list[click.Parameter]:
+    """INPUT... and the flags that do not depend on the operator; those left out are None."""
+    default = Job("")
+
+    def option(*names: str, **settings: Any) -> click.Option:
+        return click.Option(list(names), **settings)
+
+    path = click.Path(path_type=Path)
+    return [
+        click.Argument(["inputs"], nargs=-1, required=True, type=path, metavar="INPUT..."),
+        option("-o", "--output", type=path, metavar="OUT", help="Where to write; a folder for several inputs.  "
+               "[default: NAME.restored.EXT beside the input]"),
+        option("--solver", metavar="NAME", help=f"See diffmusic solvers.  [default: {default.solver}]"),
+        option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the solver."),
+        option("--model", metavar="NAME|DIR", help=f"The prior; see diffmusic models.  [default: {default.model}]"),
+        option("--prompt", metavar="TEXT", help="What the music is, for a prior that reads text."),
+        option("--steps", type=int, metavar="N", help=f"Noise levels.  [default: {default.steps}]"),
+        option("--seed", type=int, metavar="N", help=f"The result is a function of it.  [default: {default.seed}]"),
+        option("--samples", type=int, metavar="N", help="Different restorations to draw.  "
+               f"[default: {default.samples}]"),
+        option("--finish/--no-finish", default=None, help="Put back what was observed (the default), or give the raw "
+               "estimate."),
+        option("--simulate", is_flag=True, default=None, help="INPUT is clean: damage it first, and measure."),
+        option("--reference", type=path, metavar="CLEAN", help="The true recording, to measure against."),
+        option("--plot", type=path, metavar="PNG", help="Draw spectrograms before and after."),
+        option("--device", metavar="NAME", help=f"auto, cpu, cuda or mps.  [default: {default.device}]"),
+        option("--config", type=path, metavar="RUN.json", help="Take what is not given here from a run record."),
+        option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else."),
+    ]  # fmt: skip

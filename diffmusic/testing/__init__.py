@@ -1,0 +1,49 @@
+"""The contract tests that every operator, solver and backbone has to pass, a third party's too.
+
+``check_operator(MyOperator())`` in a plugin's own test raises AssertionError with the failing numbers;
+``diffmusic check NAME`` prints every result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffmusic.testing.backbones import backbone_checks
+from diffmusic.testing.checks import Result, examine
+from diffmusic.testing.operators import operator_checks
+from diffmusic.testing.solvers import solver_checks
+
+__all__ = ["check_backbone", "check_operator", "check_solver", "example", "run_checks"]
+
+
+def run_checks(kind: str, component: Any) -> list[Result]:
+    """Run every check of a kind (operator, solver or backbone) on a component."""
+    checks = {"operator": operator_checks, "solver": solver_checks, "backbone": backbone_checks}[kind]
+    return examine(component, checks(component))
+
+
+def _demand(results: list[Result], component: Any) -> None:
+    failed = [f"{result.name}: {result.detail}" for result in results if not result.passed]
+    assert not failed, f"{type(component).__name__} fails {len(failed)} of {len(results)} checks: " + "; ".join(failed)
+
+
+def check_operator(operator: Any) -> None:
+    """Assert that an operator is repeatable, pure, treats items alone, is differentiable, takes any length and any
+    number of channels, has the adjoint it claims, and damages and finishes what it says."""
+    _demand(examine(operator, operator_checks(operator)), operator)
+
+
+def check_solver(solver: Any, tolerance: float = 0.5, steps: int = 50) -> None:
+    """Assert that a solver is pure, repeatable, treats items alone, and errs in the posterior mean of the Gaussian
+    oracle (``diffmusic.testing.oracle``) by less than ``tolerance``, where an unguided one errs by about 1."""
+    _demand(examine(solver, solver_checks(solver, tolerance, steps)), solver)
+
+
+def check_backbone(backbone: Any) -> None:
+    """Assert that a backbone's latents, levels, gradients and denoiser are what ``diffmusic.prior`` says."""
+    _demand(examine(backbone, backbone_checks(backbone)), backbone)
+
+
+def example(component: type) -> Any:
+    """An instance to check: ``component.example()`` where the defaults alone would not do anything."""
+    return component.example() if hasattr(component, "example") else component()

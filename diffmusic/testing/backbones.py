@@ -1,0 +1,87 @@
+"""What every backbone is held to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffmusic.prior import Backbone
+from diffmusic.sampling import generator
+from diffmusic.testing.checks import Check, relative
+
+
+def backbone_checks(backbone: Any) -> list[Check]:
+    """The checks of a backbone."""
+    return [_backbone_contract, _levels, _round_trip, _gradient, _identity_without_noise, _items_alone]
+
+
+def _backbone_contract(backbone: Any) -> str:
+    members = [name for name in vars(Backbone) if not name.startswith("_")]
+    missing = [name for name in members if not hasattr(backbone, name)]
+    assert not missing, f"it lacks {', '.join(missing)}"
+    return "all members of diffmusic.prior.Backbone"
+
+
+def _levels(backbone: Any) -> str:
+    sigmas = backbone.sigmas(20)
+    assert len(sigmas) == 21, f"20 steps have {len(sigmas)} levels, not 21"
+    assert float(sigmas[-1]) == 0, f"the last level is {float(sigmas[-1]):g}, not 0"
+    assert bool((sigmas.diff() < 0).all()), "the levels do not decrease"
+    return f"from {float(sigmas[0]):.3g} down to {float(sigmas[-2]):.3g}, then 0"
+
+
+def _some_audio(backbone: Any, samples: int, batch: int = 1) -> Tensor:
+    tone = torch.sin(torch.arange(samples) * 0.17)
+    noise = torch.randn(batch, backbone.channels, samples, generator=generator(0))
+    return (0.2 * tone + 0.02 * noise).to(backbone.device)
+
+
+def _round_trip(backbone: Any) -> str:
+    for samples in (1600, 8191, backbone.sample_rate):
+        x = _some_audio(backbone, samples)
+        with torch.no_grad():
+            z = backbone.encode(x)
+            shape = (1, *backbone.latent_shape(samples))
+            assert tuple(z.shape) == shape, f"{samples} samples encode to {tuple(z.shape)}, not {shape}"
+            back = backbone.decode(z, samples)
+        assert back.shape == x.shape, f"{samples} samples decode to {tuple(back.shape)}"
+        assert bool(torch.isfinite(back).all()), f"{samples} samples do not decode to finite audio"
+    return "1600 to a second of samples"
+
+
+def _latents(backbone: Any, batch: int) -> Tensor:
+    shape = backbone.latent_shape(8000)
+    return torch.stack([torch.randn(shape, generator=generator(seed)) for seed in range(batch)]).to(backbone.device)
+
+
+def _gradient(backbone: Any) -> str:
+    z = _latents(backbone, 1).requires_grad_()
+    (gradient,) = torch.autograd.grad(backbone.mel(backbone.decode(z, 8000)).square().mean(), z)
+    assert bool(torch.isfinite(gradient).all()), "the gradient of the mel of the decoded audio is not finite"
+    assert float(gradient.norm()) > 0, "no gradient reaches the latent"
+    return f"norm {float(gradient.norm()):.2g} through decoder and mel"
+
+
+def _identity_without_noise(backbone: Any) -> str:
+    z, low = _latents(backbone, 1), float(backbone.sigmas(20)[-2])
+    with torch.no_grad():
+        condition = backbone.embed(None)
+        errors = [relative(backbone.denoise(z, sigma, condition), z) for sigma in (low, low / 100)]
+    assert errors[1] < 0.01, f"denoise at sigma {low / 100:.2g} moves the latent by {errors[1]:.2g} of its norm"
+    return f"moves by {errors[0]:.1e} at sigma {low:.2g}, {errors[1]:.1e} at a hundredth of it"
+
+
+def _items_alone(backbone: Any) -> str:
+    z = _latents(backbone, 2)
+    with torch.no_grad():
+        condition = backbone.embed(None)
+        together = torch.cat([backbone.denoise(z, 1.0, condition).flatten(), backbone.decode(z, 8000).flatten()])
+        alone = [
+            torch.cat([part(z[i : i + 1]) for i in range(2)]).flatten()
+            for part in (lambda z: backbone.denoise(z, 1.0, condition), lambda z: backbone.decode(z, 8000))
+        ]
+    different = relative(together, torch.cat(alone))
+    assert different < 1e-4, f"an item in a batch differs from the item alone by {different:.1e}"
+    return f"difference {different:.0e}"

@@ -1,0 +1,56 @@
+"""What the checks of every kind of component share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffmusic.plugins import reason
+from diffmusic.sampling import generator
+
+RATE = 16000
+SAMPLES = 1601
+
+
+@dataclass(frozen=True)
+class Result:
+    """One check: its name, whether it passed, and the number or reason it goes by."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+Check = Callable[[Any], str]
+
+
+def examine(component: Any, checks: Iterable[Check]) -> list[Result]:
+    """Run every check; one that raises has failed, with what it raised as its detail."""
+    results = []
+    for check in checks:
+        name = check.__name__.removeprefix("_").replace("_", " ")
+        try:
+            results.append(Result(name, True, check(component)))
+        except Exception as error:  # a component under test may raise anything
+            detail = str(error) if isinstance(error, AssertionError) else reason(error)
+            results.append(Result(name, False, detail))
+    return results
+
+
+def audio(batch: int = 2, channels: int = 1, samples: int = SAMPLES, seed: int = 0) -> Tensor:
+    return 0.1 * torch.randn(batch, channels, samples, generator=generator(seed), dtype=torch.float64)
+
+
+def relative(a: Tensor, b: Tensor) -> float:
+    assert a.shape == b.shape, f"shapes differ: {tuple(a.shape)} and {tuple(b.shape)}"
+    return float((a - b).norm() / b.norm().clamp(min=1e-30))
+
+
+def frozen(component: Any) -> None:
+    params = getattr(component, "__dataclass_params__", None)
+    assert params is not None, "it is not a dataclass"
+    assert params.frozen, "it is a dataclass, but not a frozen one"

@@ -1,0 +1,144 @@
+"""What every operator is held to."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from diffmusic import problem as problems
+from diffmusic.parameters import bind
+from diffmusic.problem import Operator
+from diffmusic.sampling import generator
+from diffmusic.testing.checks import RATE, SAMPLES, Check, audio, frozen, relative
+
+
+def operator_checks(operator: Any) -> list[Check]:
+    """The checks that apply to this operator."""
+    checks: list[Check] = [_contract, _repeatable, _pure, _batch, _differentiable, _any_length]
+    if hasattr(operator, "adjoint"):
+        checks += [_linear, _adjoint]
+    if hasattr(operator, "damage"):
+        checks += [_damage, _excerpt]
+    if hasattr(operator, "finish"):
+        checks += [_finish]
+    return checks
+
+
+def _contract(operator: Any) -> str:
+    assert isinstance(operator, Operator), "it has no method forward"
+    frozen(operator)
+    return "frozen dataclass with forward"
+
+
+def _repeatable(operator: Any) -> str:
+    x = audio()
+    first, again = operator.forward(x), bind(operator, sample_rate=RATE).forward(x)
+    assert bool(torch.isfinite(first).all()), "the measurement of finite audio is not finite"
+    different = relative(again, first)
+    assert different == 0, f"two calls on the same audio differ by {different:.1e} (noise is not the operator's)"
+    return "bit-identical"
+
+
+def _pure(operator: Any) -> str:
+    x = audio()
+    kept, before = x.clone(), repr(operator)
+    operator.forward(x)
+    assert torch.equal(x, kept), "forward changed its input"
+    assert repr(operator) == before, "forward changed the operator"
+    return "input and operator unchanged"
+
+
+def _batch(operator: Any) -> str:
+    x = audio(3)
+    together = operator.forward(x)
+    alone = torch.cat([operator.forward(x[i : i + 1]) for i in range(3)])
+    different = relative(together, alone)
+    assert different < 1e-10, f"an item in a batch differs from the item alone by {different:.1e}"
+    return f"difference {different:.0e}"
+
+
+def _differentiable(operator: Any) -> str:
+    # A directional derivative in float64: as telling as gradcheck here, at any length.
+    x, direction = audio(1).requires_grad_(), audio(1, seed=1)
+    y = operator.forward(x)
+    assert y.requires_grad, "the measurement carries no gradient"
+    weight = torch.randn(y.shape, generator=generator(2), dtype=torch.float64).to(y.dtype)
+    (gradient,) = torch.autograd.grad((weight * y).sum().real, x)
+    claimed = float((gradient * direction).sum())
+    with torch.no_grad():
+        step = 1e-6
+        ahead, behind = (operator.forward(x + side * step * direction) for side in (1, -1))
+        measured = float((weight * (ahead - behind)).sum().real) / (2 * step)
+    assert claimed != 0 or measured != 0, "the gradient is zero everywhere"
+    error = abs(claimed - measured) / max(abs(measured), 1e-12)
+    assert error < 1e-5, f"gradient {claimed:.6g}, by finite differences {measured:.6g}"
+    return f"gradient agrees to {error:.0e}"
+
+
+def _any_length(operator: Any) -> str:
+    for samples in (1, 2, 37, SAMPLES, 4000):
+        for channels in (1, 2, 5):
+            y = operator.forward(audio(1, channels, samples))
+            where = f"{channels} channels of {samples} samples"
+            assert y.shape[0] == 1, f"{where}: the batch is not the first axis of {tuple(y.shape)}"
+            assert bool(torch.isfinite(y).all()), f"{where}: not finite"
+    return "1 to 4000 samples, 1 to 5 channels"
+
+
+def _linear(operator: Any) -> str:
+    a, b = audio(seed=3), audio(seed=4)
+    error = relative(operator.forward(2 * a - 3 * b), 2 * operator.forward(a) - 3 * operator.forward(b))
+    assert error < 1e-10, f"it has an adjoint but is not linear: relative error {error:.1e}"
+    return f"relative error {error:.0e}"
+
+
+def _adjoint(operator: Any) -> str:
+    x = audio(1, seed=5)
+    ax = operator.forward(x)
+    y = torch.randn(ax.shape, generator=generator(6), dtype=ax.dtype)
+    aty = operator.adjoint(y)
+    assert aty.shape == x.shape, f"adjoint gives {tuple(aty.shape)}, not {tuple(x.shape)}"
+    left, right = float((ax * y).sum()), float((x * aty).sum())
+    error = abs(left - right) / float(ax.norm() * y.norm())
+    assert error < 1e-10, f"<Ax, y> = {left:.8g} but <x, A'y> = {right:.8g}"
+    return f"<Ax, y> = <x, A'y> to {error:.0e}"
+
+
+def _damage(operator: Any) -> str:
+    operator = bind(operator, sample_rate=RATE)
+    intervals = problems.damage(operator, SAMPLES)
+    ends = [end for interval in intervals for end in interval]
+    assert ends == sorted(ends), f"intervals are not sorted and disjoint: {intervals}"
+    assert not ends or (ends[0] >= 0 and ends[-1] <= SAMPLES), f"intervals leave the recording: {intervals}"
+    assert all(start < stop for start, stop in intervals), f"an interval is empty: {intervals}"
+    x, garbage = audio(), audio(seed=7)
+    for start, stop in intervals:
+        x[..., start:stop] += garbage[..., start:stop]
+    seen = relative(operator.forward(x), operator.forward(audio()))
+    assert seen == 0, f"what lies inside the damage changes the measurement by {seen:.1e}"
+    return f"{len(intervals)} intervals, unseen by forward"
+
+
+def _excerpt(operator: Any) -> str:
+    names = {field.name for field in dataclasses.fields(operator)}
+    assert {"sample_rate", "offset"} <= names, "an operator with damage needs the fields sample_rate and offset"
+    x = audio(1)
+    whole = bind(operator, sample_rate=RATE, offset=0.0).forward(x)
+    part = bind(operator, sample_rate=RATE, offset=400 / RATE).forward(x[..., 400:1200])
+    error = relative(part, whole[..., 400:1200])
+    assert error < 1e-10, f"an excerpt is measured differently from the whole: {error:.1e}"
+    return "an excerpt is measured like the whole"
+
+
+def _finish(operator: Any) -> str:
+    operator = bind(operator, sample_rate=RATE)
+    x, estimate = audio(1), audio(1, seed=8)
+    y = operator.forward(x)
+    finished = operator.finish(estimate, y)
+    assert finished.shape == estimate.shape, f"finish gives {tuple(finished.shape)}, not {tuple(estimate.shape)}"
+    assert bool(torch.isfinite(finished).all()), "the finished estimate is not finite"
+    before, after = relative(operator.forward(estimate), y), relative(operator.forward(finished), y)
+    assert after <= before, f"finish moves the estimate away from the measurement: misfit {before:.2g} to {after:.2g}"
+    return f"misfit {before:.2g} before, {after:.2g} after"
