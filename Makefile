@@ -33,7 +33,7 @@ format: $(VENV)/.installed-dev  ## rewrite the sources in the project's style
 
 clean:  ## remove demo/, build results and caches; keeps the environment
 	rm -rf demo build dist .mypy_cache .pytest_cache .ruff_cache
-	find diffmusic operators solvers plugins benchmarks training tests -name __pycache__ -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps inside the environment: nothing is installed twice unless what it depends on has changed.
 

@@ -17,7 +17,7 @@ from diffmusic.metrics.lsd import lsd
 from diffmusic.metrics.mel_l1 import mel_l1
 from training.data import EXCERPT_SECONDS, MEL, split, to_float
 from training.griffin_lim import griffin_lim
-from training.release import TARGET
+from training.release import FINAL, TARGET
 from training.released import Parts
 
 SIGMAS = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -84,12 +84,12 @@ def main() -> None:
     decoded = batches(latents, parts.decode)
     roundtrip = batches(decoded, parts.vocoder)
 
-    sizes = []
+    sizes, about = [], json.loads((chosen.model / "model_index.json").read_text())["training"]
     for name in ("vae", "vocoder", "unet"):
         weights = chosen.model / name / "diffusion_pytorch_model.safetensors"
         count = sum(p.numel() for p in getattr(parts, name).parameters())
-        about = json.loads((chosen.model / "model_index.json").read_text())["training"][name]
-        trained = f"{about['minutes_done']:.0f} min, {about['steps']:,} steps of {about['batch']}"
+        stages = [about[stage] for stage in (name, FINAL.get(name)) if stage in about]
+        trained = " + ".join(f"{s['minutes_done']:.0f} min ({s['steps']:,} steps of {s['batch']})" for s in stages)
         sizes.append([name, f"{count / 1e6:.2f} M", f"{weights.stat().st_size / 1e6:.2f} MB", trained])
     print(table(["part", "parameters", "file (fp16)", "training"], sizes))
 

@@ -23,6 +23,7 @@ from training import train_unet, train_vae
 from training.data import EXCERPT_SECONDS, MEL
 
 BUILDERS = {"vae": train_vae.build, "vocoder": ISTFTVocoder, "unet": train_unet.build}
+FINAL = {"vae": "decoder"}  # the stage that continues another one, if it was run
 TARGET = Path(diffmusic.__path__[0]) / "backbones" / "mini"
 
 
@@ -44,23 +45,26 @@ def model_index(stages: dict[str, dict]) -> dict:
     }  # fmt: skip
 
 
-def load(work: Path, stage: str) -> tuple[ModelMixin, dict]:
-    """The EMA of a stage's newest checkpoint, and how it was trained."""
-    state = torch.load(work / f"{stage}.pt", map_location="cpu", weights_only=False)
-    model = BUILDERS[stage]().eval()
-    model.load_state_dict(state["ema"])
-    about = {"minutes_done": round(state["elapsed"] / 60, 1), "steps": state["step"], **state["about"]}
+def load(work: Path, part: str) -> tuple[ModelMixin, dict[str, dict]]:
+    """The EMA of a part's newest checkpoint, and how each of its stages was trained."""
+    model, about = BUILDERS[part]().eval(), {}
+    for stage in (part, FINAL.get(part, part)):
+        if (path := work / f"{stage}.pt").exists():
+            state = torch.load(path, map_location="cpu", weights_only=False)
+            about[stage] = {"minutes_done": round(state["elapsed"] / 60, 1), "steps": state["step"], **state["about"]}
+            model.load_state_dict(state["ema"])
     return model, about
 
 
 def write(work: Path, folder: Path) -> None:
     """Write the whole model into a folder."""
-    stages = {}
-    for stage in BUILDERS:
-        model, stages[stage] = load(work, stage)
-        if stage == "vae":
+    stages: dict[str, dict] = {}
+    for part in BUILDERS:
+        model, about = load(work, part)
+        stages |= about
+        if part == "vae":
             model.register_to_config(**json.loads((work / "latents.json").read_text()))
-        model.half().save_pretrained(folder / stage)
+        model.half().save_pretrained(folder / part)
     train_unet.schedule().save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps(model_index(stages), indent=2) + "\n")
     weights = sorted(folder.glob("*/*.safetensors"))

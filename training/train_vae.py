@@ -3,6 +3,8 @@
     python -m training.train_vae --work training/work --minutes 25
 """
 
+from argparse import Namespace
+
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
@@ -28,10 +30,10 @@ def build() -> AutoencoderKL:
     return model
 
 
-def main() -> None:
-    chosen = options(__doc__, minutes=25, batch=4)
+def train(stage: str, model: AutoencoderKL, chosen: Namespace, rate: float) -> None:
+    """Train whatever of the model is not frozen."""
     clips, log_mel = split(chosen.work, "train"), LogMel(MEL)
-    run = Run("vae", build(), chosen, rate=1e-3, decay=0.998)
+    run = Run(stage, model, chosen, rate, decay=0.998)
     held_out = log_mel(fixed_crops(split(chosen.work, "validation"), 8, 4 * FRAMES * MEL.hop))[:, None]
 
     @torch.no_grad()
@@ -54,6 +56,11 @@ def main() -> None:
         run.update(loss_of(log_mel(audio)[:, None]))
         if run.due(seconds=90):
             run.record(validate())
+
+
+def main() -> None:
+    chosen = options(__doc__, minutes=25, batch=4)
+    train("vae", build(), chosen, rate=1e-3)
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ def _job(operator: str, given: dict[str, Any]) -> Job:
     job = Job.from_record(record.load(given["config"])) if given["config"] else Job(operator)
     if job.operator != operator:
         job = dataclasses.replace(job, operator=operator, operator_parameters={})
-    chosen = {field.name: given.get(field.name) for field in dataclasses.fields(Job) if field.name != "operator"}
-    chosen = {name: value for name, value in chosen.items() if value is not None}
+    names = {field.name for field in dataclasses.fields(Job)}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if name in names and value is not None}
     if chosen.get("solver", job.solver) != job.solver:
         job = dataclasses.replace(job, solver_parameters={})
     flags = {

@@ -18,8 +18,9 @@ __all__ = ["check_backbone", "check_operator", "check_solver", "example", "run_c
 
 def run_checks(kind: str, component: Any) -> list[Result]:
     """Run every check of a kind (operator, solver or backbone) on a component."""
-    checks = {"operator": operator_checks, "solver": solver_checks, "backbone": backbone_checks}[kind]
-    return examine(component, checks(component))
+    if kind == "operator":
+        return examine(component, operator_checks(component))
+    return examine(component, solver_checks(component) if kind == "solver" else backbone_checks(component))
 
 
 def _demand(results: list[Result], component: Any) -> None:
