@@ -123,8 +123,8 @@ def clipped(recording: Recording) -> int:
 
 
 def encode(recording: Recording) -> bytes:
-    """The file's bytes. Integer subtypes are rounded here, since libsndfile's own conversion from floating
-    point does not return the integers it came from. Raises InputError if the format refuses the audio."""
+    """The file's bytes. Integer subtypes are rounded to the nearest here, since libsndfile rounds down in
+    some containers and not in others. Raises InputError if the format refuses the audio."""
     samples = recording.samples.T
     bits = _BITS.get(recording.subtype)
     if bits is not None:
