@@ -71,8 +71,8 @@ def test_check_prints_every_result(run: Run) -> None:
 
 
 def test_check_of_a_component_that_fails_exits_1(run: Run) -> None:
-    # So short a reach never lets the measurement in.
-    result = run("check", "diffmusic", "-s", "reach=1e-9")
+    # Steps so short never let the measurement in.
+    result = run("check", "diffmusic", "-s", "rate=1e-9")
     assert result.code == 1
     assert "FAILED  posterior mean: error" in result.out
 

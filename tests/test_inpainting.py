@@ -165,7 +165,9 @@ def test_what_does_not_fit_a_recording_of_two_seconds_is_refused(given: dict[str
         ({"gap": ["1-2"]}, "START:END"),
         ({"gap": ["one:two"]}, "START:END"),
         ({"mask": "comb"}, "mask"),
-        ({"period": 0}, "period: .*greater than 0"),
+        ({"period": 1e-9}, "period: .*greater than or equal to 0.001"),
+        ({"period": "inf"}, "period: .*finite"),
+        ({"crossfade": "inf"}, "crossfade: .*finite"),
         ({"fraction": 1}, "fraction: .*less than 1"),
         ({"fraction": 0}, "fraction: .*greater than 0"),
         ({"crossfade": -0.1}, "crossfade: .*greater than or equal to 0"),
@@ -288,6 +290,12 @@ def test_the_edge_of_a_gap_does_not_click_even_if_the_estimate_is_in_antiphase(
 
     assert jump(0.0) > 4 * steepest
     assert jump(0.02) < 1.05 * steepest
+
+
+def test_in_a_gap_shorter_than_two_crossfades_the_middle_is_the_estimate() -> None:
+    operator = Inpainting(gap=((0.5, 0.515),), crossfade=0.02)
+    finished = operator.finish(-sine(1.0), operator.forward(sine(1.0)))
+    torch.testing.assert_close(finished[..., 8117:8123], -sine(1.0)[..., 8117:8123], atol=0.01, rtol=0)
 
 
 def test_at_the_edge_of_the_file_nothing_is_faded() -> None:

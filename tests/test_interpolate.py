@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffmusic.audio.autoregressive import bridge
 from diffmusic.errors import InputError
+from diffmusic.parameters import build
 from diffmusic.problem import Problem
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_solvers.interpolate import Interpolate
@@ -72,12 +74,12 @@ def test_prediction_over_half_a_second_stays_as_loud_as_its_surroundings() -> No
 
 @pytest.mark.parametrize("method", ["linear", "autoregressive"])
 def test_observed_samples_and_arguments_stay_as_they_are(method: str) -> None:
-    clean = 0.1 * torch.randn(2, 2, RATE, generator=torch.Generator().manual_seed(0))
+    clean = 0.1 * torch.randn(2, 2, RATE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     operator = Inpainting(mask="random", period=0.1, fraction=0.3)
     measured = operator.forward(clean)
     before = measured.clone()
     filled = Interpolate(method).estimate(Problem(operator, measured))  # type: ignore[arg-type]
-    kept = operator.forward(torch.ones(RATE)).bool()
+    kept = operator.forward(torch.ones(1, 1, RATE))[0, 0].bool()
     assert torch.equal(filled[..., kept], clean[..., kept])
     assert torch.equal(measured, before)
     assert (filled.dtype, filled.shape) == (clean.dtype, clean.shape)
@@ -91,6 +93,10 @@ def test_each_channel_is_filled_from_its_own_sound_and_each_gap_from_observed_so
     for channel in (0, 1):
         assert torch.equal(both[:, [channel]], solve(Interpolate(), operator, clean[:, [channel]]))
     # What is put into the first gap is no context of the second.
+    row = clean[0, 0].numpy()
+    expected = bridge(row[6720:6880], row[7200:11200], 320, 512)
+    np.testing.assert_allclose(both[0, 0, 6880:7200].numpy(), expected, atol=1e-12)
+    # Nor is what the measurement holds in a gap.
     unmasked = Interpolate().estimate(
         Problem(operator, operator.forward(clean) + 5 * (clean - operator.forward(clean)))
     )
@@ -99,6 +105,11 @@ def test_each_channel_is_filled_from_its_own_sound_and_each_gap_from_observed_so
 
 def test_silence_is_filled_with_silence() -> None:
     assert not solve(Interpolate(), Inpainting(gap=((0.4, 0.5),)), torch.zeros(1, 1, RATE)).any()
+
+
+def test_an_endless_context_is_refused() -> None:
+    with pytest.raises(InputError, match="context: .*finite"):
+        build(Interpolate, {"context": "inf"}, "solver 'interpolate'")
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,11 @@ def test_posterior_is_the_conditional_of_the_joint_gaussian(oracle: Oracle) -> N
     # By rejection: prior draws whose measurement comes out near y, in a problem small enough for that.
     small = Oracle.make(dim=3, rows=1, seed=4)
     root = torch.linalg.cholesky(small.prior.covariance)
-    draws = small.prior.mean + torch.randn(2_000_000, 3, generator=torch.Generator().manual_seed(0)).double() @ root.T
-    near = draws[(draws @ small.operator.matrix.T - small.measured).abs()[:, 0] < 0.02]
-    assert len(near) > 5000
-    torch.testing.assert_close(near.mean(0), small.mean, atol=0.03, rtol=0)
-    torch.testing.assert_close(near.T.cov(), small.covariance, atol=0.03, rtol=0)
+    draws = small.prior.mean + torch.randn(500_000, 3, generator=torch.Generator().manual_seed(0)).double() @ root.T
+    near = draws[(draws @ small.operator.matrix.T - small.measured).abs()[:, 0] < 0.05]
+    assert len(near) > 4000
+    torch.testing.assert_close(near.mean(0), small.mean, atol=0.04, rtol=0)
+    torch.testing.assert_close(near.T.cov(), small.covariance, atol=0.04, rtol=0)
 
 
 def test_denoise_is_the_gaussian_posterior_mean(oracle: Oracle) -> None:
@@ -50,18 +50,18 @@ def test_unguided_control_draws_the_prior_and_fails(oracle: Oracle) -> None:
 
 
 def test_diffmusic_finds_the_posterior_mean_within_5_percent_and_its_spread_within_20(oracle: Oracle) -> None:
-    # The setting: every move made 30 times, with full projections (rate 2) of any length.
-    estimates = oracle.draw(DiffMusic(rate=2.0, reach=100.0, repeats=30), steps=60)
+    # The setting: long steps, and every move made 30 times.
+    estimates = oracle.draw(DiffMusic(rate=1.0, repeats=30), steps=50, count=400)
     assert oracle.mean_error(estimates) < 0.05
     assert oracle.spread_ratio(estimates) == pytest.approx(1.0, abs=0.2)
 
 
 def test_the_published_algorithm_without_repeats_is_biased(oracle: Oracle) -> None:
     # Recorded because the docstring says so: what is measured reaches the rest too late.
-    error = oracle.mean_error(oracle.draw(DiffMusic(rate=2.0, reach=100.0, repeats=1), steps=60))
-    assert 0.2 < error < 0.45
+    error = oracle.mean_error(oracle.draw(DiffMusic(rate=1.0, repeats=1), steps=50, count=400))
+    assert 0.25 < error < 0.5
 
 
 def test_estimates_honour_the_measurement(oracle: Oracle) -> None:
-    estimates = oracle.draw(DiffMusic(rate=2.0, reach=100.0), steps=60, count=8)
-    torch.testing.assert_close(estimates @ oracle.operator.matrix.T, oracle.measured.expand(8, -1), atol=1e-6, rtol=0)
+    estimates = oracle.draw(DiffMusic(rate=1.0), steps=60, count=8)
+    torch.testing.assert_close(estimates @ oracle.operator.matrix.T, oracle.measured.expand(8, -1), atol=0.02, rtol=0)

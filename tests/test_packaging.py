@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -15,54 +16,15 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[1]
 
-TELEPHONE = {
-    "pyproject.toml": """
-        [build-system]
-        requires = ["hatchling"]
-        build-backend = "hatchling.build"
-
-        [project]
-        name = "diffmusic-telephone"
-        version = "0.2.0"
-        dependencies = ["diffmusic"]
-
-        [project.entry-points.diffmusic]
-        telephone = "diffmusic_telephone"
-
-        [tool.hatch.build.targets.wheel]
-        include = ["diffmusic_telephone.py", "_telephone.py"]
-        """,
-    "diffmusic_telephone.py": """
-        from diffmusic import Spec, hookimpl
+README = (CHECKOUT / "README.md").read_text()
 
 
-        @hookimpl
-        def diffmusic_operators():
-            return [Spec("telephone", "_telephone:Telephone", "300-3400 Hz band-pass", ("linear",))]
-        """,
-    "_telephone.py": """
-        from dataclasses import dataclass
-        from typing import Annotated
+def _from_readme() -> dict[str, str]:
+    """The third-party operator of the README: each code block that begins with a comment naming its file."""
+    named = re.findall(r"```(?:toml|python)\n# (\S+\.(?:toml|py))\n(.*?)```", README, flags=re.DOTALL)
+    assert {name for name, _ in named} == {"pyproject.toml", "diffmusic_telephone.py"}
+    return dict(named)
 
-        import torch
-
-        from diffmusic.parameters import Doc, Field
-
-
-        @dataclass(frozen=True)
-        class Telephone:
-            low: Annotated[float, Field(gt=0), Doc("lower edge, Hz")] = 300.0
-            high: Annotated[float, Field(gt=0), Doc("upper edge, Hz")] = 3400.0
-            sample_rate: int = 16000
-
-            def forward(self, x):
-                f = torch.fft.rfftfreq(x.shape[-1], 1 / self.sample_rate, device=x.device)
-                band = (f >= self.low) & (f <= self.high)
-                return torch.fft.irfft(torch.fft.rfft(x) * band, n=x.shape[-1])
-
-            adjoint = forward
-        """,
-}
 
 BROKEN = {
     "pyproject.toml": """
@@ -143,7 +105,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Enviro
 def with_plugins(environment: Environment) -> Environment:
     """The same, with two distributions of third parties: one that works and one that does not."""
     environment.install(
-        _write(TELEPHONE, environment.folder / "telephone"), _write(BROKEN, environment.folder / "broken")
+        _write(_from_readme(), environment.folder / "telephone"), _write(BROKEN, environment.folder / "broken")
     )
     return environment
 
@@ -186,7 +148,7 @@ def test_broken_plugin_is_named_with_its_reason(with_plugins: Environment) -> No
 def test_operators_of_a_third_party_stand_beside_the_own(with_plugins: Environment) -> None:
     listing = with_plugins.run("diffmusic", "operators")
     assert "telephone" in listing
-    assert "300-3400 Hz band-pass" in listing
+    assert "a telephone's band is left" in listing
     assert "inpainting" in listing
 
 

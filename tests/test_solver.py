@@ -92,7 +92,7 @@ def algorithm_1(x: Tensor, step: Step, gamma: float) -> Tensor:
 
 @pytest.mark.parametrize(("abar", "abar_next"), [(0.01, 0.03), (0.4, 0.5), (0.97, 0.99)])
 @pytest.mark.parametrize("space", ["mel", "waveform"])
-def test_diffmusic_is_algorithm_1_with_polyaks_step(abar: float, abar_next: float, space: str) -> None:
+def test_diffmusic_is_algorithm_1_with_a_step_of_given_length(abar: float, abar_next: float, space: str) -> None:
     step = setting(abar, abar_next)
     x = normal(7, 1, 1, DIM)
     z = x / math.sqrt(abar)
@@ -100,8 +100,8 @@ def test_diffmusic_is_algorithm_1_with_polyaks_step(abar: float, abar_next: floa
     assert isinstance(step.problem.operator, Matrix)
     residual = step.problem.operator.forward(clean) - step.problem.measured
     gradient = 2 * step.problem.operator.adjoint(residual)
-    gamma = 0.7 * float(residual.square().sum() / gradient.square().sum())
-    solver = DiffMusic(rate=0.7, reach=1e9, eta=0.0, repeats=1, corrections=1, space=space)  # type: ignore[arg-type]
+    gamma = 0.7 * math.sqrt(DIM) * step.sigma / math.sqrt(1 + step.sigma**2) / float(gradient.norm())
+    solver = DiffMusic(rate=0.7, eta=0.0, repeats=1, corrections=1, space=space)  # type: ignore[arg-type]
     moved = solver.step(State(z), step).z
     expected = algorithm_1(x, step, gamma)
     torch.testing.assert_close(moved * math.sqrt(abar_next), expected, rtol=1e-11, atol=1e-12)
@@ -110,21 +110,19 @@ def test_diffmusic_is_algorithm_1_with_polyaks_step(abar: float, abar_next: floa
         assert (algorithm_1(x, step, wrong) - expected).norm() > 1e-3 * expected.norm() * (1 - math.sqrt(abar))
 
 
-def test_reach_bounds_the_correction_and_only_its_length() -> None:
+def test_the_correction_is_a_fraction_of_the_remaining_spread_for_every_item() -> None:
     step = setting(0.4, 0.5)
     clean = step.prior.denoise(normal(8, 3, 1, DIM), step.sigma)
-    free, bounded = (DiffMusic(rate=1, reach=reach)._correction(clean, step) for reach in (1e9, 1e-3))
-    limit = 1e-3 * math.sqrt(DIM) * step.sigma / math.sqrt(1 + step.sigma**2)
-    torch.testing.assert_close(bounded.flatten(1).norm(dim=1), torch.full((3,), limit, dtype=torch.float64))
-    cosine = torch.nn.functional.cosine_similarity(free.flatten(1), bounded.flatten(1))
-    torch.testing.assert_close(cosine, torch.ones(3, dtype=torch.float64))
+    lengths = DiffMusic(rate=0.2)._correction(clean, step).flatten(1).norm(dim=1)
+    # At abar = 0.4 the frame's sigma is sqrt(0.6 / 0.4), and sigma / sqrt(1 + sigma^2) = sqrt(0.6).
+    torch.testing.assert_close(lengths, torch.full((3,), 0.2 * math.sqrt(DIM * 0.6), dtype=torch.float64))
 
 
 def test_step_is_unchanged_when_the_misfit_is_scaled() -> None:
     step = setting(0.4, 0.5)
     louder = dataclasses.replace(step, problem=dataclasses.replace(step.problem, features=lambda y: 1000 * y))
     clean = step.prior.denoise(normal(9, 1, 1, DIM), step.sigma)
-    solver = DiffMusic(reach=1e9)
+    solver = DiffMusic()
     torch.testing.assert_close(solver._correction(clean, louder), solver._correction(clean, step))
 
 

@@ -34,11 +34,15 @@ class Inpainting:
         Literal["gaps", "periodic", "random"],
         Doc("gaps: the stretches given; periodic, random: one loss in every period, at its end or anywhere in it"),
     ] = "gaps"
-    period: Annotated[float, Field(gt=0), Doc("seconds between losses of a periodic or random mask")] = 1.0
+    period: Annotated[
+        float, Field(ge=0.001, allow_inf_nan=False), Doc("seconds between losses of a periodic or random mask")
+    ] = 1.0
     fraction: Annotated[float, Field(gt=0, lt=1), Doc("part of each period that is lost")] = 0.1
     mask_seed: Annotated[int, Field(ge=0), Doc("the random mask is a function of it")] = 0
     crossfade: Annotated[
-        float, Field(ge=0), Doc("seconds inside each gap over which the observed sound fades into the estimate")
+        float,
+        Field(ge=0, allow_inf_nan=False),
+        Doc("seconds inside each gap over which the observed sound fades into the estimate"),
     ] = 0.02
     sample_rate: int = 16000
     offset: float = 0.0

@@ -23,12 +23,13 @@ class DiffMusic:
         D* = D - gamma grad_D L
         z' = D* + k (z - D*) / sigma + s n                       the transition of ``diffmusic.solver``
 
-    The gradient's norm spans five decades along the noise levels and differs between clips, so no constant
-    ``gamma`` serves. Here ``gamma = rate L / ||grad L||^2``: Polyak's step for a misfit whose minimum is zero,
-    which is unchanged when ``L`` is scaled; for a linear problem with an orthonormal ``A`` rate 2 lands on the
-    measurement. Its length is bounded by ``reach sqrt(dim) sigma / sqrt(1 + sigma^2)``, the spread that the
-    clean latent still has at that level, because the round trip through decoder and vocoder leaves a misfit
-    that no step can remove. Per item, so that a result does not depend on its batch.
+    The gradient's norm spans decades along the noise levels and differs between clips, so no constant ``gamma``
+    serves. Here the step has a length instead, a fraction of the spread that the clean latent still has at this level:
+
+        gamma = rate sqrt(dim) s / ||grad L||,   s = sigma / sqrt(1 + sigma^2)
+
+    It does not change when ``L`` is scaled, which is why squaring the misfit or not makes no difference, and it goes
+    to zero with the noise. It is taken per item, so that a result does not depend on its batch.
 
     What was measured reaches the rest of the latent only through ``denoise`` at the next level, when part of it is
     already settled; on a Gaussian prior that leaves the mean of the unmeasured part a third of the way off. So each
@@ -37,8 +38,7 @@ class DiffMusic:
     is the published algorithm.
     """
 
-    rate: Annotated[float, Field(gt=0), Doc("step in units of Polyak's")] = 1.0
-    reach: Annotated[float, Field(gt=0), Doc("longest step, in units of the latent's remaining spread")] = 0.5
+    rate: Annotated[float, Field(gt=0), Doc("length of the gradient step, in units of the remaining spread")] = 0.3
     corrections: Annotated[int, Field(ge=1), Doc("gradient steps at each noise level")] = 1
     repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 1
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
@@ -65,8 +65,7 @@ class DiffMusic:
         misfit = step.problem.misfit(step.prior.decode(leaf), self.space)
         (gradient,) = torch.autograd.grad(misfit.sum(), leaf)
         norm = gradient.flatten(1).norm(dim=1)
-        spread = math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
-        length = torch.clamp(self.rate * misfit.detach() / norm, max=self.reach * spread)
+        length = self.rate * math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
         # An item whose misfit is flat (silence below the mel's floor) has no direction to go.
-        scale = torch.where(norm > 0, length / norm, torch.zeros_like(norm))
-        return scale.reshape(-1, *[1] * (leaf.ndim - 1)) * gradient
+        gamma = torch.where(norm > 0, length / norm, torch.zeros_like(norm))
+        return gamma.reshape(-1, *[1] * (leaf.ndim - 1)) * gradient

@@ -26,7 +26,9 @@ class Interpolate:
 
     method: Annotated[Literal["autoregressive", "linear"], Doc("how a stretch is bridged")] = "autoregressive"
     order: Annotated[int, Field(ge=1), Doc("order of the linear prediction")] = 512
-    context: Annotated[float, Field(gt=0), Doc("seconds on either side that the prediction is fitted to")] = 0.25
+    context: Annotated[
+        float, Field(gt=0, allow_inf_nan=False), Doc("seconds on either side that the prediction is fitted to")
+    ] = 0.25
     sample_rate: int = 16000
 
     def estimate(self, problem: Problem) -> Tensor:
