@@ -11,6 +11,8 @@ import torch
 from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.audio.resample import resample
 
+TICKS = (125, 500, 1000, 2000, 4000, 7500)
+
 
 def spectrograms(
     panels: Sequence[tuple[str, np.ndarray]], sample_rate: int, lost: Sequence[tuple[int, int]] = ()
@@ -20,6 +22,7 @@ def spectrograms(
     panels: (title, audio of shape (channels, time)); channels are averaged. lost: damaged intervals in samples,
     marked by lines.
     """
+    from librosa import mel_frequencies
     from matplotlib.figure import Figure
 
     spec = MelSpec()
@@ -27,6 +30,7 @@ def spectrograms(
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     images = [_decibels(audio, sample_rate, spec) for _, audio in panels]
     top = max(float(image.max()) for image in images)
+    bands = mel_frequencies(n_mels=spec.bands + 2, fmin=spec.low, fmax=spec.high)[1:-1]
     seconds = panels[0][1].shape[-1] / sample_rate
     for axis, (title, _), image in zip(axes, panels, images, strict=True):
         drawn = axis.imshow(
@@ -35,7 +39,8 @@ def spectrograms(
         for edge in {edge / sample_rate for interval in lost for edge in interval}:
             axis.axvline(edge, color="white", linewidth=0.7, linestyle=":")
         axis.set_title(title, loc="left", fontsize=10)
-        axis.set_ylabel("mel band")
+        axis.set_yticks(np.interp(TICKS, bands, np.arange(spec.bands) + 0.5), [f"{hz:g}" for hz in TICKS])
+        axis.set_ylabel("Hz")
     axes[-1].set_xlabel("seconds")
     figure.colorbar(drawn, ax=axes, label="dB", pad=0.01)
     buffer = io.BytesIO()

@@ -217,7 +217,8 @@ def test_disk_full(song: Song, tiny: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_diverges_writes_nothing(run: Run, song: Song, tiny: Path, tmp_path: Path) -> None:
-    result = run(*SOLVE, song(), "--gap", "0.6:0.9", "--model", tiny, "--steps", 3, "-s", "rate=1e30", "-o", tmp_path / "out.wav")  # fmt: skip
+    words = ("--gap", "0.6:0.9", "--model", tiny, "--steps", 3, "-s", "rate=1e30", "-o", tmp_path / "out.wav")
+    result = run(*SOLVE, song(), *words)
     assert result.code == 1, result.err
     assert "diverged" in result.err
     assert not (tmp_path / "out.wav").exists()
