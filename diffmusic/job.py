@@ -163,7 +163,8 @@ def measure(
     clean: files.Recording, estimate: np.ndarray, damaged: np.ndarray, lost: list[tuple[int, int]]
 ) -> dict[str, dict[str, float]]:
     """Every installed metric against the truth: of the estimate and of the damaged input, over the whole recording
-    and over the damaged stretches alone (their mean, weighted by length)."""
+    and over the damaged stretches alone (their mean, weighted by length). A stretch shorter than a metric's frame is
+    padded with silence, which flatters both."""
     scores: dict[str, dict[str, float]] = {}
     for name, spec in registry().components("metric").items():
         metric = spec.load()

@@ -89,9 +89,11 @@ def restore(
 
 
 def validate(operator: Any, length: int, sample_rate: int) -> None:
-    """Ask the operator whether it fits a recording of ``length`` samples."""
+    """Raise InputError if the operator does not fit a recording of ``length`` samples, or damages nothing of it."""
     if hasattr(operator, "validate"):
         operator.validate(length / sample_rate)
+    if not problems.damage(operator, length):
+        raise InputError("nothing is damaged: not one sample of the recording is lost")
 
 
 def plan(operator: Any, length: int, sample_rate: int, backbone: Backbone) -> list[windows.Window]:

@@ -88,6 +88,11 @@ def test_gaps_that_do_not_fit(refused: Refused, song: Song, gap: str, message: s
     assert message in refused(*SOLVE, song(), f"--gap={gap}")
 
 
+def test_damage_that_loses_nothing(refused: Refused, song: Song) -> None:
+    assert "nothing is damaged" in refused(*SOLVE, song(), "--gap", "0.5:0.50001")
+    assert "nothing is damaged" in refused(*SOLVE, song(), "--mask", "periodic", "--period", "100")
+
+
 def test_no_gap_at_all(refused: Refused, song: Song) -> None:
     assert "--gap START:END" in refused(*SOLVE, song())
 

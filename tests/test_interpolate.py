@@ -108,7 +108,7 @@ def test_silence_is_filled_with_silence() -> None:
 
 
 def test_an_endless_context_is_refused() -> None:
-    with pytest.raises(InputError, match="context: .*finite"):
+    with pytest.raises(InputError, match=r"context: .*finite"):
         build(Interpolate, {"context": "inf"}, "solver 'interpolate'")
 
 
