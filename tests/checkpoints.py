@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import nn
-from transformers import ClapConfig, ClapModel, RobertaTokenizer, SpeechT5HifiGan, SpeechT5HifiGanConfig
+from transformers import ClapConfig, ClapModel, SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 
 def _awake(module: nn.Module) -> nn.Module:
@@ -57,7 +57,13 @@ def clap(folder: Path) -> None:
     vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 4}
     for character in sorted(pre_tokenizers.ByteLevel.alphabet()):
         vocabulary.setdefault(character, len(vocabulary))
-    RobertaTokenizer(vocab=vocabulary, merges=[], model_max_length=77).save_pretrained(folder / "tokenizer")
+    # As the hub holds it, rather than by a constructor that changed between versions of transformers.
+    tokenizer = folder / "tokenizer"
+    tokenizer.mkdir(parents=True)
+    (tokenizer / "vocab.json").write_text(json.dumps(vocabulary))
+    (tokenizer / "merges.txt").write_text("#version: 0.2\n")
+    kind = {"tokenizer_class": "RobertaTokenizer", "model_max_length": 77}
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps(kind))
     text = {
         "vocab_size": len(vocabulary), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
         "intermediate_size": 16, "projection_dim": 12, "max_position_embeddings": 80,
