@@ -171,8 +171,23 @@ def test_a_vae_without_text_needs_no_tokenizer(tmp_path: Path) -> None:
     assert backbone.embed(None) is None
 
 
+def test_a_damaged_file_is_found_by_its_hash(tmp_path: Path) -> None:
+    folder = copy(MINI, tmp_path / "mini")
+    path = folder / "vocoder" / "diffusion_pytorch_model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged"):
+        models.load(str(folder))
+    path.unlink()
+    with pytest.raises(InputError, match="is missing"):
+        models.load(str(folder))
+
+
 def test_mini_fits_its_budget_and_its_hashes() -> None:
     files = sorted(MINI.glob("*/*.safetensors"))
     assert {file.parent.name for file in files} == {"vae", "unet", "vocoder"}
     assert sum(file.stat().st_size for file in files) < 24e6
+    hashes = json.loads((MINI / "hashes.json").read_text())
+    assert set(hashes) == {file.relative_to(MINI).as_posix() for file in files}
     assert all(value.dtype == torch.float16 for file in files for value in load_file(file).values())

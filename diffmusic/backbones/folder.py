@@ -69,6 +69,21 @@ def quiet() -> Iterator[None]:
                 log.enable_progress_bar()
 
 
+def verify(folder: Path) -> None:
+    """Hold every file named in the folder's hashes.json, where it has one, against its sha256.
+
+    Raises InputError for a file that is missing or is not the one that was released.
+    """
+    path = folder / "hashes.json"
+    if not path.exists():
+        return
+    for name, expected in json.loads(path.read_text()).items():
+        if not (folder / name).is_file():
+            raise InputError(f"{folder} is incomplete: {name} is missing")
+        if sha256((folder / name).read_bytes()).hexdigest() != expected:
+            raise InputError(f"{folder / name} is damaged: its sha256 is not that of hashes.json; install it again")
+
+
 def weights_hash(folder: Path) -> str:
     """sha256 over the names and bytes of every safetensors file of a model."""
     digest = sha256()

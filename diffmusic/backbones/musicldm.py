@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
 from diffmusic.audio.mel import LogMel, MelSpec
-from diffmusic.backbones.folder import load_module, read_index, weights_hash
+from diffmusic.backbones.folder import load_module, read_index, verify, weights_hash
 from diffmusic.backbones.noise import VPNoise
 from diffmusic.errors import InputError
 
@@ -50,6 +50,7 @@ class MusicLDM:
             raise InputError("musicldm needs its weights: give --model the folder that holds model_index.json")
         folder = Path(source)
         index = read_index(folder, ("vae", "unet", "vocoder", "scheduler"))
+        verify(folder)
         kinds = {"vae": AutoencoderKL, "unet": UNet2DConditionModel, "vocoder": _vocoder_class(*index["vocoder"])}
         modules = {part: load_module(kind, folder / part, device) for part, kind in kinds.items()}
         scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
