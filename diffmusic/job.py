@@ -33,7 +33,7 @@ class Job:
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str = "mini"
     prompt: str | None = None
-    steps: int = 50
+    steps: int = 25
     seed: int = 0
     samples: int = 1
     finish: bool = True

@@ -50,7 +50,7 @@ def restore(
     solver: Any,
     backbone: Backbone | None = None,
     *,
-    steps: int = 50,
+    steps: int = 25,
     seed: int = 0,
     samples: int = 1,
     prompt: str | None = None,

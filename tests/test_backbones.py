@@ -64,11 +64,26 @@ def test_levels_between_training_timesteps_are_interpolated() -> None:
     assert noise.timestep(1e9) == 999
 
 
-def test_sigmas_lie_on_the_training_grid() -> None:
+@pytest.mark.parametrize("steps", [1, 2, 7, 50, 400, 999, 1000])
+def test_sigmas_fall_along_the_training_grid_to_zero(steps: int) -> None:
     noise = VPNoise.from_scheduler(DDIMScheduler(beta_schedule="scaled_linear"))
-    sigmas = noise.sigmas(7)[:-1].numpy()
-    assert np.isin(sigmas, noise.grid).all()
+    sigmas = noise.sigmas(steps).numpy()
+    assert len(sigmas) == steps + 1
+    assert (np.diff(sigmas) < 0).all()
+    assert np.isin(sigmas[:-1], noise.grid).all()
     assert sigmas[0] == noise.grid[-1]
+    assert sigmas[-1] == 0
+    assert steps == 1 or sigmas[-2] == noise.grid[0]
+
+
+def test_sigmas_are_even_in_their_logarithm_where_the_grid_allows_it() -> None:
+    noise = VPNoise.from_scheduler(DDIMScheduler(beta_schedule="scaled_linear"))
+    ratios = np.diff(np.log(noise.sigmas(13)[:-1].numpy()))
+    assert np.ptp(ratios) < 0.35 * np.abs(ratios).mean()
+
+
+def test_as_many_steps_as_the_grid_has_or_none_more() -> None:
+    noise = VPNoise.from_scheduler(DDIMScheduler(beta_schedule="scaled_linear"))
     for steps in (0, 1001):
         with pytest.raises(InputError, match="steps must be 1 to 1000"):
             noise.sigmas(steps)

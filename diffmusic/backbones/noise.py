@@ -38,10 +38,15 @@ class VPNoise:
         return cls(np.sqrt((1 - abar) / abar), prediction)
 
     def sigmas(self, steps: int) -> Tensor:
-        """``steps + 1`` levels: evenly spaced training timesteps from the last to the first, then 0."""
+        """``steps + 1`` levels: training timesteps from the last to the first, evenly in log sigma as far as the grid
+        is fine enough, then 0. Evenly in time they would crowd where nothing is decided yet."""
         if not 1 <= steps <= len(self.grid):
             raise InputError(f"steps must be 1 to {len(self.grid)} (got {steps})")
-        timesteps = np.linspace(len(self.grid) - 1, 0, steps).round().astype(int)
+        logs = np.log(self.grid)
+        wanted = np.interp(np.linspace(logs[-1], logs[0], steps), logs, np.arange(len(logs))).round()
+        # Strictly decreasing: what a timestep has above the fewest that must still follow may never grow.
+        following = np.arange(steps)[::-1]
+        timesteps = following + np.minimum.accumulate(np.maximum(wanted - following, 0)).astype(int)
         return torch.from_numpy(np.append(self.grid[timesteps], 0.0))
 
     def timestep(self, sigma: float) -> float:
