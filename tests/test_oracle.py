@@ -59,7 +59,7 @@ def test_diffmusic_finds_the_posterior_mean_within_5_percent_and_its_spread_with
 def test_the_published_algorithm_without_repeats_is_biased(oracle: Oracle) -> None:
     # Recorded because the docstring says so: what is measured reaches the rest too late.
     error = oracle.mean_error(oracle.draw(DiffMusic(rate=1.0, repeats=1), steps=50, count=400))
-    assert 0.25 < error < 0.5
+    assert 0.2 < error < 0.35
 
 
 def test_estimates_honour_the_measurement(oracle: Oracle) -> None:

@@ -32,8 +32,8 @@ class DiffMusic:
     to zero with the noise. It is taken per item, so that a result does not depend on its batch.
 
     What was measured reaches the rest of the latent only through ``denoise`` at the next level, when part of it is
-    already settled; on a Gaussian prior that leaves the mean of the unmeasured part a third of the way off. So each
-    move may be repeated: ``z`` goes back up, ``z <- z' + sqrt(sigma^2 - sigma'^2) n``, and the step is taken again
+    already settled; on a Gaussian prior that leaves the mean a quarter of the way off, however many levels there are.
+    So each move may be repeated: ``z`` goes back up, ``z <- z' + sqrt(sigma^2 - sigma'^2) n``, and the step is taken again
     (A. Lugmayr et al., "RePaint", CVPR 2022), which at equal cost is worth more than further levels. ``repeats=1``
     is the published algorithm.
     """
