@@ -5,8 +5,9 @@
         --row "diffmusic steps=50 repeats=1" --row "diffmusic steps=25 repeats=2"
 
 The clips are those that ``python -m training.corpus`` renders. The gap lies in the middle of an excerpt of
-5.12 s. Measured inside it, on the frames that lie wholly in the gap: log-mel L1 in nats; LSD; and the spectral flux
-``mean |M[t+1] - M[t]|`` over the original's, which is 1 for music that moves as it did and near 0 for a smear.
+5.12 s. Measured inside it, on the frames that lie wholly in the gap: log-mel L1 in nats; LSD; the spectral flux
+``mean |M[t+1] - M[t]|`` over the original's, which is 1 for music that moves as it did and near 0 for a smear; and the
+mean over octave bands (62 Hz to 8 kHz) of how far the gap's energy is from the original's, in dB either way.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,14 @@ def log_mel(audio: np.ndarray) -> np.ndarray:
     return LogMel(SPEC)(torch.from_numpy(audio).float()[None])[0].numpy()
 
 
+def octaves(audio: np.ndarray) -> np.ndarray:
+    """Energy in the seven octaves from 62.5 Hz to 8 kHz, dB."""
+    power = np.square(np.abs(np.fft.rfft(audio)))
+    hertz = np.fft.rfftfreq(len(audio), 1 / RATE)
+    edges = 62.5 * 2.0 ** np.arange(8)
+    return np.array([10 * np.log10(power[(hertz >= a) & (hertz < b)].sum() + 1e-9) for a, b in pairwise(edges)])
+
+
 class Gap:
     """A gap of so many seconds in the middle of the excerpt."""
 
@@ -53,11 +63,15 @@ class Gap:
         truth = log_mel(clean)
         flux, flux_of_truth = (float(np.abs(np.diff(m[self.frames], axis=0)).mean()) for m in (mel, truth))
         inside = slice(self.start, self.stop)
-        distance = float("nan") if audio is None else lsd(clean[None, inside], audio[None, inside], RATE)
+        distance = bands = float("nan")
+        if audio is not None:
+            distance = lsd(clean[None, inside], audio[None, inside], RATE)
+            bands = float(np.abs(octaves(audio[inside]) - octaves(clean[inside])).mean())
         return {
             "mel_l1": float(np.abs(mel - truth)[self.frames].mean()),
             "lsd": distance,
             "flux_ratio": flux / flux_of_truth,
+            "octaves_db": bands,
         }
 
 
@@ -125,7 +139,7 @@ def main() -> None:
         cells = " | ".join(f"{value:.3f}" for value in table[row].values())
         print(f"| {row} | {cells} |", flush=True)
 
-    print("| row | mel L1 | LSD | flux ratio | seconds a clip |\n|---|---|---|---|---|")
+    print("| row | mel L1 | LSD | flux ratio | octaves dB | seconds a clip |\n|---|---|---|---|---|---|")
     for name, make in references(gap, prior).items():
         tell(name, [gap.scores(clean, *make(clean)) for clean in excerpts], 0.0)
     for row in chosen.row or ["interpolate", "diffmusic"]:
