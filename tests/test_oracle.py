@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from diffmusic.solver import State, Step, transition
+from diffmusic.solver import State, Step, transition, uncertainty
 from diffmusic.testing.oracle import Oracle
 from diffmusic_solvers.diffmusic import DiffMusic
 
@@ -56,9 +56,28 @@ def test_diffmusic_finds_the_posterior_mean_within_5_percent_and_its_spread_with
     assert oracle.spread_ratio(estimates) == pytest.approx(1.0, abs=0.2)
 
 
+@pytest.mark.parametrize(("analytic", "spread"), [(False, 0.89), (True, 1.0)])
+def test_the_variance_that_a_coarse_walk_loses_is_given_back(oracle: Oracle, analytic: bool, spread: float) -> None:
+    estimates = oracle.draw(DiffMusic(rate=1.5, repeats=2, analytic=analytic), steps=25, count=400)
+    assert oracle.spread_ratio(estimates) == pytest.approx(spread, abs=0.04)
+
+
+def test_uncertainty_is_the_variance_of_the_gaussian_posterior() -> None:
+    wide = Oracle.make(dim=256, rows=1)
+    sigma, draw = 0.8, torch.Generator().manual_seed(0)
+    root = torch.linalg.cholesky(wide.prior.covariance)
+    clean = wide.prior.mean + torch.randn(64, 1, 256, generator=draw, dtype=torch.float64) @ root.T
+    z = clean + sigma * torch.randn(64, 1, 256, generator=draw, dtype=torch.float64)
+    values = torch.linalg.eigvalsh(wide.prior.covariance)
+    expected = float((values * sigma**2 / (values + sigma**2)).mean())
+    estimates = uncertainty(z, wide.prior.denoise(z, sigma), sigma)
+    assert float(estimates.mean()) == pytest.approx(expected, rel=0.02)
+    assert float(estimates.std()) < 0.3 * expected
+
+
 def test_the_published_algorithm_without_repeats_is_biased(oracle: Oracle) -> None:
     # Recorded because the docstring says so: what is measured reaches the rest too late.
-    error = oracle.mean_error(oracle.draw(DiffMusic(rate=1.0, repeats=1), steps=50, count=400))
+    error = oracle.mean_error(oracle.draw(DiffMusic(rate=1.0, repeats=1, analytic=False), steps=50, count=400))
     assert 0.2 < error < 0.35
 
 

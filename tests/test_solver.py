@@ -63,6 +63,17 @@ def test_transition_is_the_schedulers_own_step(eta: float, timestep: int) -> Non
     torch.testing.assert_close(moved * math.sqrt(abar_next), expected, rtol=1e-12, atol=1e-12)
 
 
+def test_given_variance_adds_to_the_fresh_noise_by_the_square_of_what_is_left_of_the_clean_estimate() -> None:
+    step = setting(0.4, 0.5)
+    z, clean = normal(1, 2, 1, DIM), normal(2, 2, 1, DIM)
+    k, s = deviations(step.sigma, step.sigma_next, 1.0)
+    plain, wider = (transition(z, clean, step, 1.0, v) for v in (0.0, torch.tensor([0.0, 0.3])))
+    assert torch.equal(plain[0], wider[0])
+    expected = math.sqrt(s**2 + (1 - k / step.sigma) ** 2 * 0.3) - s
+    torch.testing.assert_close(wider[1] - plain[1], expected * step.noise(z)[1], rtol=1e-6, atol=1e-7)
+    assert torch.equal(transition(z, clean, step, 0.0, 0.3), transition(z, clean, step, 0.0))
+
+
 def test_transition_to_zero_noise_is_the_clean_estimate() -> None:
     step = dataclasses.replace(setting(0.9, 0.95), sigma_next=0.0)
     z, clean = normal(1, 2, 1, DIM), normal(2, 2, 1, DIM)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, transition
+from diffmusic.solver import State, Step, transition, uncertainty
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class DiffMusic:
         D  = denoise(z, sigma)                                   the clean latent, no gradient kept
         L  = ||T A V Dec(D) - T y||^2                            T log-mel, V vocoder, Dec decoder
         D* = D - gamma grad_D L
-        z' = D* + k (z - D*) / sigma + s n                       the transition of ``diffmusic.solver``
+        z' = D* + k (z - D*) / sigma + s n                       the transition of ``diffmusic.solver``, with the
+                                                                 variance that a coarse step would lose
 
     The gradient's norm spans decades along the noise levels and differs between clips, so no constant ``gamma``
     serves. Here the step has a length instead, a fraction of the spread that the clean latent still has at this level:
@@ -33,15 +34,16 @@ class DiffMusic:
 
     What was measured reaches the rest of the latent only through ``denoise`` at the next level, when part of it is
     already settled; on a Gaussian prior that leaves the mean a quarter of the way off, however many levels there are.
-    So each move may be repeated: ``z`` goes back up, ``z <- z' + sqrt(sigma^2 - sigma'^2) n``, and the step is taken again
-    (A. Lugmayr et al., "RePaint", CVPR 2022), which at equal cost is worth more than further levels. ``repeats=1``
-    is the published algorithm.
+    So each move may be repeated: ``z`` goes back up, ``z <- z' + sqrt(sigma^2 - sigma'^2) n``, and is moved again
+    (A. Lugmayr et al., "RePaint", CVPR 2022), which at equal cost is worth more than further levels. The published
+    algorithm is ``repeats=1``, ``eta=0``.
     """
 
     rate: Annotated[float, Field(gt=0), Doc("length of the gradient step, in units of the remaining spread")] = 1.5
     corrections: Annotated[int, Field(ge=1), Doc("gradient steps at each noise level")] = 1
     repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 2
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
+    analytic: Annotated[bool, Doc("give the fresh noise the variance that a coarse step would lose")] = True
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
 
     def step(self, state: State, step: Step) -> State:
@@ -55,9 +57,10 @@ class DiffMusic:
     def _move(self, z: Tensor, step: Step) -> Tensor:
         with torch.no_grad():
             clean = step.prior.denoise(z, step.sigma)
+        variance = uncertainty(z, clean, step.sigma) if self.analytic else 0.0
         for _ in range(self.corrections):
             clean = clean - self._correction(clean, step)
-        return transition(z, clean, step, self.eta)
+        return transition(z, clean, step, self.eta, variance)
 
     def _correction(self, clean: Tensor, step: Step) -> Tensor:
         """``gamma grad_D L`` at the clean latent, of its shape."""
