@@ -80,7 +80,7 @@ def compose(seed: int) -> Piece:
 
 
 def _section(key: Key, meter: int, bars: int, size: int, random: Random) -> Section:
-    motif = []
+    motif: list[tuple[tuple[float, ...], list[int]]] = []
     for _ in range(2):
         rhythm = random.choice(RHYTHMS[meter])
         motif.append((rhythm, [random.choice((-2, -1, -1, 0, 1, 1, 2, 3, -3)) for _ in rhythm]))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffmusic.audio import equalise as equaliser
 from diffmusic.audio.autoregressive import extrapolate
 from diffmusic.audio.windows import merge
 from diffmusic.errors import InputError
@@ -19,6 +20,9 @@ from diffmusic.parameters import Doc, Field, Span
 # How finishing continues the observed sound into the gap: seconds of context, and order of the model.
 _CONTEXT = 0.1
 _ORDER = 256
+# Equalising: seconds on either side that are compared, and the least there must be of them in all.
+_AROUND = 1.0
+_SHORTEST = 0.25
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class Inpainting:
         Field(ge=0, allow_inf_nan=False),
         Doc("seconds inside each gap over which the observed sound fades into the estimate"),
     ] = 0.02
+    equalise: Annotated[bool, Doc("give the estimate the spectral balance that its surroundings show to be right")] = (
+        True
+    )
     sample_rate: int = 16000
     offset: float = 0.0
 
@@ -118,12 +125,17 @@ class Inpainting:
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
         """Put every observed sample back bit for bit.
 
+        A prior's round trip through decoder and vocoder colours the sound. What it did to the second on either side
+        of a gap is known, since that was observed; ``equalise`` undoes it inside, by at most 6 dB in half octaves.
+
         Inside each gap, over ``crossfade`` seconds from either edge, the sound observed outside is continued
         by linear prediction and fades into the estimate: the estimate's phase differs from the recording's,
         and a hard cut would click. Shapes: (batch, channels, time), both.
         """
         out = measurement.clone()
         lost = self.damage(measurement.shape[-1])
+        if self.equalise:
+            estimate = _equalised(estimate, measurement, lost, self.sample_rate)
         reach = round(_CONTEXT * self.sample_rate)
         for index, (start, stop) in enumerate(lost):
             before = max(lost[index - 1][1] if index else 0, start - reach)
@@ -133,6 +145,26 @@ class Inpainting:
             fill = _continued(fill.flip(-1), measurement[..., stop:after].flip(-1), fade).flip(-1)
             out[..., start:stop] = fill
         return out
+
+
+def _equalised(estimate: Tensor, measurement: Tensor, lost: list[tuple[int, int]], rate: int) -> Tensor:
+    """``estimate`` with each gap filtered by what the prior's round trip did to the second on either side of it."""
+    total, reach, shortest = measurement.shape[-1], round(_AROUND * rate), round(_SHORTEST * rate)
+    kept = np.ones(total, dtype=bool)
+    for start, stop in lost:
+        kept[start:stop] = False
+    out = estimate.detach().cpu().double().numpy().copy()
+    given = out.copy().reshape(-1, total)
+    observed = measurement.detach().cpu().double().numpy().reshape(-1, total)
+    for start, stop in lost:
+        first, last = max(0, start - reach), min(total, stop + reach)
+        around = first + np.flatnonzero(kept[first:last])
+        if len(around) < shortest:
+            continue
+        for row, made, true in zip(out.reshape(-1, total), given, observed, strict=True):
+            curve = equaliser.gains(made[around], true[around], rate)
+            row[start:stop] = equaliser.apply(made[first:last], *curve, rate)[start - first : stop - first]
+    return torch.from_numpy(out).to(estimate)
 
 
 def _continued(fill: Tensor, context: Tensor, fade: int) -> Tensor:
