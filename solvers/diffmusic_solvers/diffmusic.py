@@ -41,7 +41,7 @@ class DiffMusic:
 
     rate: Annotated[float, Field(gt=0), Doc("length of the gradient step, in units of the remaining spread")] = 1.5
     corrections: Annotated[int, Field(ge=1), Doc("gradient steps at each noise level")] = 1
-    repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 2
+    repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 4
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
     analytic: Annotated[bool, Doc("give the fresh noise the variance that a coarse step would lose")] = True
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
