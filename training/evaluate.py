@@ -1,6 +1,6 @@
 """Measure a released model on the held-out test split and print Markdown tables.
 
-    python -m training.evaluate --work training/work
+python -m training.evaluate --work training/work
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Train the UNet: the unconditional music prior over latents of 5.12 s, v-prediction.
 
-    python -m training.train_unet --work training/work --minutes 60
+python -m training.train_unet --work training/work --minutes 60
 """
 
 import numpy as np

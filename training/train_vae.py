@@ -1,6 +1,6 @@
 """Train the VAE: log-mel (B, 1, frames, 64) to latents (B, 8, frames / 4, 16) and back.
 
-    python -m training.train_vae --work training/work --minutes 25
+python -m training.train_vae --work training/work --minutes 25
 """
 
 from argparse import Namespace

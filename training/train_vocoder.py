@@ -1,6 +1,6 @@
 """Train the vocoder on true log-mels, with spectral losses only.
 
-    python -m training.train_vocoder --work training/work --minutes 75
+python -m training.train_vocoder --work training/work --minutes 75
 """
 
 import torch
