@@ -133,7 +133,7 @@ def test_equal_channels_stay_equal(solve: Run, song: Song, tmp_path: Path) -> No
 
 def test_run_record_tells_what_was_done(song: Song, solve: Run, tmp_path: Path) -> None:
     path = song(rate=44100, channels=2)
-    result = solve(path, "-o", tmp_path / "out.wav", "--simulate", "--json")
+    result = solve(path, "-o", tmp_path / "out.wav", "--simulate", "--json", "-s", "repeats=1")
     assert result.code == 0, result.err
     record = json.loads((tmp_path / "out.wav.json").read_text())
     assert json.loads(result.out) == record
