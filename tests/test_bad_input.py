@@ -173,6 +173,7 @@ def test_record_that_would_overwrite_the_config(refused: Refused, song: Song, tm
 def test_output_folder_that_is_missing(refused: Refused, song: Song, tmp_path: Path) -> None:
     message = refused(*SOLVE, song(), "--gap", "0.6:0.9", "-o", tmp_path / "no" / "out.wav")
     assert "does not exist" in message
+    assert "does not exist" in refused(*SOLVE, song(), "--gap", "0.6:0.9", "-o", tmp_path / "no")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is a folder in which nobody may write")

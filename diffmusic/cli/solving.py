@@ -77,6 +77,8 @@ def _targets(path: Path, output: Path | None, several: bool, samples: int) -> li
         raise InputError(f"several inputs need a folder that exists; {output} is none")
     base = path.with_name(f"{path.stem}.restored{path.suffix}")
     if output is not None:
+        if not output.suffix and not output.is_dir():
+            raise InputError(f"output folder {output} does not exist")
         base = output / base.name if output.is_dir() else output
     if output is not None or path.is_file():
         files.container(base)
