@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from diffmusic.errors import InputError
 from diffmusic.plugins import Registry, reason, registry, suggestion
@@ -16,25 +17,30 @@ def load(model: str, device: str = "cpu") -> Backbone:
     A folder goes to the backbone whose tags name the ``_class_name`` of its ``model_index.json``.
     Raises InputError for what is neither, and for a folder that no installed backbone reads.
     """
-    known = registry()
-    folder = Path(model)
-    if model in known.components("backbone") or not folder.is_dir():
-        if model not in known.components("backbone") and ("/" in model or folder.exists()):
-            raise InputError(
-                f"model {model!r} is neither a folder nor the name of a backbone."
-                f"{suggestion(model, known.components('backbone'))}"
-            )
-        return known.load("backbone", model)(None, device)
-    return known.load("backbone", _reader(folder, known))(folder, device)
+    known, folder = registry(), Path(model)
+    names = known.components("backbone")
+    if model not in names and folder.is_dir():
+        return known.load("backbone", _reader(folder, known))(folder, device)
+    if model not in names and ("/" in model or folder.exists()):
+        raise InputError(f"model {model!r} is neither a folder nor the name of a backbone.{suggestion(model, names)}")
+    return known.load("backbone", model)(None, device)
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The model_index.json of a folder in the diffusers layout. Raises InputError if there is none to be read."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text())
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no model_index.json: it is not a model in the diffusers layout") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}/model_index.json cannot be read: {reason(error)}") from None
+    if not isinstance(index, dict):
+        raise InputError(f"{folder}/model_index.json cannot be read: it does not hold a table")
+    return index
 
 
 def _reader(folder: Path, known: Registry) -> str:
-    try:
-        kind = json.loads((folder / "model_index.json").read_text())["_class_name"]
-    except FileNotFoundError:
-        raise InputError(f"{folder} holds no model_index.json: it is not a model in the diffusers layout") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder}/model_index.json cannot be read: {reason(error)}") from None
+    kind = read_index(folder).get("_class_name")
     for name, spec in known.components("backbone").items():
         if kind in spec.tags:
             return name

@@ -13,17 +13,13 @@ import diffusers
 import transformers
 from torch import nn
 
+from diffmusic import models
 from diffmusic.errors import InputError
 
 
 def read_index(folder: Path, parts: Iterable[str]) -> dict[str, Any]:
     """The folder's model_index.json. Raises InputError if it, or one of its parts, is not there."""
-    try:
-        index: dict[str, Any] = json.loads((folder / "model_index.json").read_text())
-    except FileNotFoundError:
-        raise InputError(f"{folder} holds no model_index.json: it is not a model in the diffusers layout") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}/model_index.json cannot be read: {error}") from None
+    index = models.read_index(folder)
     for part in parts:
         if part not in index or not (folder / part).is_dir():
             raise InputError(f"{folder} is incomplete: {part}/ is missing")

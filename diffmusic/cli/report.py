@@ -29,7 +29,7 @@ def write(outcome: Outcome, targets: Sequence[Path], plot: Path | None) -> dict[
     for path, audio in zip(targets, outcome.audio, strict=True):
         kind, subtype = files.output_format(path, outcome.given)
         recording = dataclasses.replace(outcome.given, samples=audio, format=kind, subtype=subtype)
-        over = files.clipped(recording) - files.clipped(dataclasses.replace(recording, samples=outcome.damaged))
+        over = files.clipped(recording) - files.clipped(files.with_samples(recording, outcome.damaged))
         if over > 0:
             click.echo(f"note: {path}: {over} restored samples exceed full scale and are clipped", err=True)
         if recording.lossy:
