@@ -47,6 +47,10 @@ class LogMel:
     spec: MelSpec = MelSpec()
 
     def __call__(self, audio: Tensor) -> Tensor:
+        return self.of_magnitude(self.spectrum(audio).abs())
+
+    def spectrum(self, audio: Tensor) -> Tensor:
+        """The STFT of audio (batch, time), complex, (batch, frames, n_fft / 2 + 1)."""
         if audio.ndim != 2:
             raise ValueError(f"log-mel takes audio of shape (batch, time), not {tuple(audio.shape)}")
         spec = self.spec
@@ -58,8 +62,15 @@ class LogMel:
         x = functional.pad(x[:, None], (margin, margin), mode="reflect")[:, 0]
         window = torch.hann_window(spec.n_fft, dtype=x.dtype, device=x.device)
         spectrum = torch.stft(x, spec.n_fft, spec.hop, window=window, center=False, return_complex=True)
-        mel = mel_filters(spec, x.dtype, x.device) @ spectrum.abs()
-        return mel.clamp(min=spec.floor).log().transpose(1, 2)[:, :frames]
+        return spectrum.mT[:, :frames]
+
+    def of_magnitude(self, magnitude: Tensor) -> Tensor:
+        """The log-mel, (batch, frames, bands), of the magnitude of ``spectrum``."""
+        return (magnitude @ self.filters(magnitude).T).clamp(min=self.spec.floor).log()
+
+    def filters(self, like: Tensor) -> Tensor:
+        """The bands ``B``, (bands, n_fft / 2 + 1), in the dtype and on the device of ``like``."""
+        return mel_filters(self.spec, like.dtype, like.device)
 
 
 @lru_cache(maxsize=16)
