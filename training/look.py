@@ -14,10 +14,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from diffmusic import models
 from diffmusic.audio.mel import LogMel
+from diffmusic.backbones.musicldm import MusicLDM
 from training.data import EXCERPT_SECONDS, MEL, fixed_crops, split
 from training.release import TARGET
-from training.released import Parts
+from training.sampling import sample
 
 
 def draw(rows: list[list[tuple[str, Tensor]]], path: Path) -> None:
@@ -39,22 +41,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    parts, log_mel = Parts.load(chosen.model), LogMel(MEL)
+    backbone = models.load(str(chosen.model))
+    log_mel = LogMel(MEL)
 
     clips = split(chosen.work, "validation")
     audio = fixed_crops(clips, chosen.clips, round(EXCERPT_SECONDS * MEL.sample_rate))
     mel = log_mel(audio)
-    decoded = parts.decode(parts.encode(mel))
-    sounds = {"original": audio, "vocoder": parts.vocoder(mel), "roundtrip": parts.vocoder(decoded)}
+    assert isinstance(backbone, MusicLDM)
+    latents = backbone.encode(audio[:, None])
+    decoded = backbone.vae.decode(latents / backbone.vae.config.scaling_factor).sample[:, 0]
+    sounds = {"original": audio, "vocoder": backbone.vocoder(mel), "roundtrip": backbone.vocoder(decoded)}
     images = {"original": mel, "VAE": decoded, "vocoder": log_mel(sounds["vocoder"]),
               "VAE + vocoder": log_mel(sounds["roundtrip"])}  # fmt: skip
     draw([[(name, image[i]) for name, image in images.items()] for i in range(len(audio))],
          chosen.work / "look_roundtrip.png")  # fmt: skip
 
-    sampled = parts.decode(parts.sample(4, seed=chosen.seed))
-    sounds["sample"] = parts.vocoder(sampled)
-    draw([[(f"sample {i}", sampled[i]), (f"sample {i + 1}", sampled[i + 1])] for i in (0, 2)],
-         chosen.work / "look_samples.png")  # fmt: skip
+    captions = ["", "", "solo piano", "a church organ", "violin and cello", "a fast, happy tune with drums and bass"]
+    sounds["sample"] = sample(backbone, captions, audio.shape[-1], guidance=2.5, seed=chosen.seed)
+    cells = [(text or "no caption", mel) for text, mel in zip(captions, log_mel(sounds["sample"]), strict=True)]
+    draw([cells[:2], cells[2:4], cells[4:]], chosen.work / "look_samples.png")
     for name, batch in sounds.items():
         for i, sound in enumerate(batch):
             samples = np.clip(sound.numpy(), -1, 1)

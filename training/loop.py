@@ -8,9 +8,9 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import diffusers
 import torch
@@ -21,7 +21,7 @@ CHECKPOINT_SECONDS = 180
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def options(description: str, minutes: float, batch: int) -> argparse.Namespace:
+def options(description: str, minutes: float, batch: int, stage: str | None = None) -> argparse.Namespace:
     """The command line that all stages share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--work", type=Path, default=Path("training/work"), help="folder of corpus and checkpoints")
@@ -30,6 +30,8 @@ def options(description: str, minutes: float, batch: int) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; one each when two stages run at once")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    if stage:
+        parser.add_argument("--stage", default=stage, help="name of the checkpoint: another one is another training")
     chosen = parser.parse_args()
     if chosen.device == "auto":
         chosen.device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -50,10 +52,20 @@ class Run(Generic[Model]):
 
     ``ema`` follows ``model`` by ``e <- d e + (1 - d) w``, ``d = min(decay, (1 + step) / (10 + step))``; it is what is
     validated and released. Time is what training itself has used, so an interruption costs nothing from the budget;
-    SIGTERM ends it after the current step, with a checkpoint.
+    SIGTERM ends it after the current step, with a checkpoint. ``others`` (a discriminator, its optimiser) are kept in
+    the checkpoint along with the model.
     """
 
-    def __init__(self, stage: str, model: Model, chosen: argparse.Namespace, rate: float, decay: float) -> None:
+    def __init__(
+        self,
+        stage: str,
+        model: Model,
+        chosen: argparse.Namespace,
+        rate: float,
+        decay: float,
+        others: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.others = others or {}
         self.stage, self.chosen, self.rate, self.decay = stage, chosen, rate, decay
         self.model = model.to(chosen.device).train()
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
@@ -98,6 +110,8 @@ class Run(Generic[Model]):
         decay = min(self.decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
+            for kept, new in zip(self.ema.buffers(), self.model.buffers(), strict=True):
+                kept.copy_(new)
 
     def due(self, seconds: float) -> bool:
         """Is a validation due? True once every so many seconds of training, and at the first step."""
@@ -123,6 +137,7 @@ class Run(Generic[Model]):
         self.last["checkpoint"] = self.elapsed
         state = {
             "model": self.model.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "others": {name: other.state_dict() for name, other in self.others.items()},
             "step": self.step, "elapsed": self.elapsed,
             "generator": self.generator.get_state(), "torch_rng": torch.get_rng_state(),
             "about": {
@@ -140,6 +155,8 @@ class Run(Generic[Model]):
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for name, other in self.others.items():
+            other.load_state_dict(state["others"][name])
         self.step, self.elapsed = state["step"], state["elapsed"]
         self.last = dict.fromkeys(self.last, self.elapsed)
         self.generator.set_state(state["generator"])

@@ -12,18 +12,21 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import ModelMixin
 
 import diffmusic
 from diffmusic.backbones.istft_vocoder import ISTFTVocoder
-from training import train_unet, train_vae
+from training import train_clap, train_unet, train_vae
 from training.data import EXCERPT_SECONDS, MEL
 
-BUILDERS = {"vae": train_vae.build, "vocoder": ISTFTVocoder, "unet": train_unet.build}
-FINAL = {"vae": "decoder"}  # the stage that continues another one, if it was run
+BUILDERS: dict[str, Any] = {"vae": train_vae.build, "vocoder": ISTFTVocoder, "unet": train_unet.build}
+# The stages that made each part; a later one continues the one before it, if it was run.
+STAGES = {"vae": ("vae", "decoder"), "vocoder": ("vocoder", "adversarial"), "unet": ("unet",),
+          "text_encoder": ("clap",)}  # fmt: skip
 TARGET = Path(diffmusic.__path__[0]) / "backbones" / "mini"
 
 
@@ -31,10 +34,13 @@ def model_index(stages: dict[str, dict]) -> dict:
     """The parts and their classes, the mel they share, and how each part was trained."""
     return {
         "_class_name": "DiffmusicMini",
-        "version": 0,
+        "version": 1,
         "vae": ["diffusers", "AutoencoderKL"],
         "unet": ["diffusers", "UNet2DConditionModel"],
         "scheduler": ["diffusers", "DDIMScheduler"],
+        "text_encoder": ["transformers", "ClapModel"],
+        "tokenizer": ["transformers", "RobertaTokenizer"],
+        "feature_extractor": ["transformers", "ClapFeatureExtractor"],
         "vocoder": ["diffmusic.backbones.istft_vocoder", "ISTFTVocoder"],
         "excerpt_seconds": EXCERPT_SECONDS,
         "mel": {
@@ -45,28 +51,30 @@ def model_index(stages: dict[str, dict]) -> dict:
     }  # fmt: skip
 
 
-def load(work: Path, part: str) -> tuple[ModelMixin, dict[str, dict]]:
-    """The EMA of a part's newest checkpoint, and how each of its stages was trained."""
-    model, about = BUILDERS[part]().eval(), {}
-    for stage in (part, FINAL.get(part, part)):
+def checkpoints(work: Path, part: str) -> Iterator[tuple[str, dict]]:
+    """The stages of a part that were run, each with its checkpoint."""
+    for stage in STAGES[part]:
         if (path := work / f"{stage}.pt").exists():
-            state = torch.load(path, map_location="cpu", weights_only=False)
-            about[stage] = {"minutes_done": round(state["elapsed"] / 60, 1), "steps": state["step"], **state["about"]}
-            model.load_state_dict(state["ema"])
-    return model, about
+            yield stage, torch.load(path, map_location="cpu", weights_only=False)
 
 
 def write(work: Path, folder: Path) -> None:
     """Write the whole model into a folder."""
-    stages: dict[str, dict] = {}
-    for part in BUILDERS:
-        model, about = load(work, part)
-        stages |= about
+    about = {}
+    for part in STAGES:
+        model = BUILDERS[part]().eval() if part in BUILDERS else train_clap.load(work)
+        for stage, state in checkpoints(work, part):
+            about[stage] = {"minutes_done": round(state["elapsed"] / 60, 1), "steps": state["step"], **state["about"]}
+            if part in BUILDERS:
+                model.load_state_dict(state["ema"])
+        if part == "text_encoder":
+            train_clap.save(model, work, folder)
+            continue
         if part == "vae":
             model.register_to_config(**json.loads((work / "latents.json").read_text()))
         model.half().save_pretrained(folder / part)
     train_unet.schedule().save_pretrained(folder / "scheduler")
-    (folder / "model_index.json").write_text(json.dumps(model_index(stages), indent=2) + "\n")
+    (folder / "model_index.json").write_text(json.dumps(model_index(about), indent=2) + "\n")
     weights = sorted(folder.glob("*/*.safetensors"))
     hashes = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in weights}
     (folder / "hashes.json").write_text(json.dumps(hashes, indent=2) + "\n")
