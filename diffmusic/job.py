@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffmusic import models, record
+from diffmusic import inputs, models, record
 from diffmusic import problem as problems
-from diffmusic.audio import files
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind, build, values
 from diffmusic.plugins import registry
 from diffmusic.prior import Backbone
-from diffmusic.restore import Progress, restore, validate
+from diffmusic.restore import GUIDANCE, Progress, restore
 from diffmusic.solver import DirectSolver
 
 
@@ -32,12 +32,16 @@ class Job:
     solver: str = "diffmusic"
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str = "mini"
-    prompt: str | None = None
+    prompt: Sequence[str] = ()
+    negative_prompt: str | None = None
+    guidance: float = GUIDANCE
     steps: int = 25
     seed: int = 0
     samples: int = 1
     finish: bool = True
     simulate: bool = False
+    noise_std: float = 0.0
+    snr: float | None = None
     device: str = "auto"
 
     @classmethod
@@ -53,6 +57,12 @@ class Job:
         """Load and check the components. Raises InputError for names and parameters that do not exist."""
         if self.steps < 1 or self.samples < 1 or self.seed < 0:
             raise InputError("--steps and --samples must be at least 1, --seed at least 0")
+        if not 0 <= self.guidance < math.inf:
+            raise InputError(f"--guidance {self.guidance:g}: 1 follows the prompt as it is, more follows it further")
+        if not 0 <= self.noise_std < math.inf:
+            raise InputError(f"--noise-std {self.noise_std:g}: a standard deviation is 0 or more")
+        if self.snr is not None and (self.noise_std or not self.simulate):
+            raise InputError("--snr adds noise with --simulate, and takes the place of --noise-std")
         operator = build(
             registry().load("operator", self.operator), self.operator_parameters, f"operator {self.operator!r}"
         )
@@ -74,44 +84,58 @@ class Prepared:
             return None
         return models.load(self.job.model, models.device(self.job.device))
 
-    def run(self, path: Path, reference: Path | None = None, progress: Progress | None = None) -> Outcome:
-        """Restore one file. Raises InputError for input that does not fit, Diverged for a run that blew up."""
-        given = files.read(path)
-        clean = given if self.job.simulate else self._reference(reference, given)
-        damaged = given.samples
-        operator = bind(self.operator, sample_rate=given.sample_rate, offset=0.0)
-        validate(operator, given.samples.shape[-1], given.sample_rate)
-        if self.job.simulate:
-            damaged = operator.forward(torch.from_numpy(given.samples)[None])[0].numpy()
-        torch.manual_seed(self.job.seed)  # for third-party code that draws outside the generators it is given
+    @property
+    def sources(self) -> int:
+        """Sources of a mixture: files that a result is made of, and clean files that a simulation mixes."""
+        return problems.sources(self.operator)
+
+    def run(self, paths: Sequence[Path], references: Sequence[Path] = (), progress: Progress | None = None) -> Outcome:
+        """Restore one recording, or simulate one from all its sources.
+
+        Raises InputError for input that does not fit, Diverged for a run that blew up.
+        """
+        job, operator = self.job, self.operator
+        if job.simulate:
+            given = inputs.simulate(operator, paths, job.noise_std, job.snr, job.seed)
+        else:
+            given = inputs.read(operator, paths[0], references, job.noise_std)
+        torch.manual_seed(job.seed)  # for third-party code that draws outside the generators it is given
         result = restore(
-            damaged,
+            given.measured,
             given.sample_rate,
-            self.operator,
+            operator,
             self.solver,
-            self.backbone,
-            steps=self.job.steps,
-            seed=self.job.seed,
-            samples=self.job.samples,
-            prompt=self.job.prompt,
-            finish=self.job.finish,
+            lambda: self.backbone,
+            steps=job.steps,
+            seed=job.seed,
+            samples=job.samples,
+            prompt=job.prompt or None,
+            negative_prompt=job.negative_prompt,
+            guidance=job.guidance,
+            noise_std=given.noise_std,
+            length=given.length,
+            finish=job.finish,
             progress=progress,
         )
-        lost = problems.damage(operator, given.samples.shape[-1])
-        scores = [] if clean is None else [measure(clean, estimate, damaged, lost) for estimate in result.audio]
+        bound = bind(operator, sample_rate=result.sample_rate, measured_rate=given.sample_rate, offset=0.0)
+        lost = problems.damage(bound, result.audio.shape[-1])
+        before, clean = given.comparison(operator), given.clean
+        scores = [] if clean is None else [
+            measure(clean, estimate, before, lost, result.sample_rate) for estimate in result.audio
+        ]  # fmt: skip
         document = {
             "command": "solve",
             "versions": record.versions(),
             "job": self.describe(),
-            "input": {
-                "path": str(path),
-                "sha256": record.file_hash(path),
+            "inputs": [{"path": str(path), "sha256": record.file_hash(path)} for path in paths],
+            "measured": {
+                "shape": list(given.measured.shape),
                 "sample_rate": given.sample_rate,
-                "channels": given.samples.shape[0],
-                "seconds": given.seconds,
-                "format": given.format,
-                "subtype": given.subtype,
+                "format": given.like.format,
+                "subtype": given.like.subtype,
+                "noise_std": given.noise_std,
             },
+            "references": [{"path": str(path), "sha256": record.file_hash(path)} for path in references],
             "model": self.backbone.describe() if self.backbone else None,
             "windows": result.windows,
             "costs": {**result.costs.as_dict(), "seconds": round(result.seconds, 3)},
@@ -119,9 +143,7 @@ class Prepared:
             "threads": torch.get_num_threads(),
             "metrics": scores,
         }
-        if reference:
-            document["reference"] = {"path": str(reference), "sha256": record.file_hash(reference)}
-        return Outcome(given, damaged, clean, result.audio, lost, document)
+        return Outcome(given, result.audio, result.sample_rate, self.sources, lost, document)
 
     def describe(self) -> dict[str, Any]:
         """The job with every default written out."""
@@ -130,52 +152,41 @@ class Prepared:
             "solver_parameters": values(self.solver),
         }
 
-    def _reference(self, reference: Path | None, given: files.Recording) -> files.Recording | None:
-        if reference is None:
-            return None
-        clean = files.read(reference)
-        if (clean.sample_rate, clean.samples.shape) != (given.sample_rate, given.samples.shape):
-            raise InputError(
-                f"reference {reference} has {clean.samples.shape[0]} channels, {clean.samples.shape[1]} samples at "
-                f"{clean.sample_rate} Hz; the input has {given.samples.shape[0]}, {given.samples.shape[1]} at "
-                f"{given.sample_rate} Hz"
-            )
-        return clean
-
 
 @dataclass(frozen=True)
 class Outcome:
     """What a run made.
 
-    given: the input file; damaged: what was restored, (channels, time); clean: the truth where it is known;
-    audio: (samples, channels, time); lost: damaged intervals in samples; document: the run record.
+    given: what was restored; audio: (samples, channels, time) at ``sample_rate``, source after source where there
+    are several; lost: damaged intervals in samples; document: the run record.
     """
 
-    given: files.Recording
-    damaged: np.ndarray
-    clean: files.Recording | None
+    given: inputs.Given
     audio: np.ndarray
+    sample_rate: int
+    sources: int
     lost: list[tuple[int, int]]
     document: dict[str, Any]
 
 
 def measure(
-    clean: files.Recording, estimate: np.ndarray, damaged: np.ndarray, lost: list[tuple[int, int]]
+    clean: np.ndarray, estimate: np.ndarray, before: np.ndarray | None, lost: list[tuple[int, int]], sample_rate: int
 ) -> dict[str, dict[str, float]]:
-    """Every installed metric against the truth: of the estimate and of the damaged input, over the whole recording
-    and over the damaged stretches alone (their mean, weighted by length). A stretch shorter than a metric's frame is
-    padded with silence, which flatters both."""
+    """Every installed metric against the truth: of the estimate and of what was measured (where that is audio), over
+    the whole recording and over the damaged stretches alone (their mean, weighted by length). A stretch shorter than a
+    metric's frame is padded with silence, which flatters both."""
     scores: dict[str, dict[str, float]] = {}
+    whole = [(0, clean.shape[-1])]
     for name, spec in registry().components("metric").items():
         metric = spec.load()
 
         def over(x: np.ndarray, stretches: list[tuple[int, int]], metric: Any = metric) -> float:
             weights = [stop - start for start, stop in stretches]
-            parts = [metric(clean.samples[:, a:b], x[:, a:b], clean.sample_rate) for a, b in stretches]
+            parts = [metric(clean[:, a:b], x[:, a:b], sample_rate) for a, b in stretches]
             return float(np.average(parts, weights=weights))
 
-        whole = [(0, clean.samples.shape[-1])]
-        scores[name] = {"restored": over(estimate, whole), "damaged": over(damaged, whole)}
+        versions = {"restored": estimate} | ({} if before is None else {"damaged": before})
+        scores[name] = {version: over(x, whole) for version, x in versions.items()}
         if lost and lost != whole:
-            scores[name] |= {"restored_in_damage": over(estimate, lost), "damaged_in_damage": over(damaged, lost)}
+            scores[name] |= {f"{version}_in_damage": over(x, lost) for version, x in versions.items()}
     return scores

@@ -19,9 +19,9 @@ from diffmusic.plugins import suggestion
 
 __all__ = ["BOUND", "Doc", "Field", "Parameter", "Span", "bind", "build", "parameters", "values"]
 
-BOUND = ("sample_rate", "offset")
-"""Fields that the core sets, never the user: the rate in Hz at which the operator is applied, and the time in
-seconds at which the excerpt begins within the whole recording."""
+BOUND = ("sample_rate", "measured_rate", "offset")
+"""Fields that the core sets, never the user: the rate in Hz of the audio that the operator is applied to, that of what
+it measures, and the time in seconds at which the excerpt begins within the whole recording."""
 
 T = TypeVar("T")
 

@@ -98,15 +98,23 @@ class _Tally(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Prior:
-    """A backbone bound to one run: a condition, a length, and the counters that every call feeds.
+    """A backbone bound to one run: prompts, a length, and the counters that every call feeds.
 
     samples: length of the audio of one item, in samples.
+    conditions, contrasts: the embedded prompts ``c``, one for all sources of an item or one for each, and what to steer
+        away from (``u``: the empty or a negative prompt; None leaves guidance out).
+    guidance: how far, ``w``. Classifier-free guidance (J. Ho and T. Salimans, arXiv:2207.12598) is the same in this
+        frame as in the network's own: ``D = D_u + w (D_c - D_u)``.
+    sources: audio channels of one item. Each is a latent of its own, so that latents are (batch * sources, ...).
     """
 
     backbone: Backbone
     samples: int
     costs: Costs
-    condition: Any = None
+    conditions: tuple[Any, ...] = (None,)
+    contrasts: tuple[Any, ...] = (None,)
+    guidance: float = 1.0
+    sources: int = 1
 
     def _count(self, result: Tensor, part: str) -> Tensor:
         forward = f"{part}_forward"
@@ -115,13 +123,25 @@ class Prior:
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
-        """The shape of one item's latent."""
+        """The shape of one source's latent."""
         return self.backbone.latent_shape(self.samples)
 
     def denoise(self, z: Tensor, sigma: float) -> Tensor:
-        """``E[z_0 | z_sigma = z]``, of the shape of ``z``."""
-        return self._count(self.backbone.denoise(z, sigma, self.condition), "network")
+        """``E[z_0 | z_sigma = z]``, of the shape of ``z``, under guidance where there is a contrast."""
+        if len(self.conditions) == len(self.contrasts) == 1:
+            return self._guided(z, sigma, self.conditions[0], self.contrasts[0])
+        several = [each * (self.sources if len(each) == 1 else 1) for each in (self.conditions, self.contrasts)]
+        parts = [self._guided(z[k :: self.sources], sigma, *pair) for k, pair in enumerate(zip(*several, strict=True))]
+        return torch.stack(parts, dim=1).flatten(0, 1)
+
+    def _guided(self, z: Tensor, sigma: float, condition: Any, contrast: Any) -> Tensor:
+        clean = self._count(self.backbone.denoise(z, sigma, condition), "network")
+        if contrast is None or self.guidance == 1:
+            return clean
+        other = self._count(self.backbone.denoise(z, sigma, contrast), "network")
+        return other + self.guidance * (clean - other)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Audio of shape (batch, channels, samples) from latents."""
-        return self._count(self.backbone.decode(z, self.samples), "decoder")
+        """Audio of shape (batch, channels, samples), or (batch, sources, samples), from latents."""
+        audio = self._count(self.backbone.decode(z, self.samples), "decoder")
+        return audio if self.sources == 1 else audio.reshape(-1, self.sources, audio.shape[-1])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from diffmusic.errors import InputError
@@ -28,13 +29,29 @@ class Operator(Protocol):
       ``warnings.warn`` what the user should know;
     - ``measurement(audio)``: what of the user's file was really measured (default: all of it);
     - ``finish(estimate, measurement)``: return the estimate with what was observed put back;
-    - fields ``sample_rate`` (Hz) and ``offset`` (seconds): set by the core to the rate and the place in the
-      recording at which the operator is applied. An operator with ``damage`` has both.
+    - ``power(y)``: the mean square of ``x`` that a measurement suggests, (batch, 1, 1), where that of ``y`` says
+      little about it; the prior is shown music at the level it knows;
+    - ``sources``: how many channels of ``x`` one channel of ``y`` mixes;
+    - ``stft``: the ``STFT`` whose magnitudes it measures, (batch, channels, frames, bins);
+    - ``clean_rate(rate)``: the rate of ``x``, Hz, for a measurement at that rate, where it differs, and
+      ``clean_length(y)``: the samples of ``x``;
+    - fields ``sample_rate``, ``measured_rate`` (Hz) and ``offset`` (seconds): set by the core to the rate of ``x``,
+      the rate of ``y``, and the place in the recording at which the operator is applied. An operator with ``damage``
+      has the first and the last; one whose measurement has a rate of its own has ``measured_rate``.
     """
 
     def forward(self, x: Tensor, /) -> Tensor:
         """The measurement ``A(x)`` of clean audio ``x``."""
         ...
+
+
+@dataclass(frozen=True)
+class STFT:
+    """Settings of a magnitude spectrogram: window and hop in samples, the rate they refer to in Hz."""
+
+    n_fft: int
+    hop: int
+    sample_rate: int
 
 
 def damage(operator: Any, samples: int) -> list[tuple[int, int]]:
@@ -54,6 +71,35 @@ def finish(operator: Any, estimate: Tensor, measured: Tensor) -> Tensor:
     return operator.finish(estimate, measured) if hasattr(operator, "finish") else estimate
 
 
+def power(operator: Any, y: Tensor) -> Tensor:
+    """Mean square of the clean audio that a measurement suggests, (batch, 1, 1): the operator's word, or that of what
+    was observed."""
+    if hasattr(operator, "power"):
+        return operator.power(y).reshape(-1, 1, 1)
+    lost = sum(stop - start for start, stop in damage(operator, y.shape[-1])) if hasattr(operator, "damage") else 0
+    return (y.square().flatten(1).sum(1) / max(1, y[0].numel() - lost)).reshape(-1, 1, 1)
+
+
+def sources(operator: Any) -> int:
+    """How many channels of clean audio one channel of the measurement mixes."""
+    return int(getattr(operator, "sources", 1))
+
+
+def is_spectrogram(operator: Any) -> bool:
+    """Whether the operator measures magnitudes, not audio."""
+    return hasattr(operator, "stft")
+
+
+def clean_rate(operator: Any, rate: int) -> int:
+    """The rate of the clean audio, Hz, for a measurement at ``rate``."""
+    return int(operator.clean_rate(rate)) if hasattr(operator, "clean_rate") else rate
+
+
+def clean_length(operator: Any, y: Tensor) -> int:
+    """Samples of the clean audio, at its own rate."""
+    return int(operator.clean_length(y)) if hasattr(operator, "clean_length") else y.shape[-1]
+
+
 @dataclass(frozen=True)
 class Problem:
     """Find ``x`` with ``A(g x) / g = y``, for items at the level the prior knows.
@@ -63,16 +109,19 @@ class Problem:
     gain: ``g``, (batch, 1, 1); the level of the recording relative to the prior's. ``A`` acts at the
         recording's own level, so that operators which are not linear (a clipper) see what they expect.
     features: ``T``, the map from a measurement to the space of the vocoder-mel constraint, (batch, ...).
+    noise: the standard deviation of white noise in ``measured``, in its units, (batch, 1, ...) or one for all.
     """
 
     operator: Operator
     measured: Tensor
     gain: Tensor | float = 1.0
     features: Callable[[Tensor], Tensor] | None = None
+    noise: Tensor | float = 0.0
 
     def predict(self, x: Tensor) -> Tensor:
         """``A(g x) / g``: what would have been measured, had ``x`` been recorded."""
-        return self.operator.forward(x * self.gain) / self.gain
+        y = self.operator.forward(x * self.gain)
+        return y / (self.gain if isinstance(self.gain, float) else self.gain.reshape(-1, *[1] * (y.ndim - 1)))
 
     @cached_property
     def _measured_features(self) -> Tensor:
@@ -91,3 +140,22 @@ class Problem:
         else:
             difference = predicted - self.measured
         return difference.square().flatten(1).sum(1)
+
+    def floor(self, space: Space = "mel") -> Tensor | float:
+        """``E ||T (y + n) - T y||^2``, the misfit that noise alone explains, one value an item; 0 without noise.
+
+        A smaller misfit fits the noise. One fixed draw stands for the mean: it is over thousands of values.
+        """
+        if isinstance(self.noise, float) and self.noise == 0:
+            return 0.0
+        return self._floors[space]
+
+    @cached_property
+    def _floors(self) -> dict[Space, Tensor]:
+        draw = torch.randn(self.measured.shape[1:], generator=torch.Generator().manual_seed(0))
+        noise = self.noise * draw.to(self.measured)[None]
+        floors: dict[Space, Tensor] = {"waveform": noise.expand_as(self.measured).square().flatten(1).sum(1)}
+        if self.features is not None:
+            change = self._transform(self.measured + noise) - self._measured_features
+            floors["mel"] = change.square().flatten(1).sum(1)
+        return floors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from diffmusic import problem as problems
 from diffmusic.audio import windows
+from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.audio.resample import resample
+from diffmusic.audio.sinc import sinc_resample
 from diffmusic.errors import Diverged, InputError
 from diffmusic.parameters import bind
 from diffmusic.prior import Backbone, Costs, Prior
@@ -25,6 +29,9 @@ LEVEL = 0.1
 WHOLE_SECONDS = 60.0
 """The longest recording that is solved in one piece, where an operator does not say where its damage is."""
 
+GUIDANCE = 2.5
+"""How far classifier-free guidance goes where there is a prompt."""
+
 Progress = Callable[[float], None]
 """Called with the part of the work that is done, 0 to 1."""
 
@@ -33,59 +40,98 @@ Progress = Callable[[float], None]
 class Restoration:
     """What came out of a run.
 
-    audio: (samples, channels, time), float64, one restored recording for each posterior sample.
+    audio: (samples, channels, time), float64, one restored recording for each posterior sample. Where the operator
+    mixes sources, the channels of the first source come first, then those of the second.
+    sample_rate: Hz; that of the measurement, unless the operator lowered it.
     windows: the excerpts that were solved, (start, stop) in seconds.
     """
 
     audio: np.ndarray
+    sample_rate: int
     costs: Costs
     windows: tuple[tuple[float, float], ...]
     seconds: float
 
 
 def restore(
-    audio: np.ndarray,
+    measured: np.ndarray,
     sample_rate: int,
     operator: Any,
     solver: Any,
-    backbone: Backbone | None = None,
+    backbone: Backbone | Callable[[], Backbone | None] | None = None,
     *,
     steps: int = 25,
     seed: int = 0,
     samples: int = 1,
-    prompt: str | None = None,
+    prompt: str | Sequence[str] | None = None,
+    negative_prompt: str | None = None,
+    guidance: float = GUIDANCE,
+    noise_std: float = 0.0,
+    length: int | None = None,
     finish: bool = True,
     batch: int | None = None,
     progress: Progress | None = None,
 ) -> Restoration:
-    """Restore ``audio``, (channels, time) at ``sample_rate`` Hz, full scale 1.
+    """Restore what was measured: audio, (channels, time) at ``sample_rate`` Hz, full scale 1, or magnitudes,
+    (channels, frames, bins).
 
-    backbone: the prior; not needed by a classical solver. steps: noise levels. samples: restorations to draw,
-    each a function of ``seed`` and its number. finish: put back what was observed (``operator.finish``).
+    backbone: the prior, or what loads it once all else is known to fit; not needed by a classical solver.
+    steps: noise levels. samples: restorations to draw, each a function of ``seed`` and its number.
+    prompt, negative_prompt: what the music is and is not, for a prior that reads text; one prompt, or one for each
+        source. guidance: the weight of classifier-free guidance by them; 1 is none.
+    noise_std: deviation of white noise in the measurement, in its units.
+    length: samples of the result, where the measurement does not tell.
+    finish: put back what was observed (``operator.finish``).
     batch: items solved at once; by default one on a CPU, where more gain nothing and change the last bits.
     Raises InputError where operator, audio, solver and prior do not fit together, Diverged if the run blows up.
     """
     started = time.perf_counter()
-    operator = bind(operator, sample_rate=sample_rate, offset=0.0)
-    validate(operator, audio.shape[-1], sample_rate)
-    measured = problems.measurement(operator, torch.from_numpy(np.ascontiguousarray(audio))[None])
-    costs = Costs()
+    rate = problems.clean_rate(operator, sample_rate)
+    operator = bind(operator, sample_rate=rate, measured_rate=sample_rate, offset=0.0)
+    y = problems.measurement(operator, torch.from_numpy(np.ascontiguousarray(measured))[None])
+    length = length or problems.clean_length(operator, y)
+    validate(operator, length, rate)
+    costs, spans = Costs(), list[windows.Window]()
     if isinstance(solver, DirectSolver):
-        solver = bind(solver, sample_rate=sample_rate)
-        raw = solver.estimate(Problem(operator, measured)).repeat(samples, 1, 1)
-        spans: list[windows.Window] = []
+        solver = bind(solver, sample_rate=rate)
+        raw = _fit(solver.estimate(Problem(operator, _items(operator, y))), length).expand(samples, -1, -1, -1)
     else:
+        backbone = backbone if backbone is None or isinstance(backbone, Backbone) else backbone()
         if backbone is None:
             raise InputError("this solver needs a prior: give a backbone")
-        spans = plan(operator, audio.shape[-1], sample_rate, backbone)
-        run = _Run(operator, solver, backbone, sample_rate, steps, prompt, costs)
-        raw = run.estimates(measured, spans, seed, samples, batch, progress)
+        spans = plan(operator, length, rate, backbone)
+        text = _text(backbone, prompt, negative_prompt, problems.sources(operator))
+        run = _Run(operator, solver, backbone, rate, length, steps, (*text, guidance), noise_std, costs)
+        raw = run.estimates(y, spans, seed, samples, batch, progress)
     if finish:
-        raw = torch.cat([problems.finish(operator, each[None], measured) for each in raw])
+        raw = torch.stack([problems.finish(operator, each, _items(operator, y)) for each in raw])
     if not bool(torch.isfinite(raw).all()):
         raise Diverged("the estimate is not finite")
-    solved = tuple((span.start / sample_rate, span.stop / sample_rate) for span in spans)
-    return Restoration(raw.numpy(), costs, solved, time.perf_counter() - started)
+    solved = tuple((span.start / rate, span.stop / rate) for span in spans)
+    audio = raw.transpose(1, 2).flatten(1, 2).numpy()
+    return Restoration(audio, rate, costs, solved, time.perf_counter() - started)
+
+
+def _items(operator: Any, y: Tensor) -> Tensor:
+    """A measurement (1, channels, ...) as the operator sees it: its channels together, or each a mixture by itself."""
+    return y if problems.sources(operator) == 1 else y.transpose(0, 1)
+
+
+def _fit(x: Tensor, length: int) -> Tensor:
+    """A direct estimate, cut or padded with silence to ``length`` samples."""
+    return torch.nn.functional.pad(x, (0, max(0, length - x.shape[-1])))[..., :length]
+
+
+def _text(
+    backbone: Backbone, prompt: str | Sequence[str] | None, negative: str | None, sources: int
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Conditions and contrasts; no contrast where both passes of guidance would be the same."""
+    prompts: list[str | None] = [prompt] if prompt is None or isinstance(prompt, str) else [*prompt]
+    if len(prompts) not in (1, sources):
+        raise InputError(f"{len(prompts)} prompts for {sources} sources: give one for all, or one for each")
+    conditions = tuple(backbone.embed(each) for each in prompts)
+    contrasts = tuple(None if (each or "") == (negative or "") else backbone.embed(negative) for each in prompts)
+    return conditions, contrasts
 
 
 def validate(operator: Any, length: int, sample_rate: int) -> None:
@@ -97,7 +143,14 @@ def validate(operator: Any, length: int, sample_rate: int) -> None:
 
 
 def plan(operator: Any, length: int, sample_rate: int, backbone: Backbone) -> list[windows.Window]:
-    """The windows of a recording that have to be solved. Raises InputError if the damage is too long."""
+    """The windows of a recording that have to be solved. Raises InputError if the damage is too long, or if the
+    prior has nothing to add."""
+    measured_rate = getattr(operator, "measured_rate", 0)
+    if not hasattr(operator, "stft") and measured_rate >= backbone.sample_rate:
+        raise InputError(
+            f"the recording at {measured_rate} Hz already holds every frequency that this prior knows, which ends at "
+            f"{backbone.sample_rate / 2:g} Hz"
+        )
     if not hasattr(operator, "damage"):
         if length > WHOLE_SECONDS * sample_rate:
             raise InputError(
@@ -118,30 +171,36 @@ def plan(operator: Any, length: int, sample_rate: int, backbone: Backbone) -> li
 
 @dataclass(frozen=True)
 class _Run:
-    """What is the same for every window of a run."""
+    """What is the same for every window of a run. ``operator`` is bound to ``rate``, that of the result."""
 
     operator: Any
     solver: Any
     backbone: Backbone
-    sample_rate: int
+    rate: int
+    length: int
     steps: int
-    prompt: str | None
+    text: tuple[tuple[Any, ...], tuple[Any, ...], float]
+    noise_std: float
     costs: Costs
 
     def estimates(
         self,
-        measured: torch.Tensor,
+        measured: Tensor,
         spans: Sequence[windows.Window],
         seed: int,
         samples: int,
         batch: int | None,
         progress: Progress | None,
-    ) -> torch.Tensor:
-        """Raw estimates, (samples, channels, time): the measurement wherever no window lies."""
-        raw = measured.repeat(samples, 1, 1)
-        condition = self.backbone.embed(self.prompt)
+    ) -> Tensor:
+        """Raw estimates of a measurement (1, channels, ...): for each sample what ``finish`` takes, (1, channels,
+        time), or (channels, sources, time). The measurement wherever no window lies."""
+        sources, channels = problems.sources(self.operator), measured.shape[1]
+        if spans == [windows.Window(0, self.length, 0, self.length)]:
+            raw = torch.zeros(samples, channels, sources, self.length, dtype=torch.float64)
+        else:
+            raw = measured.double().transpose(0, 1).repeat(samples, 1, 1, 1)
         # What the prior solves at a time: one channel of one window, for one posterior sample.
-        items = [(draw, channel) for draw in range(samples) for channel in range(measured.shape[1])]
+        items = [(draw, channel) for draw in range(samples) for channel in range(channels)]
         size = batch or (1 if self.backbone.device.type == "cpu" else 8)
         groups = [items[first : first + size] for first in range(0, len(items), size)]
         jobs = [(number, group) for number in range(len(spans)) for group in groups]
@@ -152,42 +211,60 @@ class _Run:
                     progress((done + step / steps) / len(jobs))
 
             span = spans[number]
-            excerpts = measured[0, [channel for _, channel in group], span.start : span.stop].numpy()
             # Channels share their noise: what is equal in both stays equal, and the stereo image does not wander.
-            generators = [generator(seed, draw, number) for draw, _ in group]
-            estimates = self._solve(excerpts, span.start / self.sample_rate, generators, condition, tick)
-            kept = torch.from_numpy(estimates[:, span.keep_start - span.start : span.keep_stop - span.start])
+            # Sources do not: they are different music.
+            several = range(sources) if sources > 1 else ()
+            keys = [(seed, draw, number, *own) for draw, _ in group for own in ([[each] for each in several] or [[]])]
+            chosen = measured[0, [channel for _, channel in group]]
+            estimates = self._solve(chosen, span, [generator(*key) for key in keys], tick)
+            kept = torch.from_numpy(estimates[..., span.keep_start - span.start : span.keep_stop - span.start])
             for (draw, channel), estimate in zip(group, kept, strict=True):
-                raw[draw, channel, span.keep_start : span.keep_stop] = estimate
-        return raw
+                raw[draw, channel, :, span.keep_start : span.keep_stop] = estimate
+        return raw if sources > 1 else raw.transpose(1, 2)
 
     def _solve(
         self,
-        excerpts: np.ndarray,
-        offset: float,
+        measured: Tensor,
+        span: windows.Window,
         generators: Sequence[torch.Generator],
-        condition: Any,
         tick: Callable[[int, int], None],
     ) -> np.ndarray:
-        """Estimates of excerpts, (items, time), at the recording's own rate and level."""
+        """Estimates of a window, (items, sources, time) at the rate of the result, of measurements (items, ...)."""
         rate = self.backbone.sample_rate
-        operator = bind(self.operator, sample_rate=rate, offset=offset)
-        low = torch.from_numpy(resample(excerpts, self.sample_rate, rate)).float()
-        y = problems.measurement(operator, low[:, None]).to(self.backbone.device)
-        power = _observed_power(operator, y)
+        operator, y = self._observed(measured, span)
+        power = problems.power(operator, y)
         gain = torch.where(power > 0, power.sqrt() / LEVEL, torch.ones_like(power))
-        problem = Problem(operator, y / gain, gain, self.backbone.mel)
-        prior = Prior(self.backbone, low.shape[-1], self.costs, condition)
+        scale = gain.reshape(-1, *[1] * (y.ndim - 1))
+        noise = 0.0 if self.noise_std == 0 else self.noise_std * math.sqrt(min(1, rate / self.rate)) / scale
+        problem = Problem(operator, y / scale, gain, self._features(operator), noise)
+        sources, samples = problems.sources(operator), math.ceil((span.stop - span.start) * rate / self.rate)
+        prior = Prior(self.backbone, samples, self.costs, *self.text, sources)
         sigmas = self.backbone.sigmas(self.steps).tolist()
         estimate = sample(self.solver, problem, prior, sigmas, generators, tick)
         # Around pure silence the answer is silence; the prior knows no level so low.
         restored = torch.where(power > 0, estimate * gain, torch.zeros_like(estimate))
-        return resample(restored[:, 0].cpu().double().numpy(), rate, self.sample_rate, excerpts.shape[-1])
+        return resample(restored.cpu().double().numpy(), rate, self.rate, span.stop - span.start)
 
+    def _observed(self, measured: Tensor, span: windows.Window) -> tuple[Any, Tensor]:
+        """The operator at the prior's rate, and what it measured of a window, (items, 1, ...) float32."""
+        rate, device = self.backbone.sample_rate, self.backbone.device
+        if hasattr(self.operator, "measured_rate"):
+            return bind(self.operator, sample_rate=rate), measured[:, None].float().to(device)
+        operator = bind(self.operator, sample_rate=rate, offset=span.start / self.rate)
+        excerpts = measured[:, span.start : span.stop].numpy()
+        low = torch.from_numpy(resample(excerpts, self.rate, rate)).float()
+        y = low[:, None].to(device)
+        # Resampling smears what lies inside a gap by a few samples: lose it again.
+        return operator, problems.measurement(operator, y) if hasattr(operator, "damage") else y
 
-def _observed_power(operator: Any, y: torch.Tensor) -> torch.Tensor:
-    """Mean square of each item over the samples that were observed, (items, 1, 1)."""
-    lost = 0
-    if hasattr(operator, "damage"):
-        lost = sum(stop - start for start, stop in problems.damage(operator, y.shape[-1]))
-    return (y.square().flatten(1).sum(1) / max(1, y[0].numel() - lost)).reshape(-1, 1, 1)
+    def _features(self, operator: Any) -> Callable[[Tensor], Tensor]:
+        """``T`` of the vocoder-mel constraint, by what the operator measures."""
+        rate = self.backbone.sample_rate
+        measured_rate = getattr(operator, "measured_rate", rate)
+        if hasattr(operator, "stft"):
+            stft = operator.stft
+            spec = MelSpec(measured_rate, stft.n_fft, stft.hop, high=min(rate, measured_rate) / 2)
+            return LogMel(spec).of_magnitude
+        if measured_rate == rate:
+            return self.backbone.mel
+        return lambda y: self.backbone.mel(sinc_resample(y, measured_rate, rate))

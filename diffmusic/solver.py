@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.prior import Prior
-from diffmusic.problem import Problem
+from diffmusic.problem import Problem, Space
 
 
 @dataclass(frozen=True)
@@ -101,3 +101,23 @@ def transition(z: Tensor, clean: Tensor, step: Step, eta: float, variance: Tenso
         return moved
     fresh = s**2 + (eta * (1 - k / step.sigma)) ** 2 * torch.as_tensor(variance, dtype=z.dtype, device=z.device)
     return moved + fresh.sqrt().reshape(-1, *[1] * (z.ndim - 1)) * step.noise(z)
+
+
+def misfit_gradient(
+    clean: Tensor, variable: Tensor, step: Step, space: Space, squared: bool = True
+) -> tuple[Tensor, Tensor]:
+    """The gradient of ``L = ||T A Dec(D) - T y||^2``, or of its root, with respect to ``variable``; and before it by how
+    much ``L`` exceeds what the noise of the measurement explains, one value a latent, (latents, 1, ...).
+
+    clean: ``D``, which depends on ``variable``, or is it. An item that fits exactly has no gradient.
+    """
+    misfit = step.problem.misfit(step.prior.decode(clean), space)
+    (gradient,) = torch.autograd.grad(misfit.sum(), variable)
+
+    def spread(values: Tensor) -> Tensor:  # the sources of an item share its misfit
+        return values.repeat_interleave(len(variable) // len(values)).reshape(-1, *[1] * (variable.ndim - 1))
+
+    misfit = misfit.detach()
+    if not squared:  # by hand, because the derivative of a root is not finite at 0
+        gradient = gradient / (2 * spread(misfit).sqrt()).clamp(min=torch.finfo(misfit.dtype).tiny)
+    return spread(misfit - step.problem.floor(space)), gradient

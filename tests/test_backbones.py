@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from diffmusic import models
 from diffmusic.backbones.musicldm import MINI, MusicLDM, mini
 from diffmusic.backbones.noise import VPNoise
 from diffmusic.errors import InputError
+from diffmusic.restore import restore
 from diffmusic.testing import check_backbone
+from diffmusic_operators.inpainting import Inpainting
+from diffmusic_solvers.diffmusic import DiffMusic
 from tests import checkpoints
 
 
@@ -206,3 +210,16 @@ def test_mini_fits_its_budget_and_its_hashes() -> None:
     hashes = json.loads((MINI / "hashes.json").read_text())
     assert set(hashes) == {file.relative_to(MINI).as_posix() for file in files}
     assert all(value.dtype == torch.float16 for file in files for value in load_file(file).values())
+
+
+def test_the_passes_of_guidance_are_two_only_where_the_prompts_differ(tiny: Path) -> None:
+    backbone, solver = models.load(str(tiny)), DiffMusic(repeats=1)
+
+    def passes(**text: Any) -> int:
+        audio = 0.1 * np.random.default_rng(0).standard_normal((1, 4000))
+        operator = Inpainting(gap=((0.1, 0.15),))
+        return restore(audio, 16000, operator, solver, backbone, steps=2, **text).costs.network_forward
+
+    assert passes() == passes(prompt="") == passes(prompt="a harp", guidance=1.0) == 2
+    assert passes(prompt="a harp", negative_prompt="a harp") == 2
+    assert passes(prompt="a harp") == passes(negative_prompt="a drum") == 4

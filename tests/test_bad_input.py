@@ -165,7 +165,7 @@ def test_output_equal_to_input(refused: Refused, song: Song, tmp_path: Path) -> 
 
 def test_record_that_would_overwrite_the_config(refused: Refused, song: Song, tmp_path: Path) -> None:
     path, config = song(), tmp_path / "out.wav.json"
-    config.write_text(json.dumps({"command": "solve", "job": {"operator": "inpainting"}, "input": {}}))
+    config.write_text(json.dumps({"command": "solve", "job": {"operator": "inpainting"}, "inputs": []}))
     message = refused(*SOLVE, path, "--gap", "0.6:0.9", "--config", config, "-o", tmp_path / "out.wav")
     assert "would overwrite an input" in message
 
@@ -200,7 +200,7 @@ def test_inputs_whose_outputs_would_be_one_file(refused: Refused, song: Song, tm
 
 def test_reference_of_another_length(refused: Refused, song: Song, tiny: Path) -> None:
     words = (song("a.wav"), "--gap", "0.6:0.9", "--model", tiny, "--reference", song("b.wav", seconds=1.4))
-    assert "the input has 1, 24000 at 16000 Hz" in refused(*SOLVE, *words)
+    assert "expected were 1, 24000 at 16000 Hz" in refused(*SOLVE, *words)
 
 
 def test_disk_full(song: Song, tiny: Path, tmp_path: Path) -> None:

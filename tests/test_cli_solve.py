@@ -143,7 +143,7 @@ def test_run_record_tells_what_was_done(song: Song, solve: Run, tmp_path: Path) 
     }  # fmt: skip
     assert record["peak_memory_bytes"] > 1e8
     assert record["model"]["sha256"] == record["model"]["sha256"].lower()
-    assert record["input"]["channels"] == 2
+    assert record["measured"]["shape"][0] == 2
     assert record["versions"]["torch"]
     scores = record["metrics"][0]["lsd"]
     assert scores["restored_in_damage"] < scores["damaged_in_damage"]

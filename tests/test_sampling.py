@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import cast
 
 import pytest
 import torch
+from torch import Tensor
 
 from diffmusic.errors import Diverged
-from diffmusic.prior import Costs, Prior
+from diffmusic.prior import Backbone, Costs, Prior
 from diffmusic.problem import Problem
 from diffmusic.sampling import generator, iterate, normal, sample
 from diffmusic.solver import State, Step
@@ -78,3 +80,28 @@ def test_a_run_that_leaves_the_finite_numbers_stops_there_and_says_where() -> No
 def test_a_schedule_of_one_level_is_refused() -> None:
     with pytest.raises(ValueError, match="two levels"):
         sample(DiffMusic(), problem(1), prior(), [1.0], [generator(0)])
+
+
+def test_guidance_extrapolates_from_what_to_steer_away_from_and_is_counted() -> None:
+    class Constant:
+        def denoise(self, z: Tensor, sigma: float, condition: float) -> Tensor:
+            return torch.full_like(z, condition)
+
+    z = torch.zeros(2, 8)
+    backbone = cast(Backbone, Constant())
+    guided = Prior(backbone, 8, costs := Costs(), (1.0,), (0.25,), guidance=3.0)
+    assert guided.denoise(z, 1.0).eq(0.25 + 3 * 0.75).all()
+    assert costs.network_forward == 4
+    for plain in (Prior(backbone, 8, costs, (1.0,), (0.25,), 1.0), Prior(backbone, 8, costs, (1.0,), (None,), 3.0)):
+        costs.network_forward = 0
+        assert plain.denoise(z, 1.0).eq(1.0).all()
+        assert costs.network_forward == 2
+
+
+def test_sources_have_prompts_of_their_own() -> None:
+    class Constant:
+        def denoise(self, z: Tensor, sigma: float, condition: float) -> Tensor:
+            return z + condition
+
+    joint = Prior(cast(Backbone, Constant()), 8, Costs(), (1.0, 2.0), (None,), sources=2)
+    assert joint.denoise(torch.zeros(4, 1), 1.0).flatten().tolist() == [1.0, 2.0, 1.0, 2.0]

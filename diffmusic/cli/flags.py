@@ -56,15 +56,24 @@ def common_flags() -> list[click.Parameter]:
         option("--solver", metavar="NAME", help=f"See diffmusic solvers.  [default: {default.solver}]"),
         option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the solver."),
         option("--model", metavar="NAME|DIR", help=f"The prior; see diffmusic models.  [default: {default.model}]"),
-        option("--prompt", metavar="TEXT", help="What the music is, for a prior that reads text."),
+        option("--prompt", multiple=True, metavar="TEXT", help="What the music is, for a prior that reads text; "
+               "repeat it for each source of a mixture."),
+        option("--negative-prompt", metavar="TEXT", help="What it is not."),
+        option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompts (classifier-free guidance); 1 "
+               f"runs the network once a step instead of twice.  [default: {default.guidance}]"),
         option("--steps", type=int, metavar="N", help=f"Noise levels.  [default: {default.steps}]"),
         option("--seed", type=int, metavar="N", help=f"The result is a function of it.  [default: {default.seed}]"),
         option("--samples", type=int, metavar="N", help="Different restorations to draw.  "
                f"[default: {default.samples}]"),
         option("--finish/--no-finish", default=None, help="Put back what was observed (the default), or give the raw "
                "estimate."),
-        option("--simulate", is_flag=True, default=None, help="INPUT is clean: damage it first, and measure."),
-        option("--reference", type=path, metavar="CLEAN", help="The true recording, to measure against."),
+        option("--simulate", is_flag=True, default=None, help="INPUT is clean: damage it first, and measure. For a "
+               "mixture: its sources, one file each."),
+        option("--noise-std", type=float, metavar="FLOAT", help="White noise in the measurement, full scale 1; "
+               "added with --simulate."),
+        option("--snr", type=float, metavar="DB", help="The same, by its distance from the signal; with --simulate."),
+        option("--reference", "references", multiple=True, type=path, metavar="CLEAN", help="The true recording, to "
+               "measure against; for a mixture each of its sources."),
         option("--plot", type=path, metavar="PNG", help="Draw spectrograms before and after."),
         option("--device", metavar="NAME", help=f"auto, cpu, cuda or mps.  [default: {default.device}]"),
         option("--config", type=path, metavar="RUN.json", help="Take what is not given here from a run record."),

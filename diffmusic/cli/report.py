@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from diffmusic import outputs, record
 from diffmusic.audio import files
+from diffmusic.audio.resample import resample
 from diffmusic.job import Outcome
 from diffmusic.plot import spectrograms
 from diffmusic.restore import Progress
@@ -26,23 +28,39 @@ def record_path(output: Path) -> Path:
 def write(outcome: Outcome, targets: Sequence[Path], plot: Path | None) -> dict[str, Any]:
     """Write audio, run record and picture, all or none. Returns the record, with what was written."""
     contents: dict[Path, bytes] = {}
-    for path, audio in zip(targets, outcome.audio, strict=True):
-        kind, subtype = files.output_format(path, outcome.given)
-        recording = dataclasses.replace(outcome.given, samples=audio, format=kind, subtype=subtype)
-        over = files.clipped(recording) - files.clipped(files.with_samples(recording, outcome.damaged))
+    given, rate = outcome.given, outcome.sample_rate
+    # One file a sample and source; (samples, sources * channels, time) holds them in this order.
+    parts = outcome.audio.reshape(len(targets), -1, outcome.audio.shape[-1])
+    for path, audio in zip(targets, parts, strict=True):
+        kind, subtype = files.output_format(path, given.like)
+        recording = dataclasses.replace(given.like, samples=audio, sample_rate=rate, format=kind, subtype=subtype)
+        before = files.clipped(files.with_samples(recording, given.measured)) if given.measured.ndim == 2 else 0
+        over = files.clipped(recording) - before
         if over > 0:
             click.echo(f"note: {path}: {over} restored samples exceed full scale and are clipped", err=True)
         if recording.lossy:
             click.echo(f"note: {path} is a lossy format: writing it changes the observed samples too", err=True)
         contents[path] = files.encode(recording)
     if plot:
-        panels = [("damaged", outcome.damaged), ("restored", outcome.audio[0])]
-        panels += [("original", outcome.clean.samples)] if outcome.clean else []
-        contents[plot] = spectrograms(panels, outcome.given.sample_rate, outcome.lost)
+        contents[plot] = spectrograms(_panels(outcome), rate, outcome.lost)
     document = {**outcome.document, "outputs": [str(path) for path in contents]}
     contents[record_path(targets[0])] = record.dump(document).encode()
     outputs.write(contents)
     return document
+
+
+def _panels(outcome: Outcome) -> list[tuple[str, np.ndarray]]:
+    """Titles and audio, (channels, time): what was measured, the first sample, and the truth."""
+
+    def split(name: str, audio: np.ndarray) -> list[tuple[str, np.ndarray]]:
+        several = np.split(audio, outcome.sources)
+        return [(f"{name}, source {k + 1}" if len(several) > 1 else name, part) for k, part in enumerate(several)]
+
+    given, length = outcome.given, outcome.audio.shape[-1]
+    panels = split("restored", outcome.audio[0])
+    if given.measured.ndim == 2:
+        panels.insert(0, ("damaged", resample(given.measured, given.sample_rate, outcome.sample_rate, length)))
+    return panels + (split("original", given.clean) if given.clean is not None else [])
 
 
 def report(document: dict[str, Any], as_json: bool) -> None:
@@ -53,14 +71,15 @@ def report(document: dict[str, Any], as_json: bool) -> None:
     job, costs = document["job"], document["costs"]
     prior = f" with {job['model']}, {job['steps']} steps" if document["model"] else ""
     spent = f"seed {job['seed']}, {costs['seconds']:.1f} s, {document['peak_memory_bytes'] / 1e9:.1f} GB"
-    click.echo(f"{document['input']['path']}: {job['operator']} solved by {job['solver']}{prior}, {spent}")
+    paths = ", ".join(given["path"] for given in document["inputs"])
+    click.echo(f"{paths}: {job['operator']} solved by {job['solver']}{prior}, {spent}")
     for path in [*document["outputs"], record_path(Path(document["outputs"][0]))]:
         click.echo(f"  wrote {path}")
     for name, scores in document["metrics"][0].items() if document["metrics"] else ():
-        inside = "restored_in_damage" in scores
-        restored, damaged = (scores[f"{which}_in_damage" if inside else which] for which in ("restored", "damaged"))
+        inside = "_in_damage" if "restored_in_damage" in scores else ""
         where = " in the damaged part" if inside else ""
-        click.echo(f"  {name}{where}: {restored:.3f} (damaged: {damaged:.3f})")
+        before = f" (damaged: {scores[f'damaged{inside}']:.3f})" if "damaged" in scores else ""
+        click.echo(f"  {name}{where}: {scores[f'restored{inside}']:.3f}{before}")
 
 
 @contextmanager

@@ -35,12 +35,12 @@ class Operators(click.Group):
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # `solve --config RUN.json -o OUT` repeats a run: operator and input are in the record.
+        # `solve --config RUN.json -o OUT` repeats a run: operator and inputs are in the record.
         if args[:1] == ["--config"] and len(args) > 1:
             from diffmusic import record
 
             recorded = record.load(Path(args[1]))
-            args = [recorded["job"]["operator"], recorded["input"]["path"], *args]
+            args = [recorded["job"]["operator"], *(given["path"] for given in recorded["inputs"]), *args]
         return super().parse_args(ctx, args)
 
 

@@ -13,40 +13,51 @@ from diffmusic.audio import files
 from diffmusic.cli.flags import OPERATOR, assignments
 from diffmusic.cli.report import progress_bar, record_path, report, write
 from diffmusic.errors import DiffmusicError, InputError
+from diffmusic.inputs import ARRAYS
 from diffmusic.job import Job
 
 
 def solve_files(operator: str, given: dict[str, Any]) -> None:
     """Restore every input. What can be refused before any work is done is refused first."""
-    inputs: tuple[Path, ...] = given["inputs"]
-    plot, reference = given["plot"], given["reference"]
-    if len(inputs) > 1 and (reference or plot):
-        raise InputError("--reference and --plot take one input at a time")
-    if given["simulate"] and reference:
+    paths: tuple[Path, ...] = given["inputs"]
+    plot, references = given["plot"], given["references"]
+    if given["simulate"] and references:
         raise InputError("--simulate takes the input itself as the reference; leave --reference out")
     if plot and plot.suffix.lower() != ".png":
         raise InputError(f"--plot {plot}: the picture is a PNG; give a name that ends in .png")
     job = _job(operator, given)
     prepared = job.prepare()
-    targets = [_targets(path, given["output"], len(inputs) > 1, job.samples) for path in inputs]
+    runs = _runs(paths, job, prepared.sources)
+    if len(runs) > 1 and (references or plot):
+        raise InputError("--reference and --plot take one input at a time")
+    targets = [_targets(run[0], given["output"], len(runs) > 1, job.samples, prepared.sources) for run in runs]
     planned = [path for target in targets for path in (*target, record_path(target[0]))]
-    outputs.check(planned + ([plot] if plot else []), [path for path in (*inputs, reference, given["config"]) if path])
+    outputs.check(planned + ([plot] if plot else []), [path for path in (*paths, *references, given["config"]) if path])
 
     failed = 0
-    for path, target in zip(inputs, targets, strict=True):
+    for run, target in zip(runs, targets, strict=True):
         try:
-            with progress_bar(path.name) as progress:
-                outcome = prepared.run(path, reference, progress)
+            with progress_bar(run[0].name) as progress:
+                outcome = prepared.run(run, references, progress)
             document = write(outcome, target, plot)
         except DiffmusicError as error:
-            if len(inputs) == 1:
+            if len(runs) == 1:
                 raise
             failed += 1
-            click.echo(f"error: {path}: {error}", err=True)
+            click.echo(f"error: {run[0]}: {error}", err=True)
             continue
         report(document, given["as_json"])
     if failed:
-        raise InputError(f"{failed} of {len(inputs)} files failed; the others are written")
+        raise InputError(f"{failed} of {len(runs)} files failed; the others are written")
+
+
+def _runs(paths: tuple[Path, ...], job: Job, sources: int) -> list[tuple[Path, ...]]:
+    """The inputs of each run: one file, or the files that a simulation mixes."""
+    if not job.simulate or sources == 1:
+        return [(path,) for path in paths]
+    if len(paths) != sources:
+        raise InputError(f"--simulate mixes {sources} sources: give {sources} files, not {len(paths)}")
+    return [paths]
 
 
 def _job(operator: str, given: dict[str, Any]) -> Job:
@@ -55,7 +66,7 @@ def _job(operator: str, given: dict[str, Any]) -> Job:
     if job.operator != operator:
         job = dataclasses.replace(job, operator=operator, operator_parameters={})
     names = {field.name for field in dataclasses.fields(Job)}
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if name in names and value is not None}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if name in names and value not in (None, ())}
     if chosen.get("solver", job.solver) != job.solver:
         job = dataclasses.replace(job, solver_parameters={})
     flags = {
@@ -71,17 +82,18 @@ def _job(operator: str, given: dict[str, Any]) -> Job:
     )
 
 
-def _targets(path: Path, output: Path | None, several: bool, samples: int) -> list[Path]:
-    """Where the restorations of one input go, one path a posterior sample."""
+def _targets(path: Path, output: Path | None, several: bool, samples: int, sources: int) -> list[Path]:
+    """Where the restorations of one input go: one path a posterior sample and source."""
     if several and output is not None and not output.is_dir():
         raise InputError(f"several inputs need a folder that exists; {output} is none")
-    base = path.with_name(f"{path.stem}.restored{path.suffix}")
+    suffix = ".wav" if path.suffix.lower() in ARRAYS else path.suffix
+    base = path.with_name(f"{path.stem}.restored{suffix}")
     if output is not None:
         if not output.suffix and not output.is_dir():
             raise InputError(f"output folder {output} does not exist")
         base = output / base.name if output.is_dir() else output
     if output is not None or path.is_file():
         files.container(base)
-    if samples == 1:
-        return [base]
-    return [base.with_name(f"{base.stem}-{number}{base.suffix}") for number in range(1, samples + 1)]
+    draws = [f"-{number}" for number in range(1, samples + 1)] if samples > 1 else [""]
+    parts = [f"-source{number}" for number in range(1, sources + 1)] if sources > 1 else [""]
+    return [base.with_name(f"{base.stem}{draw}{part}{base.suffix}") for draw in draws for part in parts]

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from diffmusic import problem as problems
 from diffmusic.parameters import bind
@@ -26,6 +27,11 @@ def operator_checks(operator: Any) -> list[Check]:
     return checks
 
 
+def _input(operator: Any, batch: int = 2, samples: int = SAMPLES, seed: int = 0) -> Tensor:
+    """Audio that the operator takes: a channel for each source."""
+    return audio(batch, problems.sources(operator), samples, seed)
+
+
 def _contract(operator: Any) -> str:
     assert isinstance(operator, Operator), "it has no method forward"
     frozen(operator)
@@ -33,7 +39,7 @@ def _contract(operator: Any) -> str:
 
 
 def _repeatable(operator: Any) -> str:
-    x = audio()
+    x = _input(operator)
     first, again = operator.forward(x), bind(operator, sample_rate=RATE).forward(x)
     assert bool(torch.isfinite(first).all()), "the measurement of finite audio is not finite"
     different = relative(again, first)
@@ -42,7 +48,7 @@ def _repeatable(operator: Any) -> str:
 
 
 def _pure(operator: Any) -> str:
-    x = audio()
+    x = _input(operator)
     kept, before = x.clone(), repr(operator)
     operator.forward(x)
     assert torch.equal(x, kept), "forward changed its input"
@@ -51,7 +57,7 @@ def _pure(operator: Any) -> str:
 
 
 def _batch(operator: Any) -> str:
-    x = audio(3)
+    x = _input(operator, 3)
     together = operator.forward(x)
     alone = torch.cat([operator.forward(x[i : i + 1]) for i in range(3)])
     different = relative(together, alone)
@@ -61,7 +67,7 @@ def _batch(operator: Any) -> str:
 
 def _differentiable(operator: Any) -> str:
     # A directional derivative in float64: as telling as gradcheck here, at any length.
-    x, direction = audio(1).requires_grad_(), audio(1, seed=1)
+    x, direction = _input(operator, 1).requires_grad_(), _input(operator, 1, seed=1)
     y = operator.forward(x)
     assert y.requires_grad, "the measurement carries no gradient"
     weight = torch.randn(y.shape, generator=generator(2), dtype=torch.float64).to(y.dtype)
@@ -78,24 +84,25 @@ def _differentiable(operator: Any) -> str:
 
 
 def _any_length(operator: Any) -> str:
+    sources = problems.sources(operator)
     for samples in (1, 2, 37, SAMPLES, 4000):
-        for channels in (1, 2, 5):
+        for channels in (1, 2, 5) if sources == 1 else (sources,):
             y = operator.forward(audio(1, channels, samples))
             where = f"{channels} channels of {samples} samples"
             assert y.shape[0] == 1, f"{where}: the batch is not the first axis of {tuple(y.shape)}"
             assert bool(torch.isfinite(y).all()), f"{where}: not finite"
-    return "1 to 4000 samples, 1 to 5 channels"
+    return f"1 to 4000 samples, {'1 to 5 channels' if sources == 1 else f'{sources} sources'}"
 
 
 def _linear(operator: Any) -> str:
-    a, b = audio(seed=3), audio(seed=4)
+    a, b = _input(operator, seed=3), _input(operator, seed=4)
     error = relative(operator.forward(2 * a - 3 * b), 2 * operator.forward(a) - 3 * operator.forward(b))
     assert error < 1e-10, f"it has an adjoint but is not linear: relative error {error:.1e}"
     return f"relative error {error:.0e}"
 
 
 def _adjoint(operator: Any) -> str:
-    x = audio(1, seed=5)
+    x = _input(operator, 1, seed=5)
     ax = operator.forward(x)
     y = torch.randn(ax.shape, generator=generator(6), dtype=ax.dtype)
     aty = operator.adjoint(y)
@@ -134,7 +141,7 @@ def _excerpt(operator: Any) -> str:
 
 def _finish(operator: Any) -> str:
     operator = bind(operator, sample_rate=RATE)
-    x, estimate = audio(1), audio(1, seed=8)
+    x, estimate = _input(operator, 1), _input(operator, 1, seed=8)
     y = operator.forward(x)
     finished = operator.finish(estimate, y)
     assert finished.shape == estimate.shape, f"finish gives {tuple(finished.shape)}, not {tuple(estimate.shape)}"

@@ -3,13 +3,16 @@
 from diffmusic.plugins import Spec, hookimpl
 
 
+def _spec(name: str, target: str, summary: str, *tags: str) -> Spec:
+    return Spec(name, f"diffmusic_operators.{target}", summary, tags)
+
+
 @hookimpl
 def diffmusic_operators() -> list[Spec]:
     return [
-        Spec(
-            "inpainting",
-            "diffmusic_operators.inpainting:Inpainting",
-            "stretches of the recording are lost",
-            ("linear",),
-        ),
+        _spec("inpainting", "inpainting:Inpainting", "stretches of the recording are lost", "linear"),
+        _spec("resampling", "resampling:Resampling", "the recording was kept at a lower rate", "linear"),
+        _spec("stft-magnitude", "stft_magnitude:StftMagnitude", "the phases of the spectrogram are lost"),
+        _spec("mixing", "mixing:Mixing", "several sources were summed into one recording", "linear"),
+        _spec("reverb", "reverb:Reverb", "the recording was made in a room", "linear"),
     ]

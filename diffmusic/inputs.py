@@ -1,0 +1,136 @@
+"""What a run is given: a measurement from a file, or clean files that are damaged first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic import problem as problems
+from diffmusic.audio import files
+from diffmusic.audio.resample import resample
+from diffmusic.errors import InputError
+from diffmusic.parameters import bind
+
+ARRAYS = (".npy", ".npz")
+
+
+@dataclass(frozen=True)
+class Given:
+    """A measurement, and the truth where it is known.
+
+    measured: (channels, time) at ``sample_rate`` Hz, or magnitudes, (channels, frames, bins).
+    like: the file whose format the results take.
+    clean: the truth, (channels, time) at ``clean_rate``; for a mixture the channels of the first source come first.
+    length: samples of the result at its own rate, where the measurement does not tell.
+    noise_std: deviation of the noise in the measurement.
+    """
+
+    measured: np.ndarray
+    sample_rate: int
+    like: files.Recording
+    clean: np.ndarray | None = None
+    length: int | None = None
+    noise_std: float = 0.0
+
+    def comparison(self, operator: Any) -> np.ndarray | None:
+        """What was measured, as audio of the shape of the truth; None if it is no audio."""
+        if self.clean is None or self.measured.ndim != 2:
+            return None
+        rate = problems.clean_rate(operator, self.sample_rate)
+        audio = resample(self.measured, self.sample_rate, rate, self.clean.shape[-1])
+        return np.tile(audio, (self.clean.shape[0] // audio.shape[0], 1))
+
+
+def read(operator: Any, path: Path, references: Sequence[Path] = (), noise_std: float = 0.0) -> Given:
+    """A measurement that a user has, and the true recordings, one for each source, where there are any."""
+    if path.suffix.lower() in ARRAYS:
+        if not problems.is_spectrogram(operator):
+            raise InputError(f"{path} holds an array; this operator measures audio: give an audio file")
+        measured, rate = magnitudes(path), int(getattr(operator, "rate", 16000))
+        given = Given(measured, rate, files.Recording(np.zeros((len(measured), 1)), rate), noise_std=noise_std)
+    else:
+        recording = files.read(path)
+        spectrogram = problems.is_spectrogram(operator)
+        length = recording.samples.shape[-1] if spectrogram else None
+        given = Given(recording.samples, recording.sample_rate, recording, None, length, noise_std)
+    return dataclasses.replace(given, clean=_truth(operator, given, references)) if references else given
+
+
+def simulate(operator: Any, paths: Sequence[Path], noise_std: float, snr: float | None, seed: int) -> Given:
+    """Damage clean files: one, or all sources of a mixture. ``snr`` in dB sets the noise instead of ``noise_std``.
+
+    Raises InputError for sources that do not go together.
+    """
+    recordings = [files.read(path) for path in paths]
+    first = recordings[0]
+    for path, each in zip(paths, recordings, strict=True):
+        _same(path, each, first)
+    clean = np.concatenate([each.samples for each in recordings])
+    rate = first.sample_rate
+    observed = int(operator.observed_rate(rate)) if hasattr(operator, "observed_rate") else rate
+    if problems.clean_rate(operator, observed) != rate:
+        raise InputError(f"--simulate starts from the file's own {rate} Hz: leave the rate of the result out")
+    operator = bind(operator, sample_rate=rate, measured_rate=observed, offset=0.0)
+    x = torch.from_numpy(clean)[None]
+    if problems.sources(operator) > 1:
+        x = x.reshape(len(recordings), -1, x.shape[-1]).transpose(0, 1)  # (channels, sources, time)
+    y = operator.forward(x)
+    measured = (y[:, 0] if problems.sources(operator) > 1 else y[0]).numpy()
+    if snr is not None:
+        noise_std = float(np.sqrt(np.mean(np.square(measured))) * 10 ** (-snr / 20))
+    if noise_std > 0:
+        measured = measured + noise_std * np.random.default_rng(seed).standard_normal(measured.shape)
+        measured = np.maximum(measured, 0) if problems.is_spectrogram(operator) else measured
+    return Given(measured, observed, first, clean, clean.shape[-1], noise_std)
+
+
+def magnitudes(path: Path) -> np.ndarray:
+    """Magnitudes from a NumPy file as ``librosa.stft`` lays them out, (bins, frames) or (channels, bins, frames), as
+    (channels, frames, bins). Raises InputError for a file that holds something else."""
+    try:
+        array = np.load(path, allow_pickle=False)
+        if isinstance(array, np.lib.npyio.NpzFile):
+            array = array[array.files[0]]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError, IndexError, EOFError) as error:
+        raise InputError(f"{path} is not a NumPy file that can be read: {' '.join(str(error).split())}") from None
+    if np.iscomplexobj(array):
+        raise InputError(f"{path} holds complex numbers: give their magnitudes, np.abs(...)")
+    if array.ndim not in (2, 3) or not np.issubdtype(array.dtype, np.number) or array.size == 0:
+        raise InputError(f"{path} holds an array of shape {array.shape}; magnitudes are (bins, frames)")
+    array = np.asarray(array, dtype=np.float64).reshape(-1, *array.shape[-2:])
+    if not np.isfinite(array).all():
+        raise InputError(f"{path} holds NaN or infinite values")
+    return np.swapaxes(array, 1, 2)
+
+
+def _truth(operator: Any, given: Given, references: Sequence[Path]) -> np.ndarray:
+    sources = problems.sources(operator)
+    if len(references) != sources:
+        raise InputError(f"{len(references)} references for {sources} sources: give one for each")
+    rate = problems.clean_rate(operator, given.sample_rate)
+    bound = bind(operator, sample_rate=rate, measured_rate=given.sample_rate, offset=0.0)
+    y: Tensor = problems.measurement(bound, torch.from_numpy(given.measured)[None])
+    length = given.length or problems.clean_length(bound, y)
+    expected = files.Recording(np.zeros((given.measured.shape[0], length)), rate)
+    recordings = [files.read(path) for path in references]
+    for path, each in zip(references, recordings, strict=True):
+        _same(path, each, expected)
+    return np.concatenate([each.samples for each in recordings])
+
+
+def _same(path: Path, recording: files.Recording, other: files.Recording) -> None:
+    if (recording.sample_rate, recording.samples.shape) != (other.sample_rate, other.samples.shape):
+        raise InputError(
+            f"{path} has {recording.samples.shape[0]} channels, {recording.samples.shape[1]} samples at "
+            f"{recording.sample_rate} Hz; expected were {other.samples.shape[0]}, {other.samples.shape[1]} at "
+            f"{other.sample_rate} Hz"
+        )

@@ -1,0 +1,85 @@
+"""One small operator of each kind that there is, for solvers that take some kinds and refuse others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffmusic.audio.griffin_lim import spectrum
+from diffmusic.audio.sinc import sinc_resample
+from diffmusic.problem import STFT
+from diffmusic.testing.checks import RATE, SAMPLES
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A lost stretch in the middle."""
+
+    def damage(self, samples: int) -> list[tuple[int, int]]:
+        return [(samples // 2, samples // 2 + samples // 20)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.clone()
+        for start, stop in self.damage(x.shape[-1]):
+            y[..., start:stop] = 0
+        return y
+
+
+@dataclass(frozen=True)
+class Echo:
+    """A linear operator with an adjoint, as long as the audio."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.5 * torch.nn.functional.pad(x, (100, 0))[..., : x.shape[-1]]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return y + 0.5 * torch.nn.functional.pad(y, (0, 100))[..., 100:]
+
+
+@dataclass(frozen=True)
+class Half:
+    """A lower sample rate."""
+
+    sample_rate: int = RATE
+    measured_rate: int = RATE // 2
+
+    def clean_length(self, y: Tensor) -> int:
+        return SAMPLES
+
+    def forward(self, x: Tensor) -> Tensor:
+        return sinc_resample(x, self.sample_rate, self.measured_rate)
+
+
+@dataclass(frozen=True)
+class Magnitude:
+    """Magnitudes without phases."""
+
+    @property
+    def stft(self) -> STFT:
+        return STFT(256, 64, RATE)
+
+    def clean_length(self, y: Tensor) -> int:
+        return SAMPLES
+
+    def forward(self, x: Tensor) -> Tensor:
+        return spectrum(x, self.stft).abs()
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Two sources in one channel."""
+
+    sources: int = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(1, keepdim=True)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return y.expand(-1, self.sources, -1)
+
+
+PROBES: dict[str, Any] = {"a gap": Gap(), "an echo": Echo(), "half the rate": Half(), "magnitudes": Magnitude(),
+                          "a mixture": Sum()}  # fmt: skip

@@ -1,0 +1,82 @@
+"""Mixing: several sources were summed into one recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from diffmusic.audio import files
+from diffmusic.audio.resample import resample
+from diffmusic.errors import InputError
+from diffmusic.parameters import Doc, Field
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """``y = sum_i w_i x_i`` over the sources, which are the channels of ``x``.
+
+    All sources are unknown and solved jointly, each with a prompt of its own, or some are known: their files are taken
+    off the recording first. Shapes: x is (batch, sources, time), y is (batch, 1, time); every channel of a recording is
+    a mixture by itself.
+    """
+
+    count: Annotated[int, Field(ge=2, le=16), Doc("sources in the mixture, the known ones included")] = 2
+    known: Annotated[tuple[Path, ...], Doc("a source that is known, as it sounds in the mixture; may be repeated")] = ()
+    weight: Annotated[tuple[float, ...], Doc("weight of an unknown source; repeat it for each, or leave it at 1")] = ()
+    sample_rate: int = 16000
+
+    def __post_init__(self) -> None:
+        if self.sources < 1:
+            raise ValueError(f"{len(self.known)} of {self.count} sources are known: nothing is left to find")
+        if self.weight and len(self.weight) != self.sources:
+            raise ValueError(f"{len(self.weight)} weights for {self.sources} unknown sources")
+        if 0 in self.weight:
+            raise ValueError("a source of weight 0 is not in the mixture")
+
+    @property
+    def sources(self) -> int:
+        """How many sources are unknown."""
+        return self.count - len(self.known)
+
+    def _weights(self, like: Tensor) -> Tensor:
+        weights = self.weight or (1.0,) * self.sources
+        return torch.tensor(weights, dtype=like.dtype, device=like.device)[:, None]
+
+    def measurement(self, audio: Tensor) -> Tensor:
+        """The recording, (1, channels, time), less what is known of it.
+
+        Raises InputError for a known source of another length or other channels.
+        """
+        for path in self.known:
+            source = files.read(path)
+            samples = resample(source.samples, source.sample_rate, self.sample_rate)
+            if samples.shape != tuple(audio.shape[1:]):
+                raise InputError(
+                    f"{path} has {samples.shape[0]} channels of {samples.shape[1] / self.sample_rate:.3f} s, the "
+                    f"mixture {audio.shape[1]} of {audio.shape[2] / self.sample_rate:.3f} s"
+                )
+            audio = audio - torch.from_numpy(samples).to(audio)
+        return audio
+
+    def power(self, y: Tensor) -> Tensor:
+        """``mean y^2 / sum w^2``, as if all sources were equally loud and unlike each other; (batch, 1, 1)."""
+        return y.square().flatten(1).mean(1).reshape(-1, 1, 1) / self._weights(y).square().sum()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``sum_i w_i x_i``."""
+        if x.shape[1] != self.sources:
+            raise ValueError(f"{x.shape[1]} sources where {self.sources} are mixed")
+        return (self._weights(x) * x).sum(1, keepdim=True)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """``w_i y`` for every source."""
+        return self._weights(y) * y
+
+    def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
+        """``x_i + w_i (y - sum_j w_j x_j) / sum_j w_j^2``: the least change after which the sources sum to ``y``."""
+        missing = measurement - self.forward(estimate)
+        return estimate + self.adjoint(missing) / self._weights(missing).square().sum()

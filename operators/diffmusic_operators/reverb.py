@@ -1,0 +1,89 @@
+"""Reverb: the recording was made in a room, or through anything else that convolves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic.audio import files
+from diffmusic.audio.resample import resample
+from diffmusic.errors import InputError
+from diffmusic.linear import regularised_inverse
+from diffmusic.parameters import Doc, Field
+
+_RATE = 48000  # at which a synthetic room is made, so that it is the same room at every rate
+
+
+@dataclass(frozen=True)
+class Reverb:
+    """``y = h * x``, cut to the length of ``x``; ``h`` is an impulse response.
+
+    The response comes from a file, or is a synthetic room: the direct sound and a noise, a function of the seed, that
+    falls by 60 dB in ``decay`` seconds. Shapes: x and y are (batch, channels, time).
+    """
+
+    response: Annotated[Path | None, Doc("impulse response, an audio file; its first channel is used")] = None
+    decay: Annotated[float, Field(gt=0, le=20), Doc("seconds in which the synthetic room falls by 60 dB")] = 0.5
+    direct: Annotated[
+        float, Field(ge=-60, le=60), Doc("energy of the direct sound over that of the room, dB, of the synthetic room")
+    ] = 0.0
+    room: Annotated[int, Field(ge=0), Doc("the synthetic room is a function of it")] = 0
+    trust: Annotated[
+        float, Field(gt=0, le=10), Doc("how much finishing keeps to the estimate where the room lets little through")
+    ] = 0.01
+    sample_rate: int = 16000
+
+    def impulse(self, like: Tensor) -> Tensor:
+        """``h`` at ``sample_rate``, (taps,)."""
+        return torch.from_numpy(_impulse(self.response, self.decay, self.direct, self.room, self.sample_rate)).to(like)
+
+    def validate(self, seconds: float) -> None:
+        """Raise InputError for a response that cannot be read or is silent."""
+        _impulse(self.response, self.decay, self.direct, self.room, self.sample_rate)
+
+    def power(self, y: Tensor) -> Tensor:
+        """``mean y^2 / |h|^2``, (batch, 1, 1)."""
+        return y.square().flatten(1).mean(1).reshape(-1, 1, 1) / self.impulse(y).square().sum()
+
+    def _filter(self, x: Tensor, conjugate: bool) -> Tensor:
+        h = self.impulse(x)
+        size = x.shape[-1] + len(h) - 1
+        response = torch.fft.rfft(h, size)
+        product = torch.fft.rfft(x, size) * (response.conj() if conjugate else response)
+        return torch.fft.irfft(product, size)[..., : x.shape[-1]]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``h * x``."""
+        return self._filter(x, conjugate=False)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Correlation with ``h``: ``sum_k h[k] y[n + k]``."""
+        return self._filter(y, conjugate=True)
+
+    def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
+        """``argmin_x |h * x - y|^2 + w |h|^2 |x - estimate|^2``: a Wiener filter whose prior is the estimate."""
+        return regularised_inverse(self, measurement, estimate, self.trust)
+
+
+@lru_cache(maxsize=16)
+def _impulse(path: Path | None, decay: float, direct: float, room: int, rate: int) -> np.ndarray:
+    """Taps at ``rate``, float64. Scaled with the rate, so that the sum over taps stays what it is."""
+    if path is None:
+        time = np.arange(round(_RATE * decay * 1.2)) / _RATE
+        tail = np.random.default_rng(room).standard_normal(len(time)) * 10 ** (-3 * time / decay)
+        tail[0] = 0
+        taps, source = tail * 10 ** (-direct / 20) / np.linalg.norm(tail), _RATE
+        taps[0] = 1.0
+    else:
+        recording = files.read(path)
+        taps, source = recording.samples[0], recording.sample_rate
+    taps = resample(taps[None], source, rate)[0] * (source / rate)
+    if not np.any(taps):
+        raise InputError(f"the impulse response {path} is silent")
+    return taps

@@ -1,0 +1,37 @@
+"""Griffin-Lim: phases that are consistent with the magnitudes, and nothing known of music."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from diffmusic.audio.griffin_lim import griffin_lim
+from diffmusic.errors import InputError
+from diffmusic.parameters import Doc, Field
+from diffmusic.problem import STFT, Problem, clean_length
+from diffmusic.sampling import generator
+
+
+@dataclass(frozen=True)
+class GriffinLim:
+    """``p <- arg(c + m (c - c_before))``, ``c = STFT(ISTFT(y e^{i p}))``, from random phases.
+
+    momentum 0 is the original of D. Griffin and J. Lim (1984), near 1 the fast variant of N. Perraudin et al. (2013).
+    Works for any operator that measures STFT magnitudes. Raises InputError for others.
+    """
+
+    iterations: Annotated[int, Field(ge=1), Doc("iterations")] = 64
+    momentum: Annotated[float, Field(ge=0, lt=2), Doc("0: the original; 0.99: the fast variant")] = 0.99
+
+    def estimate(self, problem: Problem) -> Tensor:
+        """(batch, channels, time)."""
+        stft = getattr(problem.operator, "stft", None)
+        if not isinstance(stft, STFT):
+            raise InputError("griffin-lim needs an operator that measures magnitudes, such as stft-magnitude")
+        y = problem.measured
+        turns = torch.rand(y.shape, generator=generator(0), dtype=y.dtype)
+        phase, length = 2 * torch.pi * turns, clean_length(problem.operator, y)
+        return griffin_lim(y, phase, stft, length, self.iterations, self.momentum)

@@ -1,0 +1,27 @@
+"""Band-limited interpolation: what a lower rate holds, at the higher rate, and nothing above."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from diffmusic.audio.sinc import sinc_resample
+from diffmusic.errors import InputError
+from diffmusic.problem import Problem, clean_length
+
+
+@dataclass(frozen=True)
+class Sinc:
+    """``x = U y``: windowed-sinc interpolation to the rate of the result; nothing is differentiated.
+
+    Works for any operator whose measurement is audio at a rate of its own. Raises InputError for others.
+    """
+
+    def estimate(self, problem: Problem) -> Tensor:
+        """(batch, channels, time) at the rate of the result."""
+        operator = problem.operator
+        if not hasattr(operator, "measured_rate") or hasattr(operator, "stft"):
+            raise InputError("sinc needs an operator that lowers the sample rate, such as resampling")
+        y = problem.measured
+        return sinc_resample(y, operator.measured_rate, operator.sample_rate)[..., : clean_length(operator, y)]  # type: ignore[attr-defined]
