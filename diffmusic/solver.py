@@ -106,8 +106,8 @@ def transition(z: Tensor, clean: Tensor, step: Step, eta: float, variance: Tenso
 def misfit_gradient(
     clean: Tensor, variable: Tensor, step: Step, space: Space, squared: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """The gradient of ``L = ||T A Dec(D) - T y||^2``, or of its root, with respect to ``variable``; and before it by how
-    much ``L`` exceeds what the noise of the measurement explains, one value a latent, (latents, 1, ...).
+    """By how much ``L = ||T A Dec(D) - T y||^2`` exceeds what the noise of the measurement explains, one value a
+    latent, (latents, 1, ...); and the gradient of ``L``, or of its root, with respect to ``variable``.
 
     clean: ``D``, which depends on ``variable``, or is it. An item that fits exactly has no gradient.
     """

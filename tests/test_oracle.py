@@ -1,13 +1,24 @@
 """Solvers against a Gaussian prior, whose posterior is known in closed form."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.sampling import generator, iterate
 from diffmusic.solver import State, Step, transition, uncertainty
 from diffmusic.testing.oracle import Oracle
+from diffmusic_solvers.daps import DAPS
 from diffmusic_solvers.diffmusic import DiffMusic
+from diffmusic_solvers.dps import DPS
+from diffmusic_solvers.dps_jacobian_free import JacobianFreeDPS
+from diffmusic_solvers.dsg import DSG
+from diffmusic_solvers.mpgd import MPGD
 
 
 @dataclass(frozen=True)
@@ -84,3 +95,86 @@ def test_the_published_algorithm_without_repeats_is_biased(oracle: Oracle) -> No
 def test_estimates_honour_the_measurement(oracle: Oracle) -> None:
     estimates = oracle.draw(DiffMusic(rate=1.0), steps=60, count=8)
     torch.testing.assert_close(estimates @ oracle.operator.matrix.T, oracle.measured.expand(8, -1), atol=0.02, rtol=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Noisy(Oracle):
+    """The oracle with white noise in its measurement: mean m + K (y - A m) with K = C A^T (A C A^T + noise^2)^-1."""
+
+    noise: float = 0.1
+
+    @classmethod
+    def of(cls, noise: float) -> "Noisy":
+        exact = Oracle.make()
+        a, c, m = exact.operator.matrix, exact.prior.covariance, exact.prior.mean
+        y = exact.measured + noise * torch.randn(len(a), generator=torch.Generator().manual_seed(1)).double()
+        gain = c @ a.T @ torch.linalg.inv(a @ c @ a.T + noise**2 * torch.eye(len(a)))
+        return cls(exact.prior, exact.operator, y, m + gain @ (y - a @ m), c - gain @ a @ c, noise)
+
+    def draw(self, solver: Any, steps: int = 100, count: int = 1024, seed: int = 0) -> Tensor:
+        problem = Problem(self.operator, self.measured.expand(count, 1, -1), 1.0, self.prior.mel, self.noise)
+        generators = [generator(seed, index) for index in range(count)]
+        prior = Prior(self.prior, len(self.mean), Costs())
+        *_, (_, state) = iterate(solver, problem, prior, self.prior.sigmas(steps).tolist(), generators)
+        return state.z[:, 0]
+
+
+# A setting for each, with the number of levels. Only daps is told how much noise there is; the step sizes of the others
+# are the best of a grid for a tenth of the prior's deviation.
+RESTORING = [
+    (DiffMusic(rate=1.0, repeats=30), 50),
+    (DPS(zeta=1.2), 50),
+    (JacobianFreeDPS(zeta=0.5), 50),
+    (DSG(rate=0.16), 100),
+    (MPGD(zeta=1.5), 100),
+    (DAPS(rate=1.0, corrections=1), 200),
+]
+
+
+@pytest.mark.parametrize(("solver", "steps"), RESTORING, ids=lambda value: type(value).__name__)
+def test_mean_within_5_percent_and_spread_within_20_where_there_is_a_tenth_of_noise(solver: Any, steps: int) -> None:
+    noisy = Noisy.of(0.1)
+    estimates = noisy.draw(solver, steps)
+    assert noisy.mean_error(estimates) < 0.05
+    assert noisy.spread_ratio(estimates) == pytest.approx(1.0, abs=0.2)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.3, 1.0])
+def test_unguided_control_fails_with_noise_too(noise: float) -> None:
+    noisy = Noisy.of(noise)
+    estimates = noisy.draw(Unguided(), 50)
+    assert noisy.mean_error(estimates) > 0.9
+    assert noisy.spread_ratio(estimates) > 1.3
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0])
+def test_daps_keeps_to_it_at_every_noise_with_one_setting(noise: float) -> None:
+    noisy = Noisy.of(noise)
+    estimates = noisy.draw(DAPS(rate=1.0, corrections=1), 200)
+    assert noisy.mean_error(estimates) < 0.05
+    assert noisy.spread_ratio(estimates) == pytest.approx(1.0, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("make", "grid", "lowest", "reached"),
+    [
+        (DPS, (0.1, 0.15, 0.2), 0.4, 0.55),
+        (JacobianFreeDPS, (0.05, 0.07, 0.1), 0.15, 0.3),
+        (MPGD, (0.1, 0.3, 0.5), 0.45, 0.65),
+        (DSG, (0.09, 0.1, 0.11), 0.05, 0.2),
+    ],
+)
+def test_where_noise_is_as_large_as_the_prior_no_step_size_stands_for_it(
+    make: Callable[[float], Any], grid: tuple[float, ...], lowest: float, reached: float
+) -> None:
+    # Recorded because the docstrings say so: these have no other word for noise than the size of their step.
+    noisy = Noisy.of(1.0)
+    best = min(noisy.mean_error(noisy.draw(make(size), 50, count=400)) for size in grid)
+    assert lowest < best < reached
+
+
+def test_without_the_jacobian_dps_is_less_biased_here() -> None:
+    # Recorded because the docstring of dps-jacobian-free says so.
+    noisy = Noisy.of(0.1)
+    with_it, without = (noisy.mean_error(noisy.draw(make(0.5), 50, count=400)) for make in (DPS, JacobianFreeDPS))
+    assert without < 0.05 < 0.15 < with_it

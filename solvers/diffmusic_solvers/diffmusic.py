@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, transition, uncertainty
+from diffmusic.solver import State, Step, misfit_gradient, transition, uncertainty
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class DiffMusic:
         gamma = rate sqrt(dim) s / ||grad L||,   s = sigma / sqrt(1 + sigma^2)
 
     It does not change when ``L`` is scaled, which is why squaring the misfit or not makes no difference, and it goes
-    to zero with the noise. It is taken per item, so that a result does not depend on its batch.
+    to zero with the noise. It is taken per item, so that a result does not depend on its batch. There is none
+    where ``L`` is no more than the noise of the measurement explains (``Problem.floor``).
 
     What was measured reaches the rest of the latent only through ``denoise`` at the next level, when part of it is
     already settled; on a Gaussian prior that leaves the mean a quarter of the way off, however many levels there are.
@@ -41,7 +42,7 @@ class DiffMusic:
 
     rate: Annotated[float, Field(gt=0), Doc("length of the gradient step, in units of the remaining spread")] = 1.5
     corrections: Annotated[int, Field(ge=1), Doc("gradient steps at each noise level")] = 1
-    repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 4
+    repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 2
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
     analytic: Annotated[bool, Doc("give the fresh noise the variance that a coarse step would lose")] = True
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
@@ -65,10 +66,8 @@ class DiffMusic:
     def _correction(self, clean: Tensor, step: Step) -> Tensor:
         """``gamma grad_D L`` at the clean latent, of its shape."""
         leaf = clean.detach().requires_grad_()
-        misfit = step.problem.misfit(step.prior.decode(leaf), self.space)
-        (gradient,) = torch.autograd.grad(misfit.sum(), leaf)
-        norm = gradient.flatten(1).norm(dim=1)
+        excess, gradient = misfit_gradient(leaf, leaf, step, self.space)
+        norm = gradient.flatten(1).norm(dim=1).reshape(excess.shape)
         length = self.rate * math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
         # An item whose misfit is flat (silence below the mel's floor) has no direction to go.
-        gamma = torch.where(norm > 0, length / norm, torch.zeros_like(norm))
-        return gamma.reshape(-1, *[1] * (leaf.ndim - 1)) * gradient
+        return torch.where((excess > 0) & (norm > 0), length / norm, 0.0) * gradient

@@ -3,19 +3,24 @@
 from diffmusic.plugins import Spec, hookimpl
 
 
+def _spec(name: str, target: str, summary: str, tag: str) -> Spec:
+    return Spec(name, f"diffmusic_solvers.{target}", summary, (tag,))
+
+
 @hookimpl
 def diffmusic_solvers() -> list[Spec]:
     return [
-        Spec(
-            "diffmusic",
-            "diffmusic_solvers.diffmusic:DiffMusic",
-            "vocoder-mel constraint on the clean latent (Algorithm 1)",
-            ("prior",),
-        ),
-        Spec(
-            "interpolate",
-            "diffmusic_solvers.interpolate:Interpolate",
-            "autoregressive or linear bridge over lost stretches",
-            ("classical",),
-        ),
-    ]
+        _spec("diffmusic", "diffmusic:DiffMusic", "vocoder-mel constraint on the clean latent (Algorithm 1)", "prior"),
+        _spec("dps", "dps:DPS", "gradient on the noisy latent, through the network", "prior"),
+        _spec("dps-jacobian-free", "dps_jacobian_free:JacobianFreeDPS", "the same without the network's derivative",
+              "prior"),
+        _spec("dsg", "dsg:DSG", "fresh noise turned towards the data, on a sphere", "prior"),
+        _spec("mpgd", "mpgd:MPGD", "gradient on the predicted clean latent", "prior"),
+        _spec("daps", "daps:DAPS", "prior step and data step apart, then fresh noise", "prior"),
+        _spec("interpolate", "interpolate:Interpolate", "autoregressive or linear bridge over lost stretches",
+              "classical"),
+        _spec("sinc", "sinc:Sinc", "band-limited interpolation to a higher rate", "classical"),
+        _spec("griffin-lim", "griffin_lim:GriffinLim", "consistent phases for given magnitudes", "classical"),
+        _spec("mixture", "mixture:Mixture", "each source its share of the mixture", "classical"),
+        _spec("wiener", "wiener:Wiener", "regularised inverse of a linear operator", "classical"),
+    ]  # fmt: skip

@@ -1,0 +1,267 @@
+"""Each solver against its paper's own variance-preserving formula, in float64, over several levels.
+
+The formulas below are written in ``x``, ``abar`` and ``eps`` alone, with gradients by autograd in ``x``; the solvers
+never see them. Every mistake that is easy to make when a method changes frames is then made in the solver's own source,
+and has to fail the same comparison.
+"""
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.solver import State, Step
+from diffmusic.testing.oracle import GaussianPrior
+from diffmusic_solvers import daps, diffmusic, dps, dps_jacobian_free, dsg, mpgd
+
+DIM, ROWS, BATCH = 12, 5, 2
+ABARS = (0.02, 0.1, 0.35, 0.6, 0.9, 0.995, 1.0)
+
+
+def normal(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+MATRIX, Y = normal(2, ROWS, DIM) / 3, normal(3, BATCH, 1, ROWS)
+MIXING = normal(1, DIM, DIM) / 3
+
+
+def network(x: Tensor, abar: float) -> Tensor:
+    """``eps(x, t)``, with no likeness to a posterior mean, so that nothing cancels by luck."""
+    return torch.tanh(x @ MIXING) * (0.5 + abar)
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator:
+    """Not linear, so that it matters where the gradient is taken."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x @ MATRIX.T)
+
+
+class Toy(GaussianPrior):
+    """The toy network in the frame of the solvers."""
+
+    def denoise(self, z: Tensor, sigma: float, condition: object = None) -> Tensor:
+        abar = 1 / (1 + sigma**2)
+        return z - sigma * network(math.sqrt(abar) * z, abar)
+
+
+class Noises:
+    """Fresh noise, each draw another and the same for solver and paper."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+
+    def __call__(self, like: Tensor) -> Tensor:
+        self.drawn += 1
+        return normal(100 + self.drawn, *like.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Paper:
+    """What the papers write in: ``x_t``, ``abar_t``, ``abar_{t-1}``."""
+
+    x: Tensor
+    abar: float
+    abar_next: float
+    index: int
+    noise: Noises
+
+    def clean(self, x: Tensor) -> Tensor:
+        return (x - math.sqrt(1 - self.abar) * network(x, self.abar)) / math.sqrt(self.abar)
+
+    def deviation(self, eta: float) -> float:
+        """DDIM, eq. 16."""
+        inside = (1 - self.abar_next) / (1 - self.abar) * (1 - self.abar / self.abar_next)
+        return eta * math.sqrt(inside)
+
+    def ddim(self, clean: Tensor, eps: Tensor, eta: float) -> Tensor:
+        """DDIM, eq. 12."""
+        sigma = self.deviation(eta)
+        mean = math.sqrt(self.abar_next) * clean + math.sqrt(max(0.0, 1 - self.abar_next - sigma**2)) * eps
+        return mean + sigma * self.noise(mean) if sigma > 0 else mean
+
+
+def misfit(clean: Tensor) -> Tensor:
+    return (torch.tanh(clean @ MATRIX.T) - Y).square().flatten(1).sum(1)
+
+
+def gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    leaf = at.detach().requires_grad_()
+    (result,) = torch.autograd.grad(function(leaf).sum(), leaf)
+    return result
+
+
+def lengths(a: Tensor) -> Tensor:
+    return a.flatten(1).norm(dim=1)[:, None, None]
+
+
+def paper_dps(p: Paper, solver: dps.DPS) -> Tensor:
+    """Algorithm 1 of DPS: the ancestral step, then ``- zeta grad_x ||y - A(x0(x))||``."""
+    loss = (lambda x: misfit(p.clean(x))) if solver.squared else (lambda x: misfit(p.clean(x)).sqrt())
+    return p.ddim(p.clean(p.x), network(p.x, p.abar), solver.eta) - solver.zeta * gradient(loss, p.x)
+
+
+def paper_ancestral(p: Paper, solver: dps.DPS) -> Tensor:
+    """The same with line 6 as printed: the mean of ``q(x_{t-1} | x_t, x0)`` and its variance."""
+    alpha = p.abar / p.abar_next
+    mean = math.sqrt(alpha) * (1 - p.abar_next) / (1 - p.abar) * p.x
+    mean = mean + math.sqrt(p.abar_next) * (1 - alpha) / (1 - p.abar) * p.clean(p.x)
+    variance = (1 - alpha) * (1 - p.abar_next) / (1 - p.abar)
+    x = mean + (math.sqrt(variance) * p.noise(mean) if variance > 0 else 0)
+    return x - solver.zeta * gradient(lambda x: misfit(p.clean(x)).sqrt(), p.x)
+
+
+def paper_jacobian_free(p: Paper, solver: dps_jacobian_free.JacobianFreeDPS) -> Tensor:
+    """The released code: ``x`` becomes a leaf when ``eps`` is already a number."""
+    eps = network(p.x, p.abar)
+
+    def loss(x: Tensor) -> Tensor:
+        return misfit((x - math.sqrt(1 - p.abar) * eps) / math.sqrt(p.abar)).sqrt()
+
+    return p.ddim(p.clean(p.x), eps, solver.eta) - solver.zeta * gradient(loss, p.x)
+
+
+def paper_dsg(p: Paper, solver: dsg.DSG) -> Tensor:
+    """Algorithm 1 of DSG: ``d* = -sqrt(n) sigma_t unit(grad)``, mixed with the sampled step, back on the sphere."""
+    eps, sigma = network(p.x, p.abar), p.deviation(solver.eta)
+    clean = p.clean(p.x)
+    mean = math.sqrt(p.abar_next) * clean + math.sqrt(max(0.0, 1 - p.abar_next - sigma**2)) * eps
+    if sigma == 0:
+        return mean
+    sampled = sigma * p.noise(mean)
+    if p.index % solver.interval:
+        return mean + sampled
+    radius = math.sqrt(DIM) * sigma
+    slope = gradient(lambda x: misfit(p.clean(x)).sqrt(), p.x) if solver.jacobian else gradient(misfit, clean)
+    steepest = -radius * slope / lengths(slope)
+    mixed = sampled + solver.rate * (steepest - sampled)
+    return mean + radius * mixed / lengths(mixed)
+
+
+def paper_mpgd(p: Paper, solver: mpgd.MPGD) -> Tensor:
+    """Algorithm of MPGD: ``x0 <- x0 - c_t grad``, then DDIM with the network's ``eps``; time travel as in its code."""
+    x = p.x
+    for again in range(solver.repeats if p.abar_next < 1 else 1):
+        if again:
+            alpha = p.abar / p.abar_next
+            p = dataclasses.replace(p, x=math.sqrt(alpha) * x + math.sqrt(1 - alpha) * p.noise(x))
+        clean = p.clean(p.x)
+        step = solver.zeta / math.sqrt(p.abar_next)
+        guided = clean - step * gradient(lambda clean: misfit(clean).sqrt(), clean)
+        x = p.ddim(guided, network(p.x, p.abar), solver.eta)
+    return x
+
+
+def paper_diffmusic(p: Paper, solver: diffmusic.DiffMusic) -> Tensor:
+    """Algorithm 1 of DiffMusic, lines 4 to 8, with the ``gamma`` that the solver's rate amounts to here."""
+    clean = p.clean(p.x)
+    slope = gradient(misfit, clean)
+    gamma = solver.rate * math.sqrt(DIM) * math.sqrt(1 - p.abar) / lengths(slope)
+    clean = clean - gamma * slope
+    eps = (p.x - math.sqrt(p.abar) * clean) / math.sqrt(1 - p.abar)
+    return math.sqrt(p.abar_next) * clean + math.sqrt(1 - p.abar_next) * eps
+
+
+def paper_daps(p: Paper, solver: daps.DAPS) -> Tensor:
+    """``x0 ~ p(x0 | x_t)``, its fit to the data, and ``x_{t-1} ~ N(sqrt(abar) x0, (1 - abar) I)``, Proposition 1."""
+    eps = network(p.x, p.abar)
+    clean = p.clean(p.x)
+    if p.abar_next < 1:
+        share = (1 - lengths(eps) ** 2 / DIM).clamp(min=0)
+        clean = clean + math.sqrt((1 - p.abar) / p.abar) * share.sqrt() * p.noise(clean)
+    for number in range(solver.corrections):
+        slope = gradient(misfit, clean)
+        length = solver.rate * math.sqrt(DIM) * math.sqrt(1 - p.abar) / (number + 1)
+        clean = clean - length * slope / lengths(slope)
+    if p.abar_next == 1:
+        return clean
+    return math.sqrt(p.abar_next) * clean + math.sqrt(1 - p.abar_next) * p.noise(clean)
+
+
+CASES: dict[str, tuple[Any, Callable[[Paper, Any], Tensor]]] = {
+    "diffmusic": (diffmusic.DiffMusic(rate=0.4, corrections=1, repeats=1, eta=0.0), paper_diffmusic),
+    "dps": (dps.DPS(zeta=0.3), paper_dps),
+    "dps, ancestral as printed": (dps.DPS(zeta=0.3), paper_ancestral),
+    "dps, squared": (dps.DPS(zeta=0.2, squared=True, eta=0.6), paper_dps),
+    "dps-jacobian-free": (dps_jacobian_free.JacobianFreeDPS(zeta=0.3, eta=0.0), paper_jacobian_free),
+    "dsg": (dsg.DSG(rate=0.3), paper_dsg),
+    "dsg, every third": (dsg.DSG(rate=0.3, interval=3, eta=0.7, jacobian=False), paper_dsg),
+    "mpgd": (mpgd.MPGD(zeta=0.3, eta=0.5), paper_mpgd),
+    "mpgd, time travel": (mpgd.MPGD(zeta=0.3, repeats=3), paper_mpgd),
+    "daps": (daps.DAPS(rate=0.3, corrections=3), paper_daps),
+}
+
+
+def deviation(solver: Any, paper: Callable[[Paper, Any], Tensor]) -> float:
+    """How far the solver's walk and the paper's come apart, relative to the paper's, at the worst level."""
+    prior = Prior(Toy(torch.zeros(DIM).double(), torch.eye(DIM).double()), DIM, Costs())
+    problem = Problem(Operator(), Y, features=lambda y: y)
+    x = normal(7, BATCH, 1, DIM)
+    state, ours, theirs = State(x / math.sqrt(ABARS[0])), Noises(), Noises()
+    worst = 0.0
+    for index, (abar, abar_next) in enumerate(pairwise(ABARS)):
+        sigma, sigma_next = (math.sqrt((1 - a) / a) for a in (abar, abar_next))
+        state = solver.step(state, Step(index, sigma, sigma_next, problem, prior, ours))
+        x = paper(Paper(x, abar, abar_next, index, theirs), solver)
+        worst = max(worst, float((math.sqrt(abar_next) * state.z - x).norm() / x.norm()))
+    return worst
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_solver_walks_as_its_paper(name: str) -> None:
+    assert deviation(*CASES[name]) < 1e-10
+
+
+# The case, a line of its solver as it should be, and as it should not.
+MUTANTS = [
+    ("diffmusic", "clean - self._correction", "clean + self._correction"),
+    ("diffmusic", "* step.sigma / math.sqrt(1 + step.sigma**2)", "* step.sigma"),
+    ("diffmusic", "* step.sigma / math.sqrt(1 + step.sigma**2)", "* step.sigma_next / math.sqrt(1 + step.sigma**2)"),
+    ("dps", "- scale * gradient", "+ scale * gradient"),
+    ("dps", "(1 + step.sigma**2) * (1 + step.sigma_next**2)", "1 + step.sigma**2"),
+    ("dps", "(1 + step.sigma**2) * (1 + step.sigma_next**2)", "1 + step.sigma_next**2"),
+    ("dps", "denoise(z, step.sigma)", "denoise(z, step.sigma_next)"),
+    ("dps", "misfit_gradient(clean, z, ", "misfit_gradient(z, z, "),
+    ("dps, squared", "self.space, self.squared", "self.space, False"),
+    ("dps-jacobian-free", "- scale * gradient", "+ scale * gradient"),
+    ("dps-jacobian-free", "(1 + step.sigma**2) * (1 + step.sigma_next**2)", "1 + step.sigma**2"),
+    ("dps-jacobian-free", "(1 + step.sigma**2) * (1 + step.sigma_next**2)", "1 + step.sigma_next**2"),
+    ("dps-jacobian-free", "denoise(state.z, step.sigma)", "denoise(state.z, step.sigma_next)"),
+    ("dsg", "-radius * _unit(gradient)", "radius * _unit(gradient)"),
+    ("dsg", "radius = s *", "radius = s / math.sqrt(1 + step.sigma_next**2) *"),
+    ("dsg", "fresh = s *", "fresh = s / math.sqrt(1 + step.sigma_next**2) *"),
+    ("dsg", "denoise(z, step.sigma)", "denoise(z, step.sigma_next)"),
+    ("dsg, every third", "step.index % self.interval == 0", "step.index % self.interval == 1"),
+    ("mpgd", "- scale * gradient", "+ scale * gradient"),
+    ("mpgd", "self.zeta * math.sqrt(1 + step.sigma_next**2)", "self.zeta"),
+    ("mpgd", "self.zeta * math.sqrt(1 + step.sigma_next**2)", "self.zeta * math.sqrt(1 + step.sigma**2)"),
+    ("mpgd", "return transition(z, clean.detach(), step, self.eta) - scale * gradient",
+     "return transition(z, clean.detach() - scale * gradient, step, self.eta)"),
+    ("mpgd, time travel", "z + climb * step.noise(z)", "z + step.sigma * step.noise(z)"),
+    ("daps", "x - self._correction", "x + self._correction"),
+    ("daps", "* step.sigma / math.sqrt(1 + step.sigma**2)", "* step.sigma"),
+    ("daps", "* step.sigma / math.sqrt(1 + step.sigma**2)", "* step.sigma_next / math.sqrt(1 + step.sigma_next**2)"),
+    ("daps", "x + step.sigma_next * step.noise(x)", "x + step.sigma * step.noise(x)"),
+    ("daps", "variance.sqrt() * step.noise", "step.sigma * step.noise"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), MUTANTS)
+def test_a_mistake_in_the_solver_is_noticed(name: str, right: str, wrong: str) -> None:
+    solver, paper = CASES[name]
+    source = inspect.getsource(inspect.getmodule(solver))  # type: ignore[arg-type]
+    assert right in source
+    mutated: dict[str, Any] = {"__name__": type(solver).__module__}
+    exec(source.replace(right, wrong), mutated)
+    mutant = mutated[type(solver).__name__](**dataclasses.asdict(solver))
+    assert deviation(mutant, paper) > 1e-3
