@@ -50,16 +50,26 @@ def level(samples: np.ndarray) -> float:
     return 20 * float(np.log10(np.sqrt(np.mean(samples**2)) + 1e-9))
 
 
-def render_piece(piece: Piece, folder: Path) -> list[Row]:
-    """Render one piece, write its clips, and return their rows; everything follows from the piece's name."""
+def arranged(piece: Piece) -> tuple[Arrangement, float]:
+    """A piece's arrangement, and its loudness in dBFS; both follow from the piece and its name."""
     random = Random(f"render {piece.name}")
-    arrangement = arrange(piece, CLIPS_A_PIECE * CLIP_SECONDS, random)
+    return arrange(piece, CLIPS_A_PIECE * CLIP_SECONDS, random), random.uniform(*LOUDNESS)
+
+
+def cut(sound: np.ndarray, k: int) -> np.ndarray:
+    """The k-th clip of a piece's sound at RATE."""
+    return sound[k * RATE * CLIP_SECONDS : (k + 1) * RATE * CLIP_SECONDS]
+
+
+def render_piece(piece: Piece, folder: Path) -> list[Row]:
+    """Render one piece, write its clips, and return their rows."""
+    arrangement, loudness = arranged(piece)
     if not arrangement.piece.voices:
         return []
-    sound = mixdown(synthesize(arrangement), RATE, random.uniform(*LOUDNESS))
+    sound = mixdown(synthesize(arrangement), RATE, loudness)
     rows = []
     for k in range(min(CLIPS_A_PIECE, len(sound) // (RATE * CLIP_SECONDS))):
-        clip = sound[k * RATE * CLIP_SECONDS : (k + 1) * RATE * CLIP_SECONDS]
+        clip = cut(sound, k)
         if level(clip) > SILENCE:
             row = describe(arrangement, k, clip)
             soundfile.write(folder / row["clip"], clip, RATE, subtype="PCM_16")
@@ -67,14 +77,18 @@ def render_piece(piece: Piece, folder: Path) -> list[Row]:
     return rows
 
 
+def onsets(arrangement: Arrangement, k: int) -> list[int]:
+    """How many notes of each voice begin in the k-th clip."""
+    beats = CLIP_SECONDS * arrangement.tempo / 60
+    voices = arrangement.piece.voices
+    return [sum(k * beats <= note.start < (k + 1) * beats for note in voice.notes) for voice in voices]
+
+
 def describe(arrangement: Arrangement, k: int, clip: np.ndarray) -> Row:
     """The manifest's row of a piece's k-th clip."""
     piece, split = arrangement.piece, split_of(arrangement.piece.identity)
-    beats = CLIP_SECONDS * arrangement.tempo / 60
-    heard = [
-        (voice.role, program, sum(k * beats <= note.start < (k + 1) * beats for note in voice.notes))
-        for voice, program in zip(piece.voices, arrangement.programs, strict=True)
-    ]
+    roles = [voice.role for voice in piece.voices]
+    heard = list(zip(roles, arrangement.programs, onsets(arrangement, k), strict=True))
     programs = {
         (program, role == DRUMS): {"program": program, "name": label(program, role), "role": role}
         for role, program, notes in heard

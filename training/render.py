@@ -6,12 +6,13 @@ import math
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from statistics import median
+from typing import TYPE_CHECKING
 
-import mido
 import numpy as np
 import soundfile
 import soxr
@@ -19,6 +20,9 @@ from scipy.signal import butter, sosfilt
 
 from training import instruments
 from training.piece import DRUMS, Note, Piece, Voice
+
+if TYPE_CHECKING:
+    import mido
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 INSTALL = "apt-get install fluidsynth fluid-soundfont-gm"
@@ -30,6 +34,8 @@ REVERB = ("-o", "synth.reverb.level=0.7")
 TICKS = 480
 DRUM_CHANNEL = 9
 CHANNELS = [channel for channel in range(16) if channel != DRUM_CHANNEL]
+# Volume and expression at zero: 144 dB below what is heard. Volume alone would leave some -80 dB.
+MUTED = ((7, 0), (11, 0))
 
 
 @dataclass(frozen=True)
@@ -122,14 +128,20 @@ def _phrase(voice: Voice, tempo: float, random: Random) -> Voice:
     return Voice(voice.role, tuple(play(note) for note in voice.notes))
 
 
-def midi(arrangement: Arrangement) -> mido.MidiFile:
-    """The arrangement as one MIDI track, drums on channel 10 (9 counted from zero)."""
+def midi(arrangement: Arrangement, heard: Collection[int] | None = None) -> mido.MidiFile:
+    """The arrangement as one MIDI track, drums on channel 10 (9 counted from zero).
+
+    With `heard`, the voices of all other indices are muted, but play: see `training.stems` for why.
+    """
+    import mido
+
     events: list[tuple[int, int, mido.Message]] = []
     for index, voice in enumerate(arrangement.piece.voices):
         channel = DRUM_CHANNEL if voice.role == DRUMS else CHANNELS[index % len(CHANNELS)]
         program = arrangement.programs[index]
         events.append((0, 0, mido.Message("program_change", channel=channel, program=program)))
-        for control, value in ((7, arrangement.volumes[index]), (10, arrangement.pans[index])):
+        muted = MUTED if heard is not None and index not in heard else ()
+        for control, value in ((7, arrangement.volumes[index]), (10, arrangement.pans[index]), *muted):
             change = mido.Message("control_change", channel=channel, control=control, value=value)
             events.append((0, 0, change))
         for note in voice.notes:
@@ -147,13 +159,16 @@ def midi(arrangement: Arrangement) -> mido.MidiFile:
     return mido.MidiFile(ticks_per_beat=TICKS, tracks=[track])
 
 
-def synthesize(arrangement: Arrangement, gain: float = 0.2) -> np.ndarray:
-    """Sound of an arrangement, (frames, 2) at 44.1 kHz, without what lies below 20 Hz."""
+def synthesize(arrangement: Arrangement, gain: float = 0.2, heard: Collection[int] | None = None) -> np.ndarray:
+    """Sound of an arrangement, (frames, 2) at 44.1 kHz, without what lies below 20 Hz.
+
+    `heard` has the indices of the voices that sound, None means all; the sounds of the parts add up to the whole.
+    """
     wet = "0" if arrangement.room is None else "1"
     room = [] if arrangement.room is None else ["-o", f"synth.reverb.room-size={arrangement.room}"]
     with tempfile.TemporaryDirectory() as folder:
         score, sound = Path(folder, "score.mid"), Path(folder, "sound.wav")
-        midi(arrangement).save(score)
+        midi(arrangement, heard).save(score)
         options = ["-niq", "-r", str(RENDER_RATE), "-g", str(gain), "-R", wet, "-C", wet, *room, *REVERB]
         files = ["-O", "float", "-T", "wav", "-F", str(sound), str(SOUNDFONT), str(score)]
         subprocess.run(["fluidsynth", *options, *files], check=True, capture_output=True, timeout=600)
@@ -161,9 +176,19 @@ def synthesize(arrangement: Arrangement, gain: float = 0.2) -> np.ndarray:
     return sosfilt(RUMBLE, samples, axis=0).astype(np.float32)
 
 
-def mixdown(stereo: np.ndarray, rate: int, loudness: float) -> np.ndarray:
-    """Mono at `rate` Hz with an RMS of `loudness` dBFS, less where peaks would pass -0.5 dBFS."""
-    mono = soxr.resample(stereo.mean(axis=1), RENDER_RATE, rate)
+def downmix(stereo: np.ndarray, rate: int) -> np.ndarray:
+    """Mono at `rate` Hz, (frames,), of sound at 44.1 kHz, (frames, 2)."""
+    return soxr.resample(stereo.mean(axis=1), RENDER_RATE, rate)
+
+
+def mixing_gain(mono: np.ndarray, loudness: float) -> float:
+    """The factor that gives a sound an RMS of `loudness` dBFS, less where peaks would pass -0.5 dBFS."""
     gain = 10 ** (loudness / 20) / max(float(np.sqrt(np.mean(mono**2))), 1e-9)
     ceiling = 10 ** (-0.5 / 20) / max(float(np.abs(mono).max()), 1e-9)
-    return mono * min(gain, ceiling)
+    return min(gain, ceiling)
+
+
+def mixdown(stereo: np.ndarray, rate: int, loudness: float) -> np.ndarray:
+    """Mono at `rate` Hz with the `mixing_gain` of this loudness in dBFS."""
+    mono = downmix(stereo, rate)
+    return mono * mixing_gain(mono, loudness)
