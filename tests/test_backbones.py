@@ -114,9 +114,20 @@ def test_a_prompt_changes_what_the_network_says(tiny: Path) -> None:
     assert not torch.allclose(harp, drum)
 
 
-def test_a_prompt_to_a_prior_without_text_is_refused() -> None:
+def test_a_prompt_to_a_prior_without_text_is_refused(tmp_path: Path) -> None:
+    silent = models.load(str(checkpoints.musicldm(tmp_path / "silent", text=False)))
+    assert silent.embed(None) is None
     with pytest.raises(InputError, match="takes no prompt"):
-        mini().embed("a harp")
+        silent.embed("a harp")
+
+
+def test_mini_reads_prompts() -> None:
+    backbone = mini()
+    z = torch.randn(1, *backbone.latent_shape(81920), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        piano, drums, nothing = (backbone.denoise(5 * z, 5.0, backbone.embed(text)) for text in ("piano", "drums", ""))
+    assert not torch.allclose(piano, drums)
+    torch.testing.assert_close(nothing, backbone.denoise(5 * z, 5.0, backbone.embed(None)))
 
 
 def copy(source: Path, target: Path) -> Path:
@@ -204,12 +215,14 @@ def test_a_damaged_file_is_found_by_its_hash(tmp_path: Path) -> None:
 
 
 def test_mini_fits_its_budget_and_its_hashes() -> None:
-    files = sorted(MINI.glob("*/*.safetensors"))
-    assert {file.parent.name for file in files} == {"vae", "unet", "vocoder"}
+    weights = sorted(MINI.glob("*/*.safetensors"))
+    assert {file.parent.name for file in weights} == {"vae", "unet", "vocoder", "text_encoder"}
+    files = [file for file in MINI.rglob("*") if file.is_file() and file.name not in ("README.md", "hashes.json")]
     assert sum(file.stat().st_size for file in files) < 24e6
     hashes = json.loads((MINI / "hashes.json").read_text())
     assert set(hashes) == {file.relative_to(MINI).as_posix() for file in files}
-    assert all(value.dtype == torch.float16 for file in files for value in load_file(file).values())
+    for file in weights:
+        assert all(value.dtype == torch.float16 for value in load_file(file).values() if value.is_floating_point())
 
 
 def test_the_passes_of_guidance_are_two_only_where_the_prompts_differ(tiny: Path) -> None:

@@ -24,7 +24,7 @@ PAIRS = (
 )  # fmt: skip
 
 
-def tables(backbone: MusicLDM, work: Path, count: int = 64) -> list[Table]:
+def tables(backbone: MusicLDM, work: Path, count: int = 32) -> list[Table]:
     """FAD against the training split and CLAP scores of samples; retrieval of captions by the CLAP itself."""
     clap, rows = Clap.load(backbone.folder), rows_of(work, "test")
     chosen = [rows[k] for k in np.linspace(0, len(rows) - 1, count).round().astype(int)]
@@ -85,7 +85,7 @@ def _middles(work: Path) -> Tensor:
     return to_float(split(work, "test")[:, start : start + length])
 
 
-def steering(backbone: MusicLDM, work: Path, draws: int = 3) -> list[Table]:
+def steering(backbone: MusicLDM, work: Path, draws: int = 2) -> list[Table]:
     """Pairs of instruments: the same noise under either caption, and which of the two a CLAP hears in the result.
 
     A pair counts if the mean over the draws of ``cos(x, a) - cos(x, b)`` is positive for samples of ``a`` and negative

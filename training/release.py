@@ -75,8 +75,8 @@ def write(work: Path, folder: Path) -> None:
         model.half().save_pretrained(folder / part)
     train_unet.schedule().save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps(model_index(about), indent=2) + "\n")
-    weights = sorted(folder.glob("*/*.safetensors"))
-    hashes = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in weights}
+    made = sorted(path for path in folder.rglob("*") if path.is_file())
+    hashes = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
     (folder / "hashes.json").write_text(json.dumps(hashes, indent=2) + "\n")
 
 
