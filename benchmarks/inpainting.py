@@ -177,11 +177,16 @@ def summary(table: dict[str, Row]) -> dict[str, dict[str, float]]:
         draws = max(1, len(row.embeddings) // len(truth))
         vectors = np.array(row.embeddings)
         distances = [frechet_distance(truth, vectors[k::draws]) for k in range(draws)] if row.embeddings else []
-        made[name] = {key: float(np.mean([each[key] for each in row.scores])) for key in row.scores[0]} | {
+        # A record holds null for what a row has not, such as the LSD of a spectrogram.
+        made[name] = {key: float(np.mean([_number(each[key]) for each in row.scores])) for key in row.scores[0]} | {
             "fad": float(np.mean(distances)) if distances else float("nan"),
             "seconds": float(np.mean(row.seconds)),
         }
     return made
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def markdown(rows: dict[str, dict[str, float]]) -> str:
