@@ -18,7 +18,7 @@ from torch import Tensor
 
 from diffmusic.prior import Costs, Prior
 from diffmusic.problem import Problem
-from diffmusic.solver import State, Step
+from diffmusic.solver import State, Step, misfit_gradient
 from diffmusic.testing.oracle import GaussianPrior
 from diffmusic_solvers import daps, diffmusic, dps, dps_jacobian_free, dsg, mpgd
 
@@ -265,3 +265,57 @@ def test_a_mistake_in_the_solver_is_noticed(name: str, right: str, wrong: str) -
     exec(source.replace(right, wrong), mutated)
     mutant = mutated[type(solver).__name__](**dataclasses.asdict(solver))
     assert deviation(mutant, paper) > 1e-3
+
+
+def costs(solver: Any, levels: int = 3) -> dict[str, int]:
+    """What ``levels`` moves cost, for each item."""
+    prior = Prior(Toy(torch.zeros(DIM).double(), torch.eye(DIM).double()), DIM, Costs())
+    state, noise = State(normal(7, BATCH, 1, DIM)), Noises()
+    for index in range(levels):
+        state = solver.step(state, Step(index, 0.9, 0.6, Problem(Operator(), Y, features=lambda y: y), prior, noise))
+    assert not state.z.requires_grad
+    return {name: count // BATCH for name, count in prior.costs.as_dict().items() if count}
+
+
+@pytest.mark.parametrize(
+    ("solver", "backwards", "network", "decoder"),
+    [
+        (dps.DPS(), 3, 3, 3),
+        (dps_jacobian_free.JacobianFreeDPS(), 0, 3, 3),
+        (dsg.DSG(), 3, 3, 3),
+        (dsg.DSG(interval=2), 2, 3, 2),
+        (dsg.DSG(jacobian=False), 0, 3, 3),
+        (mpgd.MPGD(repeats=2), 0, 6, 6),
+        (daps.DAPS(corrections=4), 0, 3, 12),
+    ],
+)
+def test_only_dps_and_dsg_differentiate_the_network(solver: Any, backwards: int, network: int, decoder: int) -> None:
+    expected = {"network_forward": network, "decoder_forward": decoder, "decoder_backward": decoder}
+    assert costs(solver) == expected | ({"network_backward": backwards} if backwards else {})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_flat_misfit_guides_nowhere_and_breaks_nothing(name: str) -> None:
+    solver, _ = CASES[name]
+    prior = Prior(Toy(torch.zeros(DIM).double(), torch.eye(DIM).double()), DIM, Costs())
+    flat = Problem(Operator(), Y, features=lambda y: 0 * y)
+    assert bool(
+        solver.step(State(normal(7, BATCH, 1, DIM)), Step(0, 0.9, 0.6, flat, prior, Noises())).z.isfinite().all()
+    )
+
+
+def test_sources_of_one_item_share_its_misfit_and_its_floor() -> None:
+    class Sum:
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(x.sum(1, keepdim=True) @ MATRIX.T)
+
+    prior = Prior(Toy(torch.zeros(DIM).double(), torch.eye(DIM).double()), DIM, Costs(), sources=2)
+    problem = Problem(Sum(), Y, features=lambda y: y, noise=0.2)
+    step = Step(0, 0.9, 0.6, problem, prior, Noises())
+    leaf = normal(7, 2 * BATCH, 1, DIM).requires_grad_()
+    excess, root = misfit_gradient(leaf, leaf, step, "mel", squared=False)
+    loss = problem.misfit(leaf.reshape(BATCH, 2, DIM))
+    assert excess.shape == (2 * BATCH, 1, 1)
+    torch.testing.assert_close(excess[:, 0, 0], (loss - problem.floor()).repeat_interleave(2))
+    (expected,) = torch.autograd.grad(loss.sqrt().sum(), leaf)
+    torch.testing.assert_close(root, expected)
