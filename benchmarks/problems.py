@@ -6,7 +6,8 @@
 
 Every cell, one clip of one problem by one solver, is one line of benchmarks/results/NAME.jsonl, written when it is
 done: a run that was cut off goes on where it stopped, and ``--shard 0/2`` beside ``--shard 1/2`` share the clips. Each
-cell measures the raw estimate and the finished one. LSD, SI-SDR and mel L1 are the package's metrics; ``part`` is LSD
+cell measures the raw estimate and the finished one. Clip after clip goes through everything, so that a table is fair
+at any time. LSD, SI-SDR and mel L1 are the package's metrics; ``part`` is LSD
 where the damage is: in the gap, or above the measured band. FAD is between the finished estimates of all clips and the
 truth, in the embedding of the mini CLAP. The misfit is the relative error of the measurement, ``|A x - y| / |y|``.
 """
@@ -46,7 +47,10 @@ RATE, LENGTH = 16000, 80000
 RESULTS = Path(__file__).parent / "results"
 HEAD = ("row", "LSD raw", "LSD", "LSD of the part", "mel L1", "SI-SDR, dB", "misfit", "FAD", "network f/b",
         "decoder f/b", "s")  # fmt: skip
-PRIORS = ("dps", "dps-jacobian-free", "dsg", "mpgd", "diffmusic", "daps")
+PRIORS = (
+    "dps steps=50", "dps-jacobian-free steps=50", "dsg steps=50", "mpgd steps=50", "diffmusic", "daps steps=13", "reencode",
+)  # fmt: skip
+"""All at fifty passes through the decoder."""
 
 
 @dataclass(frozen=True)
@@ -165,47 +169,60 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return None if values[0] is None else float(np.mean([value for value in values if value is not None]))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("training/work"))
-    parser.add_argument("--split", choices=("validation", "test"), default="validation")
-    parser.add_argument("--clips", type=int, default=4)
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--solvers", nargs="+", help="rows; by default every prior solver and the classical ones")
-    parser.add_argument("--shard", default="0/1")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--report", action="store_true")
-    chosen = parser.parse_args()
-    path = RESULTS / f"{chosen.name}.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    if chosen.report:
-        print(tables(lines))
-        return
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that running cells takes, here and in `benchmarks.tuning`."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--work", type=Path, default=Path("training/work"))
+    options.add_argument("--clips", type=int, default=4)
+    options.add_argument("--model", default="mini")
+    options.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
+    options.add_argument("--shard", default="0/1")
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--name", required=True)
+    options.add_argument("--report", action="store_true")
+    return options
+
+
+def measured(name: str) -> list[dict[str, Any]]:
+    """The cells that have been measured under a name."""
+    path = RESULTS / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def run(chosen: argparse.Namespace, split: str, rows: Callable[[Case], Sequence[str]]) -> None:
+    """Measure every cell of these rows that has not been measured yet, clip by clip."""
     torch.set_num_threads(chosen.threads)
     shard, shards = (int(part) for part in chosen.shard.split("/"))
-    done = {(line["problem"], line["row"], line["clip"]) for line in lines}
+    done = {(line["problem"], line["row"], line["clip"]) for line in measured(chosen.name)}
     prior: Any = models.load(chosen.model)
     clap = Clap.load(prior.folder)
-
-    def keep(problem: str, row: str, clip: str, scores: dict[str, Any]) -> None:
-        line = {"problem": problem, "row": row, "clip": clip, "model": prior.describe()["sha256"][:12], **scores}
-        with path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        print(f"{problem}  {row}  {clip}  {scores.get('seconds', 0):.1f} s", flush=True)
-
-    for problem in chosen.only:
-        case = CASES[problem]
-        music = list(clips(chosen.work, chosen.split, chosen.clips, problem == "mixing"))[shard::shards]
-        for row in ["truth", *(chosen.solvers or [*case.classical, *PRIORS])]:
-            for name, clean in music:
+    model = prior.describe()["sha256"][:12]
+    music = {mixed: list(clips(chosen.work, split, chosen.clips, mixed)) for mixed in (False, True)}
+    for number in range(shard, chosen.clips, shards):
+        for problem in chosen.only:
+            name, clean = music[problem == "mixing"][number]
+            for row in ["truth", *rows(CASES[problem])]:
                 if (problem, row, name) in done:
                     continue
                 if row == "truth":
-                    keep(problem, row, name, {"embeddings": [clap.audio(x[None], RATE)[0].tolist() for x in clean]})
+                    scores = {"embeddings": [clap.audio(x[None], RATE)[0].tolist() for x in clean]}
                 else:
-                    keep(problem, row, name, cell(case, clean, row, prior, clap))
+                    scores = cell(CASES[problem], clean, row, prior, clap)
+                line = {"problem": problem, "row": row, "clip": name, "model": model, **scores}
+                with (RESULTS / f"{chosen.name}.jsonl").open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+                print(f"{problem}  {row}  {name}  {scores.get('seconds', 0):.1f} s", flush=True)
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--split", choices=("validation", "test"), default="validation")
+    options.add_argument("--solvers", nargs="+", help="rows; by default every prior solver and the classical ones")
+    chosen = options.parse_args()
+    if chosen.report:
+        print(tables(measured(chosen.name)))
+    else:
+        run(chosen, chosen.split, lambda case: chosen.solvers or [*case.classical, *PRIORS])
 
 
 if __name__ == "__main__":

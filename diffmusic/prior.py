@@ -77,6 +77,7 @@ class Costs:
     network_backward: int = 0
     decoder_forward: int = 0
     decoder_backward: int = 0
+    encoder_forward: int = 0
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)
@@ -145,3 +146,8 @@ class Prior:
         """Audio of shape (batch, channels, samples), or (batch, sources, samples), from latents."""
         audio = self._count(self.backbone.decode(z, self.samples), "decoder")
         return audio if self.sources == 1 else audio.reshape(-1, self.sources, audio.shape[-1])
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Latents of audio of the shape that `decode` gives."""
+        sources = x if self.sources == 1 else x.reshape(-1, 1, x.shape[-1])
+        return self._count(self.backbone.encode(sources), "encoder")

@@ -151,4 +151,5 @@ def test_costs_are_counted_one_an_item_and_no_gradient_goes_through_the_network(
         "network_backward": 0,
         "decoder_forward": 3 * 2 * 4,
         "decoder_backward": 3 * 2 * 4,
+        "encoder_forward": 0,
     }

@@ -17,6 +17,7 @@ def diffmusic_solvers() -> list[Spec]:
         _spec("dsg", "dsg:DSG", "fresh noise turned towards the data, on a sphere", "prior"),
         _spec("mpgd", "mpgd:MPGD", "gradient on the predicted clean latent", "prior"),
         _spec("daps", "daps:DAPS", "prior step and data step apart, then fresh noise", "prior"),
+        _spec("reencode", "reencode:Reencode", "fits the decoded audio to the data, and encodes the change", "prior"),
         _spec("interpolate", "interpolate:Interpolate", "autoregressive or linear bridge over lost stretches",
               "classical"),
         _spec("sinc", "sinc:Sinc", "band-limited interpolation to a higher rate", "classical"),
