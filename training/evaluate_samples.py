@@ -9,6 +9,7 @@ from torch import Tensor
 from diffmusic.backbones.musicldm import MusicLDM
 from diffmusic.metrics.clap import Clap
 from diffmusic.metrics.fad import frechet_distance
+from training import train_clap
 from training.captions import captions
 from training.data import EXCERPT_SECONDS, MEL
 from training.sampling import sample
@@ -92,8 +93,11 @@ def steering(backbone: MusicLDM, work: Path, draws: int = 2) -> list[Table]:
     for those of ``b``. The judge is a CLAP of another seed, which the UNet has never seen.
     """
     judges = {"the CLAP that conditions": Clap.load(backbone.folder)}
-    if (work / "judge").is_dir():
-        judges["a CLAP trained apart"] = Clap.load(work / "judge")
+    if (work / "judge.pt").exists():
+        folder = work / "judge"
+        folder.mkdir(exist_ok=True)
+        train_clap.save(train_clap.load(work, "judge"), work, folder)
+        judges["a CLAP trained apart"] = Clap.load(folder)
     rows, passed = [], dict.fromkeys(judges, 0)
     for pair in PAIRS:
         made = [
