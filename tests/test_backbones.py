@@ -176,13 +176,15 @@ def test_missing_weights_are_not_replaced_by_random_ones(tiny: Path, tmp_path: P
         models.load(str(folder))
 
 
-def test_pickled_weights_are_not_read(tiny: Path, tmp_path: Path) -> None:
+def test_pickled_weights_are_read_only_if_that_is_asked_for(tiny: Path, tmp_path: Path) -> None:
     folder = copy(tiny, tmp_path / "pickle")
     unet = UNet2DConditionModel.from_pretrained(folder / "unet")
     shutil.rmtree(folder / "unet")
     unet.save_pretrained(folder / "unet", safe_serialization=False)
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match=r"pickled weights only.*--allow-pickle"):
         models.load(str(folder))
+    trusted = models.load(str(folder), allow_pickle=True)
+    assert trusted.describe()["sha256"] != models.load(str(tiny)).describe()["sha256"]
 
 
 def test_hash_changes_with_the_weights(tiny: Path, tmp_path: Path) -> None:

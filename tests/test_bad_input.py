@@ -136,7 +136,7 @@ def test_unknown_words_are_met_with_the_nearest(refused: Refused, words: tuple[s
         (("-s", "rate"), "write KEY=VALUE, not 'rate'"),
         (("-s", "space=colour"), "space: input should be 'mel' or 'waveform'"),
         (("--model", "minni"), "unknown backbone 'minni'. Did you mean 'mini'?"),
-        (("--model", "some/where"), "model 'some/where' is neither a folder nor"),
+        (("--model", "./some/where"), "model './some/where' is no folder"),
         (("--steps", "0"), "--steps"),
         (("--steps", "many"), "'many' is not a valid integer"),
         (("--steps", "5000"), "steps must be 1 to 1000"),
