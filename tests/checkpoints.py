@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -28,7 +29,7 @@ from transformers import (
 )
 
 
-def _awake(module: nn.Module) -> nn.Module:
+def _awake(module: Any) -> Any:
     # A fresh HiFi-GAN is initialised so small that it is silent and has no gradient to speak of.
     torch.manual_seed(0)
     for parameter in module.parameters():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 
 from diffmusic import models
 from diffmusic.backbones import memory
@@ -123,6 +125,74 @@ def test_stable_audio_conditions_as_diffusers_does(prompt: str, built: Built, lo
     torch.testing.assert_close(attended, expected)
 
 
+@pytest.mark.parametrize("prompt", ["a slow harp", ""])
+def test_stable_audio_3_says_what_diffusers_does(prompt: str, built: Built, loaded: Callable[[str], Any]) -> None:
+    from diffusers import StableAudio3Pipeline
+    from transformers import AutoTokenizer, T5GemmaEncoderModel
+
+    folder, backbone = built("stable_audio_3"), loaded("stable_audio_3")
+    pipeline = StableAudio3Pipeline(
+        vae=backbone.vae,
+        text_encoder=T5GemmaEncoderModel.from_pretrained(folder / "text_encoder"),
+        tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
+        duration_embedder=backbone.projection,
+        transformer=backbone.transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler"),
+    )
+    x, t = torch.randn(1, 4, 16, generator=torch.Generator().manual_seed(0)), 0.75
+    with torch.no_grad():
+        told = pipeline.encode_duration(8.0, "cpu", 1, 1)
+        text, mask = pipeline.prepare_cross_attention(*pipeline.encode_prompt(prompt, "cpu", 1), told)
+        velocity = backbone.transformer(
+            x,
+            torch.tensor([t]),
+            encoder_hidden_states=text,
+            global_hidden_states=told,
+            encoder_attention_mask=mask,
+        ).sample
+        sigma = t / (1 - t)
+        clean = backbone.denoise((1 + sigma) * x, sigma, backbone.placed(backbone.embed(prompt), 0.0, 8.0))
+    torch.testing.assert_close(clean, x - t * velocity)
+
+
+@pytest.mark.parametrize("kind", ["audioldm2", "musicldm"])
+def test_a_walk_from_noise_is_that_of_the_diffusers_pipeline(
+    kind: str, built: Built, loaded: Callable[[str], Any]
+) -> None:
+    from diffusers import AudioLDM2Pipeline, MusicLDMPipeline
+    from transformers import ClapFeatureExtractor, GPT2LMHeadModel
+
+    folder, backbone = built(kind), loaded(kind)
+    condition = backbone.embed("a slow harp")
+    parts: dict[str, Any] = {"feature_extractor": ClapFeatureExtractor(), "unet": backbone.unet}
+    if kind == "audioldm2":
+        language = GPT2LMHeadModel.from_pretrained(folder / "language_model")
+        pipeline = AudioLDM2Pipeline.from_pretrained(folder, **parts, language_model=language)
+        given = {
+            "prompt_embeds": condition.states,
+            "attention_mask": condition.mask,
+            "generated_prompt_embeds": condition.generated,
+        }
+    else:
+        pipeline = MusicLDMPipeline.from_pretrained(folder, **parts)
+        given = {"prompt_embeds": condition}
+    x = torch.randn(1, *backbone.latent_shape(5120), generator=torch.Generator().manual_seed(0))
+    expected = pipeline(
+        **given, latents=x, audio_length_in_s=0.32, num_inference_steps=3, guidance_scale=1.0, output_type="np"
+    ).audios
+    # The frame's walk on the scheduler's own timesteps, down to its final alpha.
+    pipeline.scheduler.set_timesteps(3)
+    abar = [float(pipeline.scheduler.alphas_cumprod[t]) for t in pipeline.scheduler.timesteps]
+    sigmas = [((1 - each) / each) ** 0.5 for each in (*abar, float(pipeline.scheduler.final_alpha_cumprod))]
+    z = x * (1 + sigmas[0] ** 2) ** 0.5
+    with torch.no_grad():
+        for sigma, sigma_next in pairwise(sigmas):
+            clean = backbone.denoise(z, sigma, condition)
+            z = clean + sigma_next / sigma * (z - clean)
+        audio = backbone.decode(z / (1 + sigmas[-1] ** 2) ** 0.5, expected.shape[-1])
+    torch.testing.assert_close(audio[:, 0], torch.from_numpy(expected), rtol=1e-3, atol=1e-4)
+
+
 def test_attending_to_one_zero_is_attending_to_many(loaded: Callable[[str], Any]) -> None:
     backbone = loaded("stable_audio")
     x, t, told = torch.randn(1, 4, 16), torch.tensor([0.5]), torch.randn(1, 1, 32)
@@ -165,9 +235,14 @@ def test_encoders_are_freed_before_sampling_and_a_prompt_is_read_once(
     kind: str, built: Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone: Any = models.load(str(built(kind)))
-    reads: list[Any] = []
+    reads: list[int] = []
     encoders = backbone.texts._load
-    monkeypatch.setattr(backbone.texts, "_load", lambda: reads.append(0) or encoders())
+
+    def load() -> Any:
+        reads.append(1)
+        return encoders()
+
+    monkeypatch.setattr(backbone.texts, "_load", load)
     condition = backbone.embed("a harp")
     assert backbone.texts.loaded
     with torch.no_grad():

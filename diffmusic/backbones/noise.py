@@ -149,8 +149,8 @@ class EDMNoise:
         prediction = config["prediction_type"]
         if prediction not in ("epsilon", "v_prediction"):
             raise InputError(f"prediction type {prediction!r} is not known; epsilon or v_prediction are")
-        levels = (float(config[name]) for name in ("sigma_min", "sigma_max", "sigma_data"))
-        return cls(*levels, prediction, C_NOISE[config["_class_name"]])
+        lowest, highest, data = (float(config[name]) for name in ("sigma_min", "sigma_max", "sigma_data"))
+        return cls(lowest, highest, data, prediction, C_NOISE[config["_class_name"]])
 
     def sigmas(self, steps: int) -> Tensor:
         return log_levels(self.highest, self.lowest, steps)
