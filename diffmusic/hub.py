@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -126,6 +128,7 @@ def sizes(repository: str) -> tuple[dict[str, int], dict[str, Any]]:
 def pull(repository: str, allow_pickle: bool = False) -> Path:
     """Download what is needed of a model, or what is missing of it, into the cache. Returns its folder there."""
     from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
+    from huggingface_hub.utils import disable_progress_bars
 
     if offline_mode():
         raise InputError("HF_HUB_OFFLINE is set: unset it to download")
@@ -142,6 +145,10 @@ def pull(repository: str, allow_pickle: bool = False) -> Path:
             f"{repository} needs {needed / 1e9:.1f} GB more in {cache}, where {free / 1e9:.1f} GB are free: make room, "
             "or set HF_HOME to another disk"
         )
+    if needed:
+        warnings.warn(f"downloading {repository}: {needed / 1e9:.1f} GB to {cache}", stacklevel=2)
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     names = sorted(chosen)
     return _asked(repository, lambda: Path(snapshot_download(repository, allow_patterns=names)))
 

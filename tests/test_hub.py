@@ -113,6 +113,8 @@ def test_a_model_is_pulled_once_and_then_found_in_the_cache(server: Hub, tiny: P
     server.repositories["someone/tiny"] = online
     result = run("models", "pull", "someone/tiny")
     assert result.code == 0, result.err
+    assert len(result.err.splitlines()) == 1
+    assert "note: downloading someone/tiny" in result.err
     folder = hub.cached("someone/tiny")
     assert folder is not None
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -122,6 +124,7 @@ def test_a_model_is_pulled_once_and_then_found_in_the_cache(server: Hub, tiny: P
     assert server.asked == []
     # The cache names a blob by its sha256: the hash of the model is that of the same files anywhere else.
     assert backbone.describe()["sha256"] == models.load(str(tiny)).describe()["sha256"]
+    assert "all passed" in run("check", "someone/tiny").out
 
 
 def test_what_is_not_in_the_cache_is_downloaded_unless_that_is_forbidden(
@@ -217,6 +220,9 @@ def test_an_estimate_asks_nobody_and_grows_with_the_excerpt(server: Hub, run: Ru
     assert short["memory_gb"] < long["memory_gb"] < longer["memory_gb"]
     assert long["tflop"] == pytest.approx(2 * short["tflop"])
     assert longer["seconds"] == 10.24
+    shown = run("models", "audioldm2").out
+    assert "H. Liu et al." in shown
+    assert "cvssp/audioldm2-large" in shown
     assert "minutes of one core" in run("models", "cvssp/audioldm2", "--estimate").out
     assert server.asked == []
 

@@ -30,7 +30,8 @@ def show(kind: str, name: str) -> None:
     spec = registry().find(kind, name)
     component = spec.load()
     click.echo(f"{name}: {spec.summary}  [{_owner(spec)}]\n")
-    click.echo(inspect.getdoc(component) or "")
+    # A backbone is offered by what loads it, often a class method: its class says what it is.
+    click.echo(inspect.getdoc(getattr(component, "__self__", component)) or "")
     if kind in ("operator", "solver"):
         from diffmusic.parameters import parameters
 

@@ -37,7 +37,8 @@ def models(
     if words[:1] == ("pull",):
         if len(words) != 2:
             raise InputError("say which: diffmusic models pull NAME")
-        repository = _find(words[1]).repository if _find(words[1], False) else words[1]
+        known = _find(words[1])
+        repository = known.repository if known else words[1]
         if not hub.is_repository(repository):
             raise InputError(f"{words[1]!r} is no model that can be downloaded.{suggestion(words[1], _names())}")
         click.echo(f"{repository} is in {hub.pull(repository, allow_pickle)}")
@@ -48,11 +49,18 @@ def models(
             raise InputError("say of which model: diffmusic models NAME --estimate")
         if not 0 < seconds < 3600 or not 1 <= steps <= 1000:
             raise InputError("--seconds must lie between 0 and 3600, --steps between 1 and 1000")
-        facts = estimated(_find(words[0]), seconds, steps)
+        known = _find(words[0])
+        if known is None:
+            raise InputError(f"nothing is known of the weights of {words[0]!r}.{suggestion(words[0], _names())}")
+        facts = estimated(known, seconds, steps)
         click.echo(json.dumps(facts) if as_json else "\n".join(_told(facts)))
     elif words:
         name = next((name for name, _, each in _rows() if each and each.repository == words[0]), words[0])
         show("backbone", name)
+        published = [_line(*row)[1:6] for row in _rows() if row[0] == name and row[2]]
+        if published:
+            click.echo("\nPublished weights")
+            table([["", *row] for row in published])
     elif as_json:
         click.echo(json.dumps([_plain(*row) for row in _rows()]))
     else:
@@ -70,12 +78,9 @@ def _names() -> list[str]:
     return [each.repository for _, _, each in _rows() if each] + [name for name, _, each in _rows() if each]
 
 
-def _find(name: str, must: bool = True) -> Any:
-    """The checkpoint of a repository, or the first of a backbone; an empty string if there is none and none must be."""
-    found = [each for known, _, each in _rows() if each and name in (known, each.repository)]
-    if not found and must:
-        raise InputError(f"nothing is known of the weights of {name!r}.{suggestion(name, _names())}")
-    return found[0] if found else ""
+def _find(name: str) -> Checkpoint | None:
+    """The checkpoint of a repository, or the first of a backbone."""
+    return next((each for known, _, each in _rows() if each and name in (known, each.repository)), None)
 
 
 def _present(checkpoint: Checkpoint | None) -> str:
