@@ -143,6 +143,8 @@ def test_unknown_words_are_met_with_the_nearest(refused: Refused, words: tuple[s
         (("--seed", "-1"), "--seed at least 0"),
         (("--samples", "0"), "--samples must be at least 1"),
         (("--device", "tpu"), "device 'tpu' is not available here"),
+        (("--dtype", "int8"), "dtype 'int8' is not known; auto, float32, bfloat16, float16 are"),
+        (("--model", "nobody/nothing", "--offline"), "nobody/nothing is not in the cache"),
         (("--period", "x"), "period: input should be a valid number"),
         (("--gapp", "1:2"), "No such option"),
         (("--plot", "picture.jpg"), "a name that ends in .png"),

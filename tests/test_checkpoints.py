@@ -15,7 +15,14 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 
 from diffmusic import models
 from diffmusic.backbones import memory
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.restore import restore
+from diffmusic.solver import Step, misfit_gradient
 from diffmusic.testing import check_backbone
+from diffmusic_operators.inpainting import Inpainting
+from diffmusic_operators.mixing import Mixing
+from diffmusic_solvers.dps import DPS
 
 Song = Callable[..., Path]
 Run = Callable[..., SimpleNamespace]
@@ -63,6 +70,16 @@ def test_inpainting_by_the_command_line(kind: str, built: Built, song: Song, run
     assert document["costs"]["network_forward"] == 4
 
 
+def test_a_run_in_half_precision_is_recorded_and_repeated(tiny: Path, song: Song, run: Run, tmp_path: Path) -> None:
+    out, again = tmp_path / "out.wav", tmp_path / "again.wav"
+    words = ("--gap", "0.2:0.3", "--model", tiny, "--dtype", "bfloat16", "--steps", 1, "-s", "repeats=1")
+    assert run("solve", "inpainting", song(seconds=0.5), *words, "-o", out).code == 0
+    document = json.loads(Path(f"{out}.json").read_text())
+    assert document["job"]["dtype"] == document["model"]["dtype"] == "bfloat16"
+    assert run("solve", "--config", f"{out}.json", "-o", again).code == 0
+    assert out.read_bytes() == again.read_bytes()
+
+
 @pytest.mark.parametrize(("channels", "passes"), [(1, 2), (3, 4)])
 def test_any_number_of_channels_goes_through_a_stereo_prior(
     channels: int, passes: int, built: Built, song: Song, run: Run, tmp_path: Path
@@ -73,6 +90,33 @@ def test_any_number_of_channels_goes_through_a_stereo_prior(
     assert result.code == 0, result.err
     assert soundfile.info(out).channels == channels
     assert json.loads(Path(f"{out}.json").read_text())["costs"]["network_forward"] == passes
+
+
+def test_each_channel_gets_its_own_and_a_single_one_the_mean(loaded: Callable[[str], Any]) -> None:
+    x = 0.1 * np.random.default_rng(0).standard_normal((2, 20000))
+
+    def raw(audio: np.ndarray) -> np.ndarray:
+        settings: dict[str, Any] = {"steps": 1, "finish": False}
+        return restore(audio, 44100, Inpainting(gap=((0.1, 0.2),)), DPS(), loaded("stable_audio"), **settings).audio[0]
+
+    left, right = raw(x)
+    assert np.abs(left - right).max() > 0.1 * np.abs(left).max()
+    mono = raw(x[:1])
+    np.testing.assert_allclose(mono[0], raw(x[[0, 0]]).mean(0), atol=1e-12)
+
+
+def test_the_channels_of_a_mixture_share_one_misfit(loaded: Callable[[str], Any]) -> None:
+    backbone = loaded("stable_audio")
+    prior = Prior(backbone, 3000, Costs(), sources=2)
+    measured = torch.randn(2, 1, 3000, generator=torch.Generator().manual_seed(0))
+    problem = Problem(Mixing(), measured, noise=0.01)
+    z = torch.randn(2, *prior.latent_shape, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    excess, _ = misfit_gradient(z, z, Step(0, 1.0, 0.5, problem, prior, torch.randn_like), "waveform")
+    with torch.no_grad():
+        misfits = problem.misfit(prior.decode(z), "waveform")
+    assert misfits.shape == (2,)
+    expected = misfits.sum() - torch.as_tensor(problem.floor("waveform")).sum()
+    torch.testing.assert_close(excess, expected.expand(2, 1, 1))
 
 
 def test_a_stereo_mixture_keeps_its_sum(built: Built, song: Song, run: Run, tmp_path: Path) -> None:

@@ -52,6 +52,11 @@ class StableAudio3(StableAudio):
         allow_pickle: bool = False,
         checkpointing: bool = True,
     ) -> StableAudio3:
+        """Read a folder in the diffusers layout. Raises InputError for one that is missing or incomplete, and where
+        diffusers is too old to have the modules.
+
+        dtype: of the transformer. checkpointing: compute activations again instead of keeping them.
+        """
         if source is None:
             raise InputError("this backbone needs its weights: give --model the folder that holds model_index.json")
         try:
