@@ -13,8 +13,8 @@ from diffmusic.cli.listing import mention_broken, show, table
 from diffmusic.errors import InputError
 from diffmusic.plugins import Checkpoint, Spec, registry, suggestion
 
-SPEED = 0.13
-"""TFLOP a second of one CPU core, as the full-size run in benchmarks/ reached it."""
+SPEED = 0.09
+"""TFLOP a second of one CPU core: a guided step of MusicLDM, 5.7 TFLOP, took 63 (benchmarks/README.md)."""
 
 
 @click.command()
