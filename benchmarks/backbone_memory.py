@@ -156,8 +156,9 @@ def main() -> None:
     if given.report or given.model:
         print("| model | seconds | checkpointing | GB above the weights | CPU seconds |\n|---|---|---|---|---|")
         for row in rows:
+            spent = row["cpu_seconds"] or "–"
             kept, peak = "yes" if row["checkpointing"] else "no", row["peak_above_weights_gb"]
-            print(f"| {row['model']} | {row['seconds_of_audio']} | {kept} | {peak} | {row['cpu_seconds']} |")
+            print(f"| {row['model']} | {row['seconds_of_audio']} | {kept} | {peak} | {spent} |")
 
 
 if __name__ == "__main__":

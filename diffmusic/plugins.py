@@ -32,7 +32,8 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 class Checkpoint:
     """Published weights that a backbone reads, as listed before a byte of them is there.
 
-    repository: the id on the hub. parameters: of all parts, in millions. gated: its licence has to be accepted there.
+    repository: the id on the hub. parameters: of all parts, in millions; sampling: of those that stay in memory once
+    the prompts are read. licence: as its model card names it. gated: it has to be accepted on the hub.
     gflop: floating-point operations of one second of audio, 1e9: a pass of the network, a decoding, and a
     decoding with its gradient. memory: GB beyond the weights, at any length, and for each second of an excerpt.
     Figures that nobody has measured are left out.
@@ -45,6 +46,7 @@ class Checkpoint:
     licence: str
     gated: bool = False
     excerpt_seconds: float = 10.24
+    sampling: float | None = None
     gflop: tuple[float, float, float] | None = None
     memory: tuple[float, float] | None = None
 

@@ -20,7 +20,11 @@ def diffmusic_backbones() -> list[Spec]:
             "diffmusic.backbones.musicldm:MusicLDM.load",
             "MusicLDM, 16 kHz mono",
             ("MusicLDMPipeline",),
-            (Checkpoint("ucsd-reach/musicldm", 16000, 1, 449, NON_COMMERCIAL, gflop=MUSICLDM, memory=MEMORY),),
+            (
+                Checkpoint(
+                    "ucsd-reach/musicldm", 16000, 1, 449, NON_COMMERCIAL, sampling=296, gflop=MUSICLDM, memory=MEMORY
+                ),
+            ),
         ),
         Spec(
             "audioldm2",
@@ -28,8 +32,19 @@ def diffmusic_backbones() -> list[Spec]:
             "AudioLDM2 (base, large, music), 16 kHz mono",
             ("AudioLDM2Pipeline",),
             (
-                Checkpoint("cvssp/audioldm2-music", 16000, 1, 1100, NON_COMMERCIAL, gflop=AUDIOLDM2, memory=MEMORY),
-                Checkpoint("cvssp/audioldm2", 16000, 1, 1100, NON_COMMERCIAL, gflop=AUDIOLDM2, memory=MEMORY),
+                Checkpoint(
+                    "cvssp/audioldm2-music",
+                    16000,
+                    1,
+                    1100,
+                    NON_COMMERCIAL,
+                    sampling=458,
+                    gflop=AUDIOLDM2,
+                    memory=MEMORY,
+                ),
+                Checkpoint(
+                    "cvssp/audioldm2", 16000, 1, 1100, NON_COMMERCIAL, sampling=458, gflop=AUDIOLDM2, memory=MEMORY
+                ),
                 Checkpoint("cvssp/audioldm2-large", 16000, 1, 1500, NON_COMMERCIAL),
             ),
         ),

@@ -16,6 +16,9 @@ from diffmusic.plugins import Checkpoint, Spec, registry, suggestion
 SPEED = 0.09
 """TFLOP a second of one CPU core: a guided step of MusicLDM, 5.7 TFLOP, took 63 (benchmarks/README.md)."""
 
+RUNTIME = 0.5
+"""GB of Python and its libraries."""
+
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[NAME | pull NAME]")
@@ -119,10 +122,12 @@ def estimated(checkpoint: Checkpoint, seconds: float, steps: int) -> dict[str, A
         "steps": steps,
         "download_gb": 0.0 if hub.cached(checkpoint.repository) else checkpoint.bytes / 1e9,
     }
-    if checkpoint.memory and checkpoint.gflop:
+    if checkpoint.memory and checkpoint.gflop and checkpoint.sampling:
         network, _, decoder = checkpoint.gflop
         moves = 2 * steps - 1
-        facts["memory_gb"] = checkpoint.bytes / 1e9 + checkpoint.memory[0] + checkpoint.memory[1] * seconds
+        sampling = 4e-3 * checkpoint.sampling + checkpoint.memory[0] + checkpoint.memory[1] * seconds
+        # Prompts are read with every part in memory, and before there are activations.
+        facts["memory_gb"] = RUNTIME + max(checkpoint.bytes / 1e9, sampling)
         facts["tflop"] = moves * (network + decoder) * seconds / 1e3
         facts["tflop_with_prompt"] = moves * (2 * network + decoder) * seconds / 1e3
         facts["core_minutes"] = facts["tflop"] / SPEED / 60
