@@ -43,6 +43,7 @@ class Job:
     noise_std: float = 0.0
     snr: float | None = None
     device: str = "auto"
+    dtype: str = "auto"
 
     @classmethod
     def from_record(cls, recorded: Mapping[str, Any]) -> Job:
@@ -53,8 +54,12 @@ class Job:
             raise InputError("the run record's job is not one this version understands")
         return cls(**given)
 
-    def prepare(self) -> Prepared:
-        """Load and check the components. Raises InputError for names and parameters that do not exist."""
+    def prepare(self, offline: bool = False, allow_pickle: bool = False) -> Prepared:
+        """Load and check the components. Raises InputError for names and parameters that do not exist.
+
+        offline, allow_pickle: how the model may be had. They are no part of a job: a run record from a stranger must
+        not open pickles.
+        """
         if self.steps < 1 or self.samples < 1 or self.seed < 0:
             raise InputError("--steps and --samples must be at least 1, --seed at least 0")
         if not 0 <= self.guidance < math.inf:
@@ -67,7 +72,7 @@ class Job:
             registry().load("operator", self.operator), self.operator_parameters, f"operator {self.operator!r}"
         )
         solver = build(registry().load("solver", self.solver), self.solver_parameters, f"solver {self.solver!r}")
-        return Prepared(self, operator, solver)
+        return Prepared(self, operator, solver, offline, allow_pickle)
 
 
 @dataclass(frozen=True)
@@ -77,12 +82,15 @@ class Prepared:
     job: Job
     operator: Any
     solver: Any
+    offline: bool = False
+    allow_pickle: bool = False
 
     @cached_property
     def backbone(self) -> Backbone | None:
         if isinstance(self.solver, DirectSolver):
             return None
-        return models.load(self.job.model, models.device(self.job.device))
+        job = self.job
+        return models.load(job.model, models.device(job.device), job.dtype, self.offline, self.allow_pickle)
 
     @property
     def sources(self) -> int:

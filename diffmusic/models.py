@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
+from diffmusic import hub
 from diffmusic.errors import InputError
-from diffmusic.plugins import Registry, reason, registry, suggestion
+from diffmusic.plugins import Registry, reason, registry
 from diffmusic.prior import Backbone
 
 
-def load(model: str, device: str = "cpu") -> Backbone:
-    """A backbone by its name, or from a folder in the diffusers layout.
+def load(
+    model: str, device: str = "cpu", dtype: str = "auto", offline: bool = False, allow_pickle: bool = False
+) -> Backbone:
+    """A backbone by its name, from a folder in the diffusers layout, or from the hub by its id.
 
-    A folder goes to the backbone whose tags name the ``_class_name`` of its ``model_index.json``.
-    Raises InputError for what is neither, and for a folder that no installed backbone reads.
+    A folder goes to the backbone whose tags name the ``_class_name`` of its ``model_index.json``. The name of a
+    backbone that lists published checkpoints stands for the first of them. What is not in the cache is downloaded,
+    unless ``offline``. dtype: of the network. allow_pickle: read pickled weights where there are no others.
+    Raises InputError for what is none of these, and for a checkpoint that is missing, partial or not readable.
     """
-    known, folder = registry(), Path(model)
-    names = known.components("backbone")
-    if model not in names and folder.is_dir():
-        return known.load("backbone", _reader(folder, known))(folder, device)
-    if model not in names and ("/" in model or folder.exists()):
-        raise InputError(f"model {model!r} is neither a folder nor the name of a backbone.{suggestion(model, names)}")
-    return known.load("backbone", model)(None, device)
+    known, given = registry(), Path(model)
+    folder: Path | None = None
+    if model not in known.components("backbone") and (
+        given.exists() or hub.is_repository(model) or _like_a_path(model)
+    ):
+        if not hub.is_repository(model) and not given.is_dir():
+            raise InputError(
+                f"model {model!r} is no folder; give one, the name of a backbone, or an id such as owner/name"
+            )
+        folder = given if given.is_dir() else hub.locate(model, offline, allow_pickle)
+        target = known.load("backbone", _reader(folder, known))
+    else:
+        spec = known.find("backbone", model)
+        if spec.checkpoints:
+            folder = hub.locate(spec.checkpoints[0].repository, offline, allow_pickle)
+        target = spec.load()
+    return target(folder, device, **_options(target, model, dtype, allow_pickle))
+
+
+def _like_a_path(model: str) -> bool:
+    return "/" in model or "\\" in model
+
+
+def _options(target: Any, model: str, dtype: str, allow_pickle: bool) -> dict[str, Any]:
+    """What a user asked for beyond the defaults. Raises InputError where the backbone offers no choice."""
+    chosen: dict[str, Any] = {} if dtype == "auto" else {"dtype": dtype}
+    taken = inspect.signature(target).parameters
+    if "dtype" in chosen and "dtype" not in taken:
+        raise InputError(f"model {model!r} computes in one precision: leave --dtype out")
+    return chosen | ({"allow_pickle": True} if allow_pickle and "allow_pickle" in taken else {})
 
 
 def read_index(folder: Path) -> dict[str, Any]:

@@ -29,18 +29,49 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """Published weights that a backbone reads, as listed before a byte of them is there.
+
+    repository: the id on the hub. parameters: of all parts, in millions; sampling: of those that stay in memory once
+    the prompts are read. licence: as its model card names it. gated: it has to be accepted on the hub.
+    gflop: floating-point operations of one second of audio, 1e9: a pass of the network, a decoding, and a
+    decoding with its gradient. memory: GB beyond the weights, at any length, and for each second of an excerpt.
+    Figures that nobody has measured are left out.
+    """
+
+    repository: str
+    sample_rate: int
+    channels: int
+    parameters: float
+    licence: str
+    gated: bool = False
+    excerpt_seconds: float = 10.24
+    sampling: float | None = None
+    gflop: tuple[float, float, float] | None = None
+    memory: tuple[float, float] | None = None
+
+    @property
+    def bytes(self) -> float:
+        """Size of the weights in float32, about what is downloaded."""
+        return 4e6 * self.parameters
+
+
+@dataclass(frozen=True)
 class Spec:
     """An offer of one component: cheap to list, imported when it is used.
 
     ``target`` is ``"module:attribute"``. For an operator or a solver the attribute is a frozen dataclass,
-    for a backbone a callable ``(source: Path | None) -> Backbone``, for a metric a callable
-    ``(reference, estimate, sample_rate) -> float``. ``tags`` are words shown in listings.
+    for a backbone a callable ``(source: Path | None, device: str) -> Backbone``, which may also take the keywords
+    ``dtype`` and ``allow_pickle``; for a metric a callable ``(reference, estimate, sample_rate) -> float``. ``tags``
+    are words shown in listings; those of a backbone name the ``_class_name`` of the model_index.json that it reads.
+    ``checkpoints``: published weights of a backbone, the first of them the one that its name stands for.
     """
 
     name: str
     target: str
     summary: str
     tags: tuple[str, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
 
     def load(self) -> Any:
         """Import the target. Raises InputError with the reason when that fails."""

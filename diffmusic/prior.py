@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor
 class Backbone(Protocol):
     """A pretrained latent-diffusion model in the frame ``z_sigma = z_0 + sigma n``, ``n ~ N(0, I)``.
 
-    Audio is (batch, channels, time) at ``sample_rate``; latents have the batch first.
+    Audio is (batch, channels, time) at ``sample_rate``; latents have the batch first. A backbone may also define
+    ``placed(condition, start, seconds)``: the condition for an excerpt that begins at ``start`` of a recording of that
+    many seconds, where the model was told so in training.
     """
 
     @property
@@ -143,11 +145,24 @@ class Prior:
         return other + self.guidance * (clean - other)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Audio of shape (batch, channels, samples), or (batch, sources, samples), from latents."""
+        """Audio of shape (batch, channels, samples) from latents. Of several sources: (batch * channels, sources,
+        samples), each channel a mixture by itself."""
         audio = self._count(self.backbone.decode(z, self.samples), "decoder")
-        return audio if self.sources == 1 else audio.reshape(-1, self.sources, audio.shape[-1])
+        return audio if self.sources == 1 else audio.unflatten(0, (-1, self.sources)).transpose(1, 2).flatten(0, 1)
 
     def encode(self, x: Tensor) -> Tensor:
         """Latents of audio of the shape that `decode` gives."""
-        sources = x if self.sources == 1 else x.reshape(-1, 1, x.shape[-1])
-        return self._count(self.backbone.encode(sources), "encoder")
+        if self.sources > 1:
+            x = x.unflatten(0, (-1, self.backbone.channels)).transpose(1, 2).flatten(0, 1)
+        return self._count(self.backbone.encode(x), "encoder")
+
+    def placed(self, start: float, seconds: float) -> Prior:
+        """The same for an excerpt that begins at ``start`` of a recording of that many seconds."""
+        if not hasattr(self.backbone, "placed"):
+            return self
+
+        def move(conditions: tuple[Any, ...]) -> tuple[Any, ...]:
+            place = self.backbone.placed  # type: ignore[attr-defined]
+            return tuple(None if each is None else place(each, start, seconds) for each in conditions)
+
+        return replace(self, conditions=move(self.conditions), contrasts=move(self.contrasts))

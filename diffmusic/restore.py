@@ -199,8 +199,9 @@ class _Run:
             raw = torch.zeros(samples, channels, sources, self.length, dtype=torch.float64)
         else:
             raw = measured.double().transpose(0, 1).repeat(samples, 1, 1, 1)
-        # What the prior solves at a time: one channel of one window, for one posterior sample.
-        items = [(draw, channel) for draw in range(samples) for channel in range(channels)]
+        # What the prior solves at a time: as many channels as it has, of one window, for one posterior sample.
+        width = self.backbone.channels
+        items = [(draw, first) for draw in range(samples) for first in range(0, channels, width)]
         size = batch or (1 if self.backbone.device.type == "cpu" else 8)
         groups = [items[first : first + size] for first in range(0, len(items), size)]
         jobs = [(number, group) for number in range(len(spans)) for group in groups]
@@ -215,11 +216,14 @@ class _Run:
             # Sources do not: they are different music.
             several = range(sources) if sources > 1 else ()
             keys = [(seed, draw, number, *own) for draw, _ in group for own in ([[each] for each in several] or [[]])]
-            chosen = measured[0, [channel for _, channel in group]]
-            estimates = self._solve(chosen, span, [generator(*key) for key in keys], tick)
+            # Where the recording has fewer channels than the prior, its last one stands for the others too.
+            chosen = [[min(first + k, channels - 1) for k in range(width)] for _, first in group]
+            estimates = self._solve(measured[0, chosen], span, [generator(*key) for key in keys], tick)
             kept = torch.from_numpy(estimates[..., span.keep_start - span.start : span.keep_stop - span.start])
-            for (draw, channel), estimate in zip(group, kept, strict=True):
-                raw[draw, channel, :, span.keep_start : span.keep_stop] = estimate
+            for (draw, _), own, estimate in zip(group, chosen, kept, strict=True):
+                for channel in sorted(set(own)):
+                    same = [k for k, other in enumerate(own) if other == channel]
+                    raw[draw, channel, :, span.keep_start : span.keep_stop] = estimate[same].mean(0)
         return raw if sources > 1 else raw.transpose(1, 2)
 
     def _solve(
@@ -229,31 +233,37 @@ class _Run:
         generators: Sequence[torch.Generator],
         tick: Callable[[int, int], None],
     ) -> np.ndarray:
-        """Estimates of a window, (items, sources, time) at the rate of the result, of measurements (items, ...)."""
+        """Estimates of a window, (items, channels, sources, time) at the rate of the result, of measurements (items,
+        channels, ...)."""
         rate = self.backbone.sample_rate
-        operator, y = self._observed(measured, span)
+        sources, (items, width) = problems.sources(self.operator), measured.shape[:2]
+        # Each channel of a mixture is measured by itself: (items * channels, 1, ...).
+        operator, y = self._observed(measured if sources == 1 else measured.flatten(0, 1)[:, None], span)
         power = problems.power(operator, y)
+        if sources > 1:  # an item has one level, or its stereo image would move
+            power = power.reshape(items, width).mean(1).repeat_interleave(width).reshape(-1, 1, 1)
         gain = torch.where(power > 0, power.sqrt() / LEVEL, torch.ones_like(power))
         scale = gain.reshape(-1, *[1] * (y.ndim - 1))
         noise = 0.0 if self.noise_std == 0 else self.noise_std * math.sqrt(min(1, rate / self.rate)) / scale
         problem = Problem(operator, y / scale, gain, self._features(operator), noise)
-        sources, samples = problems.sources(operator), math.ceil((span.stop - span.start) * rate / self.rate)
+        samples = math.ceil((span.stop - span.start) * rate / self.rate)
         prior = Prior(self.backbone, samples, self.costs, *self.text, sources)
+        prior = prior.placed(span.start / self.rate, self.length / self.rate)
         sigmas = self.backbone.sigmas(self.steps).tolist()
         estimate = sample(self.solver, problem, prior, sigmas, generators, tick)
         # Around pure silence the answer is silence; the prior knows no level so low.
         restored = torch.where(power > 0, estimate * gain, torch.zeros_like(estimate))
-        return resample(restored.cpu().double().numpy(), rate, self.rate, span.stop - span.start)
+        audio = resample(restored.cpu().double().numpy(), rate, self.rate, span.stop - span.start)
+        return audio.reshape(items, width, sources, audio.shape[-1])
 
     def _observed(self, measured: Tensor, span: windows.Window) -> tuple[Any, Tensor]:
-        """The operator at the prior's rate, and what it measured of a window, (items, 1, ...) float32."""
+        """The operator at the prior's rate, and what it measured of a window, (batch, channels, ...) float32."""
         rate, device = self.backbone.sample_rate, self.backbone.device
         if hasattr(self.operator, "measured_rate"):
-            return bind(self.operator, sample_rate=rate), measured[:, None].float().to(device)
+            return bind(self.operator, sample_rate=rate), measured.float().to(device)
         operator = bind(self.operator, sample_rate=rate, offset=span.start / self.rate)
-        excerpts = measured[:, span.start : span.stop].numpy()
-        low = torch.from_numpy(resample(excerpts, self.rate, rate)).float()
-        y = low[:, None].to(device)
+        excerpts = measured[..., span.start : span.stop].numpy()
+        y = torch.from_numpy(resample(excerpts, self.rate, rate)).float().to(device)
         # Resampling smears what lies inside a gap by a few samples: lose it again.
         return operator, problems.measurement(operator, y) if hasattr(operator, "damage") else y
 

@@ -113,11 +113,17 @@ def misfit_gradient(
     """
     misfit = step.problem.misfit(step.prior.decode(clean), space)
     (gradient,) = torch.autograd.grad(misfit.sum(), variable)
+    items = len(variable) // step.prior.sources
+
+    def whole(values: Tensor) -> Tensor:  # the channels of a mixture are measured one by one, and have one latent
+        return values.reshape(items, -1).sum(1)
 
     def spread(values: Tensor) -> Tensor:  # the sources of an item share its misfit
-        return values.repeat_interleave(len(variable) // len(values)).reshape(-1, *[1] * (variable.ndim - 1))
+        return values.repeat_interleave(step.prior.sources).reshape(-1, *[1] * (variable.ndim - 1))
 
-    misfit = misfit.detach()
+    misfit = whole(misfit.detach())
+    floor = step.problem.floor(space)
+    floor = whole(floor) if isinstance(floor, Tensor) else floor
     if not squared:  # by hand, because the derivative of a root is not finite at 0
         gradient = gradient / (2 * spread(misfit).sqrt()).clamp(min=torch.finfo(misfit.dtype).tiny)
-    return spread(misfit - step.problem.floor(space)), gradient
+    return spread(misfit - floor), gradient

@@ -1,15 +1,35 @@
-"""Tiny MusicLDM checkpoints in the hub's own folder layout, written by diffusers and transformers themselves."""
+"""Tiny checkpoints of every kind in the hub's own folder layout, written by diffusers and transformers themselves."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AudioLDM2ProjectionModel,
+    AudioLDM2UNet2DConditionModel,
+    AutoencoderKL,
+    AutoencoderOobleck,
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    StableAudioDiTModel,
+    StableAudioProjectionModel,
+    UNet2DConditionModel,
+)
 from torch import nn
-from transformers import ClapConfig, ClapModel, SpeechT5HifiGan, SpeechT5HifiGanConfig
+from transformers import (
+    ClapConfig,
+    ClapModel,
+    GPT2Config,
+    GPT2Model,
+    SpeechT5HifiGan,
+    SpeechT5HifiGanConfig,
+    T5Config,
+    T5EncoderModel,
+)
 
 
-def _awake(module: nn.Module) -> nn.Module:
+def _awake(module: Any) -> Any:
     # A fresh HiFi-GAN is initialised so small that it is silent and has no gradient to speak of.
     torch.manual_seed(0)
     for parameter in module.parameters():
@@ -35,7 +55,7 @@ def unet(channels: int = 4, text: int | None = None) -> UNet2DConditionModel:
         "class_embeddings_concat": True,
     }  # fmt: skip
     return UNet2DConditionModel(
-        sample_size=(32, 16), in_channels=channels, out_channels=channels, block_out_channels=(8, 16),
+        sample_size=(256, 16), in_channels=channels, out_channels=channels, block_out_channels=(8, 16),
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=(8, 16), attention_head_dim=4, norm_num_groups=4, layers_per_block=1, **conditioned,
     )  # fmt: skip
@@ -77,15 +97,20 @@ def clap(folder: Path) -> None:
     model.save_pretrained(folder / "text_encoder")
 
 
+def ddim(folder: Path) -> None:
+    """The scheduler of AudioLDM2 and MusicLDM."""
+    DDIMScheduler(
+        beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
+        steps_offset=1,
+    ).save_pretrained(folder / "scheduler")  # fmt: skip
+
+
 def musicldm(folder: Path, text: bool = True) -> Path:
     """A MusicLDM that any test can afford: about a hundred thousand parameters, prompts included."""
     vae().save_pretrained(folder / "vae")
     unet(text=12 if text else None).save_pretrained(folder / "unet")
     hifigan().save_pretrained(folder / "vocoder")
-    DDIMScheduler(
-        beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
-        steps_offset=1,
-    ).save_pretrained(folder / "scheduler")  # fmt: skip
+    ddim(folder)
     if text:
         clap(folder)
     index = {
@@ -96,6 +121,148 @@ def musicldm(folder: Path, text: bool = True) -> Path:
         "scheduler": ["diffusers", "DDIMScheduler"],
         "text_encoder": ["transformers", "ClapModel"],
         "tokenizer": ["transformers", "RobertaTokenizer"],
+    }
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+LETTERS = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)] + [(chr(code), -3.0) for code in range(33, 127)]
+
+
+def t5(folder: Path, width: int, tokenizer: str = "tokenizer", encoder: str = "text_encoder") -> None:
+    """A T5 encoder and its tokenizer, which knows single letters."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+    letters = Tokenizer(models.Unigram(LETTERS, unk_id=2))
+    letters.pre_tokenizer, letters.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    letters.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    (folder / tokenizer).mkdir(parents=True)
+    letters.save(str(folder / tokenizer / "tokenizer.json"))
+    kind = {"tokenizer_class": "T5Tokenizer", "model_max_length": 24, "extra_ids": 0, "additional_special_tokens": []}
+    tokens = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    (folder / tokenizer / "tokenizer_config.json").write_text(json.dumps(kind | tokens))
+    torch.manual_seed(4)
+    T5EncoderModel(
+        T5Config(vocab_size=len(LETTERS), d_model=width, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    ).save_pretrained(folder / encoder)
+
+
+def audioldm2(folder: Path) -> Path:
+    """An AudioLDM2 whose index names GPT2Model, as those on the hub do."""
+    vae().save_pretrained(folder / "vae")
+    hifigan().save_pretrained(folder / "vocoder")
+    ddim(folder)
+    clap(folder)
+    t5(folder, 20, "tokenizer_2", "text_encoder_2")
+    torch.manual_seed(5)
+    AudioLDM2UNet2DConditionModel(
+        sample_size=256, in_channels=4, out_channels=4, block_out_channels=(8, 16),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=([None, 16, 20], [None, 16, 20]), attention_head_dim=4, norm_num_groups=4,
+        layers_per_block=1, transformer_layers_per_block=1,
+    ).save_pretrained(folder / "unet")  # fmt: skip
+    AudioLDM2ProjectionModel(text_encoder_dim=12, text_encoder_1_dim=20, langauge_model_dim=16).save_pretrained(
+        folder / "projection_model"
+    )
+    config = GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=16, n_positions=64)
+    language = folder / "language_model"
+    GPT2Model(config).save_pretrained(language)
+    (language / "config.json").write_text(
+        json.dumps(json.loads((language / "config.json").read_text()) | {"max_new_tokens": 3})
+    )
+    index = {
+        "_class_name": "AudioLDM2Pipeline",
+        "vae": ["diffusers", "AutoencoderKL"],
+        "unet": ["audioldm2", "AudioLDM2UNet2DConditionModel"],
+        "vocoder": ["transformers", "SpeechT5HifiGan"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "text_encoder": ["transformers", "ClapModel"],
+        "tokenizer": ["transformers", "RobertaTokenizer"],
+        "text_encoder_2": ["transformers", "T5EncoderModel"],
+        "tokenizer_2": ["transformers", "T5Tokenizer"],
+        "projection_model": ["audioldm2", "AudioLDM2ProjectionModel"],
+        "language_model": ["transformers", "GPT2Model"],
+    }
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def oobleck() -> AutoencoderOobleck:
+    torch.manual_seed(6)
+    return AutoencoderOobleck(
+        encoder_hidden_size=8, downsampling_ratios=[4, 8, 8], channel_multiples=[1, 1, 2], decoder_channels=8,
+        decoder_input_channels=4, audio_channels=2, sampling_rate=44100,
+    )  # fmt: skip
+
+
+def stable_audio(folder: Path) -> Path:
+    """A Stable Audio Open: stereo at 44.1 kHz, trained on 1.49 s."""
+    oobleck().save_pretrained(folder / "vae")
+    t5(folder, 16)
+    torch.manual_seed(7)
+    transformer = StableAudioDiTModel(
+        sample_size=256, in_channels=4, out_channels=4, num_layers=1, attention_head_dim=8, num_attention_heads=2,
+        num_key_value_attention_heads=1, cross_attention_dim=16, time_proj_dim=8, global_states_input_dim=32,
+        cross_attention_input_dim=16,
+    )  # fmt: skip
+    transformer.save_pretrained(folder / "transformer")
+    StableAudioProjectionModel(text_encoder_dim=16, conditioning_dim=16, min_value=0, max_value=512).save_pretrained(
+        folder / "projection_model"
+    )
+    (folder / "scheduler").mkdir()
+    # Written by hand: the library's own class cannot be made without torchsde.
+    scheduler = {
+        "_class_name": "CosineDPMSolverMultistepScheduler", "sigma_min": 0.3, "sigma_max": 500, "sigma_data": 1.0,
+        "sigma_schedule": "exponential", "prediction_type": "v_prediction", "solver_order": 2,
+    }  # fmt: skip
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    index = {
+        "_class_name": "StableAudioPipeline",
+        "vae": ["diffusers", "AutoencoderOobleck"],
+        "transformer": ["diffusers", "StableAudioDiTModel"],
+        "projection_model": ["stable_audio", "StableAudioProjectionModel"],
+        "scheduler": ["diffusers", "CosineDPMSolverMultistepScheduler"],
+        "text_encoder": ["transformers", "T5EncoderModel"],
+        "tokenizer": ["transformers", "T5Tokenizer"],
+    }
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def stable_audio_3(folder: Path) -> Path:
+    """A Stable Audio 3, in the layout of diffusers 0.42."""
+    from diffusers import AutoencoderSAME, StableAudio3DiTModel
+    from diffusers.pipelines.stable_audio_3.modeling_stable_audio_3 import StableAudio3DurationEmbedder
+    from transformers import T5GemmaConfig, T5GemmaEncoderModel
+
+    torch.manual_seed(8)
+    same = AutoencoderSAME(
+        patch_size=64, encoder_channels=8, encoder_c_mults=(2,), encoder_strides=(4,), encoder_transformer_depths=(1,),
+        latent_dim=4, dim_heads=8,
+    )  # fmt: skip
+    _awake(same).save_pretrained(folder / "vae")  # afresh, its blocks hand on nothing of the latent
+    StableAudio3DiTModel(
+        io_channels=4, embed_dim=16, depth=1, num_heads=2, cond_token_dim=16, global_cond_dim=16, local_add_cond_dim=5,
+        timestep_features_dim=8, num_memory_tokens=2,
+    ).save_pretrained(folder / "transformer")  # fmt: skip
+    StableAudio3DurationEmbedder(output_dim=16, fourier_dim=8).save_pretrained(folder / "duration_embedder")
+    FlowMatchEulerDiscreteScheduler(num_train_timesteps=1).save_pretrained(folder / "scheduler")
+    t5(folder, 16)
+    gemma = {
+        "vocab_size": len(LETTERS), "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "layer_types": ["full_attention"],
+    }  # fmt: skip
+    T5GemmaEncoderModel(T5GemmaConfig(encoder=gemma, decoder=gemma, is_encoder_decoder=False)).save_pretrained(
+        folder / "text_encoder"
+    )
+    index = {
+        "_class_name": "StableAudio3Pipeline",
+        "vae": ["diffusers", "AutoencoderSAME"],
+        "transformer": ["diffusers", "StableAudio3DiTModel"],
+        "duration_embedder": ["stable_audio_3", "StableAudio3DurationEmbedder"],
+        "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+        "text_encoder": ["transformers", "T5GemmaEncoderModel"],
+        "tokenizer": ["transformers", "T5Tokenizer"],
     }
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder

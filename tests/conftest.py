@@ -12,9 +12,22 @@ from tests import checkpoints
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The tiny checkpoint of a kind, made once: musicldm, audioldm2, stable_audio or stable_audio_3."""
+    made: dict[str, Path] = {}
+
+    def build(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = getattr(checkpoints, kind)(tmp_path_factory.mktemp(kind))
+        return made[kind]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny(built: Callable[[str], Path]) -> Path:
     """A MusicLDM checkpoint of a few thousand parameters."""
-    return checkpoints.musicldm(tmp_path_factory.mktemp("tiny"))
+    return built("musicldm")
 
 
 @pytest.fixture

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
 import diffusers
+import torch
 import transformers
 from torch import nn
 
 from diffmusic import models
 from diffmusic.errors import InputError
+
+SAFE, PICKLED = "*.safetensors", "*.bin"
 
 
 def read_index(folder: Path, parts: Iterable[str]) -> dict[str, Any]:
@@ -26,25 +30,43 @@ def read_index(folder: Path, parts: Iterable[str]) -> dict[str, Any]:
     return index
 
 
-def load_module(kind: Any, folder: Path, device: str = "cpu", partial: bool = False) -> Any:
-    """A diffusers or transformers module, in float32, frozen and in evaluation mode. Only safetensors are read.
+def load_module(
+    kind: Any,
+    folder: Path,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    partial: bool = False,
+    allow_pickle: bool = False,
+) -> Any:
+    """A diffusers or transformers module, frozen and in evaluation mode.
 
-    partial: the file may hold more than the module. Raises InputError for weights that are absent, do not fit, or
-    are missing some: the libraries would go on with random numbers.
+    partial: the file may hold more than the module. allow_pickle: read pickled weights where there are no safetensors.
+    Raises InputError for weights that are absent, do not fit, or are missing some: the libraries would go on with
+    random numbers.
     """
+    safe = not allow_pickle or _has(folder, SAFE)
+    if not _has(folder, SAFE) and _has(folder, PICKLED) and not allow_pickle:
+        raise InputError(
+            f"{folder} holds pickled weights only, and a pickle can run any program as it is read: take safetensors, "
+            "or give --allow-pickle if you trust whoever made it"
+        )
     try:
         with quiet():
             module, report = kind.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+                folder, local_files_only=True, use_safetensors=safe, output_loading_info=True
             )
-    except (OSError, ValueError, RuntimeError, AttributeError) as error:
+    except Exception as error:  # a damaged file shows as any error of any library beneath
         raise InputError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
     wrong = [*report["missing_keys"], *report["mismatched_keys"], *([] if partial else report["unexpected_keys"])]
     if wrong:
-        raise InputError(f"{folder} does not fit its configuration: {len(wrong)} weights, such as {wrong[0]}")
+        raise InputError(f"{folder} does not fit its configuration: {len(wrong)} weights, such as {sorted(wrong)[0]}")
     assert isinstance(module, nn.Module)
-    # Files may hold half precision; decoder gradients are only known to be sound in float32.
-    return module.requires_grad_(False).eval().float().to(device)
+    with quiet():
+        return module.requires_grad_(False).eval().to(device=device, dtype=dtype)
+
+
+def _has(folder: Path, pattern: str) -> bool:
+    return any(folder.glob(pattern))
 
 
 @contextmanager
@@ -81,9 +103,17 @@ def verify(folder: Path) -> None:
 
 
 def weights_hash(folder: Path) -> str:
-    """sha256 over the names and bytes of every safetensors file of a model."""
+    """sha256 over the names and sha256 of every weights file of a model."""
     digest = sha256()
-    for path in sorted(folder.glob("*/*.safetensors")):
-        digest.update(path.relative_to(folder).as_posix().encode())
-        digest.update(path.read_bytes())
+    for path in sorted(path for pattern in (SAFE, PICKLED) for path in folder.glob(f"*/{pattern}")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b" " + _file_hash(path).encode() + b"\n")
     return digest.hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    # In the hub's cache a large file is a link to a blob that is named by its sha256: gigabytes need not be read.
+    blob = path.resolve()
+    if path.is_symlink() and blob.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", blob.name):
+        return blob.name
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

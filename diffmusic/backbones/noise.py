@@ -2,14 +2,72 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from diffusers import DDIMScheduler
 from torch import Tensor
 
 from diffmusic.errors import InputError
+from diffmusic.plugins import reason
+
+Network = Callable[[Tensor, float], Tensor]
+"""A network on its own input and timestep."""
+
+C_NOISE: dict[str, Callable[[float], float]] = {
+    "CosineDPMSolverMultistepScheduler": lambda sigma: 2 / math.pi * math.atan(sigma),
+    "EDMDPMSolverMultistepScheduler": lambda sigma: 0.25 * math.log(sigma),
+    "EDMEulerScheduler": lambda sigma: 0.25 * math.log(sigma),
+}
+"""What the schedulers with EDM's preconditioning tell the network of the noise level."""
+FLOW = "FlowMatchEulerDiscreteScheduler"
+
+
+class Noise(Protocol):
+    """A network's parameterisation, in the sigma frame."""
+
+    def sigmas(self, steps: int) -> Tensor:
+        """``steps + 1`` decreasing levels, float64, the last of them 0."""
+        ...
+
+    def denoise(self, network: Network, z: Tensor, sigma: float) -> Tensor:
+        """``E[z_0 | z_sigma = z]``."""
+        ...
+
+
+def read_noise(folder: Path) -> Noise:
+    """The noise of a checkpoint, from its scheduler/scheduler_config.json and nothing else.
+
+    Raises InputError for a file that cannot be read, or says too little.
+    """
+    path = folder / "scheduler" / "scheduler_config.json"
+    try:
+        config = json.loads(path.read_text())
+        kind = config["_class_name"]
+        if kind in C_NOISE:
+            return EDMNoise.from_config(config)
+        if kind == FLOW:
+            return FlowNoise(float(config["num_train_timesteps"]))
+        # Every other scheduler of diffusers describes the same process by the same betas.
+        config = {name: value for name, value in config.items() if not name.startswith("_")}
+        return VPNoise.from_scheduler(DDIMScheduler.from_config(config))
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} does not describe a noise schedule: {reason(error)}") from None
+
+
+def log_levels(highest: float, lowest: float, steps: int) -> Tensor:
+    """``steps`` levels even in log sigma, then 0."""
+    if not 1 <= steps <= 1000:
+        raise InputError(f"steps must be 1 to 1000 (got {steps})")
+    return torch.from_numpy(np.append(np.geomspace(highest, lowest, steps), 0.0))
 
 
 @dataclass(frozen=True)
@@ -21,7 +79,8 @@ class VPNoise:
         v_prediction:  D = sqrt(abar_t) x_t - sqrt(1 - abar_t) v(x_t, t)
         sample:        D = x_0(x_t, t)
 
-    grid: sigma of every training timestep, increasing, float64, (timesteps,).
+    grid: sigma of every training timestep, increasing, float64, (timesteps,). Under a zero terminal signal-to-noise
+    ratio the last one, where nothing but noise is left, has no finite sigma: it is left out.
     prediction: diffusers' name of what the network predicts.
     """
 
@@ -35,6 +94,7 @@ class VPNoise:
         prediction = scheduler.config.prediction_type  # type: ignore[attr-defined]
         if prediction not in ("epsilon", "v_prediction", "sample"):
             raise InputError(f"prediction type {prediction!r} is not known; epsilon, v_prediction or sample are")
+        abar = abar[abar > 0]
         return cls(np.sqrt((1 - abar) / abar), prediction)
 
     def sigmas(self, steps: int) -> Tensor:
@@ -53,7 +113,7 @@ class VPNoise:
         """The training timestep of a level; between two of them, interpolated in log sigma."""
         return float(np.interp(np.log(max(sigma, 1e-12)), np.log(self.grid), np.arange(len(self.grid))))
 
-    def denoise(self, network: Callable[[Tensor, float], Tensor], z: Tensor, sigma: float) -> Tensor:
+    def denoise(self, network: Network, z: Tensor, sigma: float) -> Tensor:
         """``E[z_0 | z]`` from ``network(x_t, t)``."""
         root_abar = 1.0 / float(np.sqrt(1.0 + sigma**2))
         output = network(z * root_abar, self.timestep(sigma))
@@ -62,3 +122,65 @@ class VPNoise:
         if self.prediction == "v_prediction":
             return root_abar**2 * z - sigma * root_abar * output
         return output
+
+
+@dataclass(frozen=True)
+class EDMNoise:
+    """A variance-exploding network with EDM's preconditioning, ``x = z_0 + sigma n = z``:
+
+        D = c_skip z + c_out F(c_in z, c_noise(sigma)),   d = sigma_data
+        c_skip = d^2 / (sigma^2 + d^2),   c_in = 1 / sqrt(sigma^2 + d^2)
+        c_out = -sigma d / sqrt(sigma^2 + d^2)      v_prediction
+        c_out =  sigma d / sqrt(sigma^2 + d^2)      epsilon
+
+    Source: Karras et al., "Elucidating the design space", arXiv:2206.00364, eq. 7 and table 1. Stable Audio tells the
+    network ``c_noise = 2 atan(sigma) / pi`` instead of ``ln(sigma) / 4``.
+    """
+
+    lowest: float
+    highest: float
+    data: float
+    prediction: str
+    c_noise: Callable[[float], float]
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> EDMNoise:
+        """Read the configuration of a diffusers scheduler named in ``C_NOISE``."""
+        prediction = config["prediction_type"]
+        if prediction not in ("epsilon", "v_prediction"):
+            raise InputError(f"prediction type {prediction!r} is not known; epsilon or v_prediction are")
+        lowest, highest, data = (float(config[name]) for name in ("sigma_min", "sigma_max", "sigma_data"))
+        return cls(lowest, highest, data, prediction, C_NOISE[config["_class_name"]])
+
+    def sigmas(self, steps: int) -> Tensor:
+        return log_levels(self.highest, self.lowest, steps)
+
+    def denoise(self, network: Network, z: Tensor, sigma: float) -> Tensor:
+        norm = math.hypot(sigma, self.data)
+        output = network(z / norm, self.c_noise(sigma))
+        c_out = sigma * self.data / norm * (1 if self.prediction == "epsilon" else -1)
+        return (self.data / norm) ** 2 * z + c_out * output
+
+
+@dataclass(frozen=True)
+class FlowNoise:
+    """A rectified flow, ``x_t = (1 - t) z_0 + t n``, whose network predicts the velocity ``v = n - z_0``:
+
+        sigma = t / (1 - t),   x_t = z / (1 + sigma),   D = x_t - t v(x_t, t)
+
+    unit: what the network is told of ``t`` is ``unit * t`` (diffusers' ``num_train_timesteps``).
+    lowest, highest: where sampling begins and ends. Time is continuous, so there is no grid; these are the
+    log signal-to-noise ratios -6.2 and 2 between which diffusers samples Stable Audio 3, ``sigma = exp(-ratio)``.
+    Source: Liu et al., "Flow straight and fast", arXiv:2209.03003, eq. 1.
+    """
+
+    unit: float
+    lowest: float = math.exp(-2.0)
+    highest: float = math.exp(6.2)
+
+    def sigmas(self, steps: int) -> Tensor:
+        return log_levels(self.highest, self.lowest, steps)
+
+    def denoise(self, network: Network, z: Tensor, sigma: float) -> Tensor:
+        t, x = sigma / (1 + sigma), z / (1 + sigma)
+        return x - t * network(x, self.unit * t)

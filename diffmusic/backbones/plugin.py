@@ -1,6 +1,13 @@
 """What this package offers to diffmusic; imports no model."""
 
-from diffmusic.plugins import Spec, hookimpl
+from diffmusic.plugins import Checkpoint, Spec, hookimpl
+
+NON_COMMERCIAL = "CC BY-NC-SA 4.0"
+STABILITY = "Stability AI Community"
+# Operations of a second of audio: the network as counted at 10.24 s, the decoder with the passes that are made again.
+AUDIOLDM2, MUSICLDM = (16.7, 166.0, 546.0), (10.1, 166.0, 546.0)
+# Measured at 10.24 s (benchmarks/README.md), and taken as linear in time.
+MEMORY = (0.6, 0.15)
 
 
 @hookimpl
@@ -8,5 +15,50 @@ def diffmusic_backbones() -> list[Spec]:
     # The tags name the `_class_name` of the model_index.json files that a backbone reads.
     return [
         Spec("mini", "diffmusic.backbones.musicldm:mini", "the small prior inside this package", ("DiffmusicMini",)),
-        Spec("musicldm", "diffmusic.backbones.musicldm:MusicLDM.load", "MusicLDM from a folder", ("MusicLDMPipeline",)),
+        Spec(
+            "musicldm",
+            "diffmusic.backbones.musicldm:MusicLDM.load",
+            "MusicLDM, 16 kHz mono",
+            ("MusicLDMPipeline",),
+            (
+                Checkpoint(
+                    "ucsd-reach/musicldm", 16000, 1, 449, NON_COMMERCIAL, sampling=296, gflop=MUSICLDM, memory=MEMORY
+                ),
+            ),
+        ),
+        Spec(
+            "audioldm2",
+            "diffmusic.backbones.audioldm2:AudioLDM2.load",
+            "AudioLDM2 (base, large, music), 16 kHz mono",
+            ("AudioLDM2Pipeline",),
+            (
+                Checkpoint(
+                    "cvssp/audioldm2-music",
+                    16000,
+                    1,
+                    1100,
+                    NON_COMMERCIAL,
+                    sampling=458,
+                    gflop=AUDIOLDM2,
+                    memory=MEMORY,
+                ),
+                Checkpoint(
+                    "cvssp/audioldm2", 16000, 1, 1100, NON_COMMERCIAL, sampling=458, gflop=AUDIOLDM2, memory=MEMORY
+                ),
+                Checkpoint("cvssp/audioldm2-large", 16000, 1, 1500, NON_COMMERCIAL),
+            ),
+        ),
+        Spec(
+            "stable-audio",
+            "diffmusic.backbones.stable_audio:StableAudio.load",
+            "Stable Audio Open, 44.1 kHz stereo",
+            ("StableAudioPipeline",),
+            (Checkpoint("stabilityai/stable-audio-open-1.0", 44100, 2, 1323, STABILITY, True, 47.55),),
+        ),
+        Spec(
+            "stable-audio-3",
+            "diffmusic.backbones.stable_audio_3:StableAudio3.load",
+            "Stable Audio 3, 44.1 kHz stereo, from a folder in the layout of diffusers",
+            ("StableAudio3Pipeline",),
+        ),
     ]

@@ -17,7 +17,7 @@ COMMANDS = {
     "solve": ("diffmusic.cli.solve:solve", "Restore a recording: invert what damaged it."),
     "operators": ("diffmusic.cli.listing:operators", "List the operators, or show one."),
     "solvers": ("diffmusic.cli.listing:solvers", "List the solvers, or show one."),
-    "models": ("diffmusic.cli.listing:models", "List the backbones, or show one."),
+    "models": ("diffmusic.cli.models:models", "List the backbones and their weights, show or download one."),
     "metrics": ("diffmusic.cli.listing:metrics", "List the metrics, or show one."),
     "plugins": ("diffmusic.cli.listing:plugins", "List the installed plugins, broken ones too."),
     "check": ("diffmusic.cli.check:check", "Run the contract tests on a component."),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from diffmusic import hub
 from diffmusic.errors import InputError
 from diffmusic.plugins import registry, suggestion
 
@@ -16,12 +19,14 @@ CHECKED = ("operator", "solver", "backbone")
 @click.option("--device", default="cpu", show_default=True, help="Where a backbone is checked.")
 @click.pass_context
 def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str) -> None:
-    """Run the contract tests on the operator, solver or backbone NAME.
+    """Run the contract tests on the operator, solver or backbone NAME, or on the model in a folder or the cache.
 
     Exit code 0 if all pass, 1 if one fails.
     """
     found = registry()
     kinds = [kind for kind in CHECKED if name in found.components(kind)]
+    if not kinds and (Path(name).is_dir() or hub.is_repository(name)):
+        kinds = ["backbone"]
     if not kinds:
         everything = [known for kind in CHECKED for known in found.components(kind)]
         raise InputError(f"no operator, solver or backbone is called {name!r}.{suggestion(name, everything)}")
@@ -33,7 +38,7 @@ def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str)
     failed = 0
     for kind in kinds:
         if kind == "backbone":
-            component = models.load(name, models.device(device))
+            component = models.load(name, models.device(device), offline=True)
         else:
             target, given = found.load(kind, name), assignments(settings)
             component = build(target, given, f"{kind} {name!r}") if given else testing.example(target)

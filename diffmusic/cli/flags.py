@@ -55,7 +55,8 @@ def common_flags() -> list[click.Parameter]:
                "[default: NAME.restored.EXT beside the input]"),
         option("--solver", metavar="NAME", help=f"See diffmusic solvers.  [default: {default.solver}]"),
         option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the solver."),
-        option("--model", metavar="NAME|DIR", help=f"The prior; see diffmusic models.  [default: {default.model}]"),
+        option("--model", metavar="NAME|DIR|HUB_ID", help="The prior; see diffmusic models.  "
+               f"[default: {default.model}]"),
         option("--prompt", multiple=True, metavar="TEXT", help="What the music is, for a prior that reads text; "
                "repeat it for each source of a mixture."),
         option("--negative-prompt", metavar="TEXT", help="What it is not."),
@@ -76,6 +77,11 @@ def common_flags() -> list[click.Parameter]:
                "measure against; for a mixture each of its sources."),
         option("--plot", type=path, metavar="PNG", help="Draw spectrograms before and after."),
         option("--device", metavar="NAME", help=f"auto, cpu, cuda or mps.  [default: {default.device}]"),
+        option("--dtype", metavar="NAME", help="Precision of the network: float32, bfloat16 or float16; decoders keep "
+               f"float32.  [default: {default.dtype}, which is float32]"),
+        option("--offline", is_flag=True, help="Download nothing: the model is in the cache, or it is an error."),
+        option("--allow-pickle", is_flag=True, help="Read pickled weights where there are no safetensors. A pickle can "
+               "run any program as it is read: only from those you trust."),
         option("--config", type=path, metavar="RUN.json", help="Take what is not given here from a run record."),
         option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else."),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""``diffmusic operators|solvers|models|metrics [NAME]`` and ``diffmusic plugins``: what is installed."""
+"""``diffmusic operators|solvers|metrics [NAME]`` and ``diffmusic plugins``: what is installed."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ def _owner(spec: Spec) -> str:
     return next(owners, "?")
 
 
-def _show(kind: str, name: str) -> None:
+def show(kind: str, name: str) -> None:
     spec = registry().find(kind, name)
     component = spec.load()
     click.echo(f"{name}: {spec.summary}  [{_owner(spec)}]\n")
-    click.echo(inspect.getdoc(component) or "")
+    # A backbone is offered by what loads it, often a class method: its class says what it is.
+    click.echo(inspect.getdoc(getattr(component, "__self__", component)) or "")
     if kind in ("operator", "solver"):
         from diffmusic.parameters import parameters
 
@@ -53,19 +54,19 @@ def _listing(kind: str, plural: str, summary: str) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     def command(name: str | None, as_json: bool) -> None:
         if name:
-            _show(kind, name)
+            show(kind, name)
             return
         components = registry().components(kind)
         if as_json:
             click.echo(json.dumps([dataclasses.asdict(spec) | {"name": name} for name, spec in components.items()]))
             return
         table([[name, ", ".join(spec.tags), spec.summary, f"[{_owner(spec)}]"] for name, spec in components.items()])
-        _mention_broken()
+        mention_broken()
 
     return command
 
 
-def _mention_broken() -> None:
+def mention_broken() -> None:
     broken = sum(plugin.error is not None for plugin in registry().plugins)
     if broken:
         click.echo(f"{broken} broken plugin{'s' * (broken > 1)}: see diffmusic plugins", err=True)
@@ -73,7 +74,6 @@ def _mention_broken() -> None:
 
 operators = _listing("operator", "operators", "List the operators (what damaged the audio), or show one by NAME.")
 solvers = _listing("solver", "solvers", "List the solvers (how it is inverted), or show one by NAME.")
-models = _listing("backbone", "models", "List the backbones (the priors), or show one by NAME.")
 metrics = _listing("metric", "metrics", "List the metrics, or show one by NAME.")
 
 

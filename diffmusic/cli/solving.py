@@ -26,7 +26,7 @@ def solve_files(operator: str, given: dict[str, Any]) -> None:
     if plot and plot.suffix.lower() != ".png":
         raise InputError(f"--plot {plot}: the picture is a PNG; give a name that ends in .png")
     job = _job(operator, given)
-    prepared = job.prepare()
+    prepared = job.prepare(given["offline"], given["allow_pickle"])
     runs = _runs(paths, job, prepared.sources)
     if len(runs) > 1 and (references or plot):
         raise InputError("--reference and --plot take one input at a time")

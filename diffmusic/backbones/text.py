@@ -1,0 +1,71 @@
+"""Prompts to conditions: each encoded once, by encoders that are there only while prompts are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffmusic.backbones.folder import load_module, quiet
+from diffmusic.errors import InputError
+from diffmusic.plugins import reason
+
+Encode = Callable[[str], Any]
+
+
+class Texts:
+    """The conditions of prompts. ``load`` makes what encodes one; it is called at the first prompt, kept for the next
+    ones, and let go by ``release``, which a backbone calls when it begins to denoise. What was encoded is kept."""
+
+    def __init__(self, load: Callable[[], Encode]) -> None:
+        self._load = load
+        self._encode: Encode | None = None
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, prompt: str | None) -> Any:
+        text = prompt or ""
+        if text not in self._known:
+            if self._encode is None:
+                self._encode = self._load()
+            with torch.no_grad():
+                self._known[text] = self._encode(text)
+        return self._known[text]
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the encoders are in memory."""
+        return self._encode is not None
+
+    def release(self) -> None:
+        """Free the encoders."""
+        self._encode = None
+
+
+def tokenizer(folder: Path, kind: str = "AutoTokenizer") -> Any:
+    """The tokenizer of a folder. Raises InputError for one that cannot be read."""
+    import transformers
+
+    try:
+        with quiet():
+            return getattr(transformers, kind).from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # absent files and packages show as all kinds of errors
+        raise InputError(f"{folder} holds no tokenizer that can be read: {reason(error)[:300]}") from None
+
+
+def clap_text(folder: Path, device: str, allow_pickle: bool) -> Encode:
+    """CLAP's text features of text_encoder/ and tokenizer/, unit vectors (1, dim)."""
+    from transformers import ClapTextModelWithProjection
+
+    tokens = tokenizer(folder / "tokenizer", "RobertaTokenizer")
+    model = load_module(
+        ClapTextModelWithProjection, folder / "text_encoder", device, partial=True, allow_pickle=allow_pickle
+    )
+
+    def encode(text: str) -> Any:
+        given = tokens(text, padding="max_length", truncation=True, return_tensors="pt").to(device)
+        # ClapModel.get_text_features, which these models were trained on, returns unit vectors.
+        return torch.nn.functional.normalize(model(**given).text_embeds, dim=-1)
+
+    return encode

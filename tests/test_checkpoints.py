@@ -1,0 +1,348 @@
+"""Checkpoints of every kind in the hub's layout: the contract, the text, and a file restored by the command line."""
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+
+from diffmusic import models
+from diffmusic.backbones import memory
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.restore import restore
+from diffmusic.solver import Step, misfit_gradient
+from diffmusic.testing import check_backbone
+from diffmusic_operators.inpainting import Inpainting
+from diffmusic_operators.mixing import Mixing
+from diffmusic_solvers.dps import DPS
+
+Song = Callable[..., Path]
+Run = Callable[..., SimpleNamespace]
+Built = Callable[[str], Path]
+
+KINDS = ["musicldm", "audioldm2", "stable_audio", "stable_audio_3"]
+
+
+@pytest.fixture(scope="session")
+def loaded(built: Built) -> Callable[[str], Any]:
+    """The backbone of a kind, loaded once."""
+    known: dict[str, Any] = {}
+
+    def load(kind: str) -> Any:
+        if kind not in known:
+            known[kind] = models.load(str(built(kind)))
+        return known[kind]
+
+    return load
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_keeps_the_contract(kind: str, loaded: Callable[[str], Any]) -> None:
+    check_backbone(loaded(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inpainting_by_the_command_line(kind: str, built: Built, song: Song, run: Run, tmp_path: Path) -> None:
+    rate, channels = (44100, 2) if kind.startswith("stable") else (16000, 1)
+    path, out = song(seconds=0.6, rate=rate, channels=channels), tmp_path / "out.wav"
+    words = ("--prompt", "a harp", "--negative-prompt", "a drum", "--steps", 2, "-s", "repeats=1")
+    result = run("solve", "inpainting", path, "--gap", "0.2:0.3", "--model", built(kind), *words, "-o", out)
+    assert result.code == 0, result.err
+    before, after = (soundfile.read(each, always_2d=True)[0] for each in (path, out))
+    gap = slice(round(0.2 * rate), round(0.3 * rate))
+    assert before.shape == after.shape
+    changed = np.abs(before - after).max(1) > 0
+    assert not changed[: gap.start].any()
+    assert not changed[gap.stop :].any()
+    assert changed[gap].mean() > 0.9
+    document = json.loads(Path(f"{out}.json").read_text())
+    assert document["model"]["sample_rate"] == rate
+    assert document["model"]["dtype"] == "float32"
+    # Stereo goes through a stereo prior at once: two steps, two prompts.
+    assert document["costs"]["network_forward"] == 4
+
+
+def test_a_run_in_half_precision_is_recorded_and_repeated(tiny: Path, song: Song, run: Run, tmp_path: Path) -> None:
+    out, again = tmp_path / "out.wav", tmp_path / "again.wav"
+    words = ("--gap", "0.2:0.3", "--model", tiny, "--dtype", "bfloat16", "--steps", 1, "-s", "repeats=1")
+    assert run("solve", "inpainting", song(seconds=0.5), *words, "-o", out).code == 0
+    document = json.loads(Path(f"{out}.json").read_text())
+    assert document["job"]["dtype"] == document["model"]["dtype"] == "bfloat16"
+    assert run("solve", "--config", f"{out}.json", "-o", again).code == 0
+    assert out.read_bytes() == again.read_bytes()
+
+
+@pytest.mark.parametrize(("channels", "passes"), [(1, 2), (3, 4)])
+def test_any_number_of_channels_goes_through_a_stereo_prior(
+    channels: int, passes: int, built: Built, song: Song, run: Run, tmp_path: Path
+) -> None:
+    path, out = song(seconds=0.5, rate=48000, channels=channels), tmp_path / "out.wav"
+    words = ("--gap", "0.2:0.3", "--model", built("stable_audio"), "--steps", 2, "-s", "repeats=1", "-o", out)
+    result = run("solve", "inpainting", path, *words)
+    assert result.code == 0, result.err
+    assert soundfile.info(out).channels == channels
+    assert json.loads(Path(f"{out}.json").read_text())["costs"]["network_forward"] == passes
+
+
+def test_each_channel_gets_its_own_and_a_single_one_the_mean(loaded: Callable[[str], Any]) -> None:
+    x = 0.1 * np.random.default_rng(0).standard_normal((2, 20000))
+
+    def raw(audio: np.ndarray) -> np.ndarray:
+        settings: dict[str, Any] = {"steps": 1, "finish": False}
+        return restore(audio, 44100, Inpainting(gap=((0.1, 0.2),)), DPS(), loaded("stable_audio"), **settings).audio[0]
+
+    left, right = raw(x)
+    assert np.abs(left - right).max() > 0.1 * np.abs(left).max()
+    mono = raw(x[:1])
+    np.testing.assert_allclose(mono[0], raw(x[[0, 0]]).mean(0), atol=1e-12)
+
+
+def test_the_channels_of_a_mixture_share_one_misfit(loaded: Callable[[str], Any]) -> None:
+    backbone = loaded("stable_audio")
+    prior = Prior(backbone, 3000, Costs(), sources=2)
+    measured = torch.randn(2, 1, 3000, generator=torch.Generator().manual_seed(0))
+    problem = Problem(Mixing(), measured, noise=0.01)
+    z = torch.randn(2, *prior.latent_shape, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    excess, _ = misfit_gradient(z, z, Step(0, 1.0, 0.5, problem, prior, torch.randn_like), "waveform")
+    with torch.no_grad():
+        misfits = problem.misfit(prior.decode(z), "waveform")
+    assert misfits.shape == (2,)
+    expected = misfits.sum() - torch.as_tensor(problem.floor("waveform")).sum()
+    torch.testing.assert_close(excess, expected.expand(2, 1, 1))
+
+
+def test_a_stereo_mixture_keeps_its_sum(built: Built, song: Song, run: Run, tmp_path: Path) -> None:
+    path = song(seconds=0.4, rate=44100, channels=2, subtype="DOUBLE")
+    words = ("--model", built("stable_audio"), "--steps", 2, "-s", "repeats=1", "-o", tmp_path / "out.wav")
+    assert run("solve", "mixing", path, *words).code == 0
+    sources = [soundfile.read(tmp_path / f"out-source{number}.wav")[0] for number in (1, 2)]
+    np.testing.assert_allclose(sources[0] + sources[1], soundfile.read(path)[0], atol=1e-6)
+    assert np.abs(sources[0] - sources[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("prompt", ["a slow harp", ""])
+def test_audioldm2_reads_prompts_as_diffusers_does(prompt: str, built: Built, loaded: Callable[[str], Any]) -> None:
+    from diffusers import AudioLDM2Pipeline
+    from transformers import ClapFeatureExtractor, GPT2LMHeadModel
+
+    folder = built("audioldm2")
+    language = GPT2LMHeadModel.from_pretrained(folder / "language_model")
+    parts = {"feature_extractor": ClapFeatureExtractor(), "language_model": language}
+    pipeline = AudioLDM2Pipeline.from_pretrained(folder, **parts)
+    with torch.no_grad():
+        states, mask, generated = pipeline.encode_prompt(prompt, "cpu", 1, False, max_new_tokens=3)
+    condition = loaded("audioldm2").embed(prompt)
+    torch.testing.assert_close(condition.generated, generated)
+    torch.testing.assert_close(condition.states, states)
+    torch.testing.assert_close(condition.mask, mask)
+
+
+@pytest.mark.parametrize("prompt", ["a slow harp", ""])
+def test_stable_audio_conditions_as_diffusers_does(prompt: str, built: Built, loaded: Callable[[str], Any]) -> None:
+    from diffusers import EDMDPMSolverMultistepScheduler, StableAudioPipeline
+    from transformers import AutoTokenizer, T5EncoderModel
+
+    folder, backbone = built("stable_audio"), loaded("stable_audio")
+    pipeline = StableAudioPipeline(
+        vae=backbone.vae,
+        text_encoder=T5EncoderModel.from_pretrained(folder / "text_encoder"),
+        projection_model=backbone.projection,
+        tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
+        transformer=backbone.transformer,
+        scheduler=EDMDPMSolverMultistepScheduler(),  # its own needs torchsde, and is not asked
+    )
+    attended, told = backbone._conditioning(backbone.placed(backbone.embed(prompt), 3.0, 40.0))
+    with torch.no_grad():
+        text = pipeline.encode_prompt(prompt, "cpu", False)
+        start, end = pipeline.encode_duration(3.0, 40.0, "cpu", False, 1)
+    torch.testing.assert_close(told, torch.cat([start, end], dim=2))
+    # Without a prompt the pipeline attends to zeros, however many: they say nothing.
+    expected = torch.cat([text, start, end], dim=1) if prompt else torch.zeros_like(start)
+    torch.testing.assert_close(attended, expected)
+
+
+@pytest.mark.parametrize("prompt", ["a slow harp", ""])
+def test_stable_audio_3_says_what_diffusers_does(prompt: str, built: Built, loaded: Callable[[str], Any]) -> None:
+    from diffusers import StableAudio3Pipeline
+    from transformers import AutoTokenizer, T5GemmaEncoderModel
+
+    folder, backbone = built("stable_audio_3"), loaded("stable_audio_3")
+    pipeline = StableAudio3Pipeline(
+        vae=backbone.vae,
+        text_encoder=T5GemmaEncoderModel.from_pretrained(folder / "text_encoder"),
+        tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
+        duration_embedder=backbone.projection,
+        transformer=backbone.transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler"),
+    )
+    x, t = torch.randn(1, 4, 16, generator=torch.Generator().manual_seed(0)), 0.75
+    with torch.no_grad():
+        told = pipeline.encode_duration(8.0, "cpu", 1, 1)
+        text, mask = pipeline.prepare_cross_attention(*pipeline.encode_prompt(prompt, "cpu", 1), told)
+        velocity = backbone.transformer(
+            x,
+            torch.tensor([t]),
+            encoder_hidden_states=text,
+            global_hidden_states=told,
+            encoder_attention_mask=mask,
+        ).sample
+        sigma = t / (1 - t)
+        clean = backbone.denoise((1 + sigma) * x, sigma, backbone.placed(backbone.embed(prompt), 0.0, 8.0))
+    torch.testing.assert_close(clean, x - t * velocity)
+
+
+@pytest.mark.parametrize("kind", ["audioldm2", "musicldm"])
+def test_a_walk_from_noise_is_that_of_the_diffusers_pipeline(
+    kind: str, built: Built, loaded: Callable[[str], Any]
+) -> None:
+    from diffusers import AudioLDM2Pipeline, MusicLDMPipeline
+    from transformers import ClapFeatureExtractor, GPT2LMHeadModel
+
+    folder, backbone = built(kind), loaded(kind)
+    condition = backbone.embed("a slow harp")
+    parts: dict[str, Any] = {"feature_extractor": ClapFeatureExtractor(), "unet": backbone.unet}
+    if kind == "audioldm2":
+        language = GPT2LMHeadModel.from_pretrained(folder / "language_model")
+        pipeline = AudioLDM2Pipeline.from_pretrained(folder, **parts, language_model=language)
+        given = {
+            "prompt_embeds": condition.states,
+            "attention_mask": condition.mask,
+            "generated_prompt_embeds": condition.generated,
+        }
+    else:
+        pipeline = MusicLDMPipeline.from_pretrained(folder, **parts)
+        given = {"prompt_embeds": condition}
+    x = torch.randn(1, *backbone.latent_shape(5120), generator=torch.Generator().manual_seed(0))
+    expected = pipeline(
+        **given, latents=x, audio_length_in_s=0.32, num_inference_steps=3, guidance_scale=1.0, output_type="np"
+    ).audios
+    # The frame's walk on the scheduler's own timesteps, down to its final alpha.
+    pipeline.scheduler.set_timesteps(3)
+    abar = [float(pipeline.scheduler.alphas_cumprod[t]) for t in pipeline.scheduler.timesteps]
+    sigmas = [((1 - each) / each) ** 0.5 for each in (*abar, float(pipeline.scheduler.final_alpha_cumprod))]
+    z = x * (1 + sigmas[0] ** 2) ** 0.5
+    with torch.no_grad():
+        for sigma, sigma_next in pairwise(sigmas):
+            clean = backbone.denoise(z, sigma, condition)
+            z = clean + sigma_next / sigma * (z - clean)
+        audio = backbone.decode(z / (1 + sigmas[-1] ** 2) ** 0.5, expected.shape[-1])
+    torch.testing.assert_close(audio[:, 0], torch.from_numpy(expected), rtol=1e-3, atol=1e-4)
+
+
+def test_attending_to_one_zero_is_attending_to_many(loaded: Callable[[str], Any]) -> None:
+    backbone = loaded("stable_audio")
+    x, t, told = torch.randn(1, 4, 16), torch.tensor([0.5]), torch.randn(1, 1, 32)
+
+    def network(tokens: int) -> torch.Tensor:
+        return backbone.transformer(
+            x, t, encoder_hidden_states=torch.zeros(1, tokens, 16), global_hidden_states=told
+        ).sample
+
+    with torch.no_grad():
+        torch.testing.assert_close(network(1), network(9))
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_a_prompt_changes_what_the_network_says(kind: str, loaded: Callable[[str], Any]) -> None:
+    backbone = loaded(kind)
+    z = torch.randn(1, *backbone.latent_shape(8000), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        harp, drum, none = (backbone.denoise(z, 5.0, backbone.embed(text)) for text in ("a harp", "a drum", None))
+    assert not torch.allclose(harp, drum)
+    torch.testing.assert_close(none, backbone.denoise(z, 5.0, None))
+
+
+def test_where_in_the_recording_it_is_changes_what_stable_audio_says(loaded: Callable[[str], Any]) -> None:
+    backbone = loaded("stable_audio")
+    z = torch.randn(1, *backbone.latent_shape(8000), generator=torch.Generator().manual_seed(0))
+    condition = backbone.embed("a harp")
+    whole = z.shape[-1] * 256 / 44100
+    with torch.no_grad():
+        unplaced, first, later = (
+            backbone.denoise(z, 5.0, each)
+            for each in (condition, backbone.placed(condition, 0.0, whole), backbone.placed(condition, 30.0, 200.0))
+        )
+    torch.testing.assert_close(unplaced, first)
+    assert not torch.allclose(first, later)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_encoders_are_freed_before_sampling_and_a_prompt_is_read_once(
+    kind: str, built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone: Any = models.load(str(built(kind)))
+    reads: list[int] = []
+    encoders = backbone.texts._load
+
+    def load() -> Any:
+        reads.append(1)
+        return encoders()
+
+    monkeypatch.setattr(backbone.texts, "_load", load)
+    condition = backbone.embed("a harp")
+    assert backbone.texts.loaded
+    with torch.no_grad():
+        backbone.denoise(torch.zeros(1, *backbone.latent_shape(800)), 1.0, condition)
+    assert not backbone.texts.loaded
+    backbone.embed("a harp")
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forgetting_activations_changes_no_gradient(kind: str, built: Built) -> None:
+    def gradients(checkpointing: bool) -> list[torch.Tensor]:
+        spec = models.registry().components("backbone")[kind.replace("_", "-")]
+        backbone = spec.load()(built(kind), checkpointing=checkpointing)
+        z = torch.randn(1, *backbone.latent_shape(9000), generator=torch.Generator().manual_seed(0)).requires_grad_()
+        parts = (backbone.denoise(z, 2.0, backbone.embed("a harp")), backbone.decode(z, 9000))
+        return [torch.autograd.grad(part.square().sum(), z)[0] for part in parts]
+
+    for forgotten, kept in zip(gradients(True), gradients(False), strict=True):
+        assert float(kept.norm()) > 0
+        torch.testing.assert_close(forgotten, kept, rtol=1e-6, atol=1e-7)
+
+
+def test_pieces_are_what_the_whole_is(loaded: Callable[[str], Any]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    vocoder, vae = loaded("musicldm").vocoder, loaded("stable_audio").vae
+    hop, wave = vae.hop_length, torch.randn(1, 2, 120 * vae.hop_length, generator=generator)
+    cases: list[tuple[Any, torch.Tensor, int, int, int]] = [
+        (lambda m: vocoder(m.mT), torch.randn(1, 64, 120, generator=generator), memory.hifigan_context(vocoder.config),
+         1, 160),
+        (lambda z: vae.decode(z).sample, torch.randn(1, 4, 120, generator=generator),
+         memory.oobleck_context(vae.config), 1, hop),
+        (lambda x: vae.encode(x).latent_dist.mode(), wave, memory.oobleck_context(vae.config), hop, 1),
+    ]  # fmt: skip
+    with torch.no_grad():
+        for function, x, context, inward, outward in cases:
+            whole = function(x)
+            pieces = memory.in_pieces(function, x, 16, context, inward, outward)
+            torch.testing.assert_close(pieces, whole, rtol=1e-5, atol=1e-5 * float(whole.abs().max()))
+            # The context is needed: without it the seams are heard.
+            seams = memory.in_pieces(function, x, 16, 0, inward, outward)[..., : whole.shape[-1]]
+            assert float((seams - whole[..., : seams.shape[-1]]).abs().max()) > 1e-3 * float(whole.abs().max())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_is_the_networks_alone(
+    kind: str, dtype: str, built: Built, loaded: Callable[[str], Any]
+) -> None:
+    half: Any = models.load(str(built(kind)), dtype=dtype)
+    full = loaded(kind)
+    z = torch.randn(1, *full.latent_shape(8000), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        close = half.denoise(z, 2.0, half.embed("a harp"))
+        exact = full.denoise(z, 2.0, full.embed("a harp"))
+        assert close.dtype == torch.float32
+        assert 0 < float((close - exact).norm() / exact.norm()) < 0.05
+        torch.testing.assert_close(half.decode(z, 8000), full.decode(z, 8000))
+    assert half.describe()["dtype"] == dtype
