@@ -48,7 +48,8 @@ RESULTS = Path(__file__).parent / "results"
 HEAD = ("row", "LSD raw", "LSD", "LSD of the part", "mel L1", "SI-SDR, dB", "misfit", "FAD", "network f/b",
         "decoder f/b", "s")  # fmt: skip
 PRIORS = (
-    "dps steps=50", "dps-jacobian-free steps=50", "dsg steps=50", "mpgd steps=50", "diffmusic", "daps steps=13", "reencode",
+    "dps steps=50", "dps-jacobian-free steps=50", "dsg steps=50", "mpgd steps=50", "diffmusic", "daps steps=13",
+    "reencode",
 )  # fmt: skip
 """All at fifty passes through the decoder."""
 
