@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
@@ -95,6 +97,16 @@ class MusicLDM:
             return self.unet(x, timesteps, encoder_hidden_states=None, class_labels=labels).sample
 
         return self.noise.denoise(network, z, sigma)
+
+    def denoise_batch(self, z: Tensor, sigmas: Tensor, conditions: Sequence[Any]) -> Tensor:
+        """``denoise`` of latents that each have a level, (batch,), and a condition of their own, in one call."""
+        labels = None if conditions[0] is None else torch.cat(list(conditions))
+
+        def network(x: Tensor, t: np.ndarray) -> Tensor:
+            timesteps = torch.from_numpy(t).float().to(x.device)
+            return self.unet(x, timesteps, encoder_hidden_states=None, class_labels=labels).sample
+
+        return self.noise.denoise_batch(network, z, sigmas)
 
     def encode(self, x: Tensor) -> Tensor:
         """Audio (batch, 1, time), padded with silence to whole latent frames, to latents."""

@@ -23,4 +23,5 @@ def diffmusic_solvers() -> list[Spec]:
         _spec("griffin-lim", "griffin_lim:GriffinLim", "consistent phases for given magnitudes", "classical"),
         _spec("mixture", "mixture:Mixture", "each source its share of the mixture", "classical"),
         _spec("wiener", "wiener:Wiener", "regularised inverse of a linear operator", "classical"),
+        _spec("sdedit", "sdedit:SDEdit", "noise added, and denoised towards the target", "editor"),
     ]  # fmt: skip

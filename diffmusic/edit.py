@@ -1,0 +1,144 @@
+"""From a recording to edited ones: find the stretch that changes, encode it, let an editor work, put the rest back."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic import segments as places
+from diffmusic.editing import Edit, Editor, Region, frame_rate, levels
+from diffmusic.errors import Diverged, InputError
+from diffmusic.guidance import Denoiser, Embedder, Text, Tick
+from diffmusic.passage import Passage, encode, window_frames
+from diffmusic.prior import Backbone, Costs
+from diffmusic.sampling import generator
+from diffmusic.segments import Segment
+
+STRENGTH = 2.73
+"""The noise level that an edit starts from: T_start 100 of 200 on AudioLDM2's schedule (arXiv:2402.10009)."""
+GUIDANCE = 5.0
+SOURCE_GUIDANCE = 3.0
+FADE = 0.1
+"""Seconds over which an edit enters and leaves its segment."""
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What came out of a run.
+
+    audio: (samples * targets, channels, time), float64: the first target's samples, then those of the second.
+    sigmas: the noise levels walked. stretch: what of the recording was edited, (start, stop) in seconds.
+    """
+
+    audio: np.ndarray
+    sample_rate: int
+    sigmas: tuple[float, ...]
+    stretch: tuple[float, float]
+    costs: Costs
+    seconds: float
+
+
+def edit(
+    audio: np.ndarray,
+    sample_rate: int,
+    editor: Editor,
+    backbone: Backbone,
+    *,
+    targets: Sequence[str] = ("",),
+    source: str = "",
+    negative_prompt: str = "",
+    strength: float = STRENGTH,
+    steps: int = 50,
+    guidance: float = GUIDANCE,
+    source_guidance: float = SOURCE_GUIDANCE,
+    segments: Sequence[Segment] = (),
+    hold: float = 1.0,
+    fade: float = FADE,
+    seed: int = 0,
+    samples: int = 1,
+    batch: int | None = None,
+    progress: Tick | None = None,
+) -> Edited:
+    """Edit a recording, (channels, time) at ``sample_rate`` Hz, full scale 1.
+
+    targets: what it is to become; each gives a result of its own. source: what it is; both may be empty.
+    strength: the noise level that the edit starts from; more changes more. steps: levels from there down.
+    guidance, source_guidance: weight of the targets and of the source; 1 is none.
+    segments: the stretches that may change, each with a prompt and a strength of its own where it has them. Outside of
+        them the result is the input. hold: how firmly the latents outside are held at each step (``Edit.keep``).
+        fade: seconds of an edge, which lies inside.
+    samples: different edits to draw for each target, each a function of ``seed`` and its number.
+    batch: latents that go through the network together; by default one on a CPU, where more change the last bits.
+    Raises InputError for what does not fit together, Diverged if the run blows up.
+    """
+    started, costs = time.perf_counter(), Costs()
+    seconds = audio.shape[-1] / sample_rate
+    places.check(segments, seconds)
+    if not targets:
+        raise InputError("say what the music is to become: give a target")
+    strengths = [strength if each.strength is None else each.strength for each in segments]
+    sigmas = levels(backbone, max(strengths, default=strength), steps)
+    start, stop = places.excerpt(segments, seconds, backbone.excerpt_seconds / 2)
+    first, last = round(start * sample_rate), round(stop * sample_rate)
+    passage = Passage.of(audio[:, first:last], sample_rate, backbone, costs)
+    rate, frames = frame_rate(backbone), passage.z.shape[2]
+    masks = [places.frames(each, frames, rate, start, fade) for each in segments]
+    embed = Embedder(backbone)
+    task = Edit(
+        passage.z,
+        sigmas,
+        embed.text(source, None, source_guidance),
+        tuple(_text(embed, target, negative_prompt, guidance, segments, masks) for target in targets),
+        Denoiser(backbone, costs, batch or (1 if backbone.device.type == "cpu" else 16), window_frames(backbone)),
+        noise=lambda number: passage.z,  # each draw has its own
+        regions=tuple(Region(*each) for each in zip(masks, strengths, strict=True)),
+        hold=hold,
+        frame_rate=rate,
+        encode=lambda x: encode(backbone, x.to(passage.audio)),
+        audio=passage.audio,
+        sample_rate=backbone.sample_rate,
+    )
+    times = (first + np.arange(last - first) + 0.5) / sample_rate
+    heard = places.mask(segments, times, fade)
+    results = np.repeat(audio[None].astype(float), len(targets) * samples, axis=0)
+    for draw in range(samples):
+
+        def noise(number: int, draw: int = draw) -> Tensor:
+            field = torch.randn(passage.z.shape[1:], generator=generator(seed, draw, number), dtype=torch.float32)
+            return field.to(passage.z).expand_as(passage.z)
+
+        def tick(done: float, draw: int = draw) -> None:
+            if progress:
+                progress((draw + done) / samples)
+
+        with torch.no_grad():
+            z = editor.edit(dataclasses.replace(task, noise=noise, tick=tick))
+        for number, latents in enumerate(z.split(len(passage.z))):
+            made = passage.audio_of(latents)
+            before = results[number * samples + draw, :, first:last]
+            results[number * samples + draw, :, first:last] = np.where(heard > 0, before + heard * (made - before), before)
+    if not np.isfinite(results).all():
+        raise Diverged("the edited audio is not finite")
+    return Edited(results, sample_rate, sigmas, (start, stop), costs, time.perf_counter() - started)
+
+
+def _text(
+    embed: Embedder, target: str, negative: str, guidance: float, segments: Sequence[Segment], masks: Sequence[Tensor]
+) -> Text:
+    """A target with the prompts that segments have of their own."""
+    base = embed.text(target, negative, guidance)
+    own = [(segment.prompt, mask) for segment, mask in zip(segments, masks, strict=True) if segment.prompt is not None]
+    if not own:
+        return base
+    conditions = (*base.conditions, *(embed(prompt) for prompt, _ in own))
+    parts = torch.stack([mask for _, mask in own])
+    contrast = base.contrast
+    if contrast is None and any((prompt or "") != negative for prompt, _ in own):
+        contrast = embed(negative)
+    return Text(conditions, contrast, guidance, torch.cat([(1 - parts.sum(0)).clamp(0, 1)[None], parts]))
