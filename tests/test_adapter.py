@@ -1,4 +1,4 @@
-"""Capturing a recording by an adapter: it is remembered, the base weights are not touched, and the file brings it back."""
+"""Capturing a recording by an adapter: it is remembered, the base weights stay, and the file brings it back."""
 
 import builtins
 import dataclasses

@@ -24,4 +24,5 @@ def diffmusic_solvers() -> list[Spec]:
         _spec("mixture", "mixture:Mixture", "each source its share of the mixture", "classical"),
         _spec("wiener", "wiener:Wiener", "regularised inverse of a linear operator", "classical"),
         _spec("sdedit", "sdedit:SDEdit", "noise added, and denoised towards the target", "editor"),
+        _spec("fusion", "fusion:Fusion", "the original put into a walk towards a reference, at one level", "editor"),
     ]  # fmt: skip
