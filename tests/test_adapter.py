@@ -42,7 +42,7 @@ def captured(backbone: Any) -> Adapter:
 def test_the_recording_is_remembered_and_the_base_weights_stay(backbone: Any, captured: Adapter) -> None:
     z0, before = latents(backbone), {k: v.clone() for k, v in backbone.unet.state_dict().items()}
     plain = error(backbone, z0)
-    tuned = attach(backbone, captured)
+    tuned: Any = attach(backbone, captured)
     assert captured.losses[-1] < 0.7 * captured.losses[0]
     assert error(tuned, z0) < 0.8 * plain
     assert error(backbone, z0) == plain
@@ -53,7 +53,7 @@ def test_the_recording_is_remembered_and_the_base_weights_stay(backbone: Any, ca
 
 
 def test_the_tuned_network_shares_the_weights_of_the_original(backbone: Any, captured: Adapter) -> None:
-    tuned = attach(backbone, captured)
+    tuned: Any = attach(backbone, captured)
     own = {parameter.data_ptr() for parameter in backbone.unet.parameters()}
     added = [parameter for parameter in tuned.unet.parameters() if parameter.data_ptr() not in own]
     assert sum(each.numel() for each in added) == sum(each.numel() for each in captured.weights.values())

@@ -118,7 +118,7 @@ def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
         contents[learnt] = made.adapter.encode()
     if plot:
         contents[plot] = _picture(made)
-    if html:
+    if plot and html:
         contents[html] = page(f"{original.name} and {reference.name}", _text(made), made.tracks, contents[plot])
     document = leave(contents, made.document)
     report(document, given["as_json"])
