@@ -18,9 +18,9 @@ from diffmusic.passage import Passage, window_frames
 from diffmusic.prior import Backbone, Costs
 from diffmusic.sampling import generator
 
-LEVEL = 1.0
+LEVEL = 3.0
 """The noise level at which the original is put in."""
-WINDOW = (0.3, 6.0)
+WINDOW = (0.8, 16.0)
 """The fusion window: levels from where the original is all that is heard to where the reference is."""
 GUIDANCE = 1.0
 """Weight of the reference's prompt: a network that has learnt the reference needs no more."""

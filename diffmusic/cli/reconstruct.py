@@ -2,87 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
-from diffmusic import models, outputs, record
-from diffmusic.audio import files
-from diffmusic.cli.flags import assignments
-from diffmusic.cli.jobs import target, variants
+from diffmusic import outputs, record
+from diffmusic.cli.jobs import overridden, target, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
-from diffmusic.edit_job import load_editor
 from diffmusic.errors import InputError
-from diffmusic.fuse import Fused, fuse
-from diffmusic.likeness import likeness
-from diffmusic.parameters import values
 from diffmusic.plot import grid
+from diffmusic.reconstruct import FIGURES, ReconstructJob
 
+DEFAULT = ReconstructJob()
 PATH = click.Path(path_type=Path)
-STEPS = 200
-# What the paper puts in after 0, 80, 120, 140 and 160 of the 200 steps of Stable Audio's levels, 500 to 0.3.
-PAPER = (500.0, 25.2, 5.71, 2.71, 1.29)
-# The rows of the paper's figures, each by parameters of the solver; the columns are levels.
-FIGURES: dict[str, tuple[tuple[float, ...], dict[str, dict[str, Any]]]] = {
-    "1": ((PAPER[0], PAPER[1], PAPER[3]), {
-        "inverted": {},
-        "diffused": {"injected": "diffused"},
-        "stochastic": {"injected": "stochastic"},
-    }),
-    "2": ((PAPER[0],), {
-        "from scratch": {"level": float("inf")},
-        "inverted": {},
-        "diffused": {"injected": "diffused"},
-    }),
-    "A.1": (PAPER, {f"order {order}": {"order": order} for order in (1, 2, 3)}),
-}  # fmt: skip
+
+
+def option(*names: str, **settings: Any) -> Any:
+    """A click option whose help ends with the job's default, where it has one."""
+    value = getattr(DEFAULT, names[-1].lstrip("-").replace("-", "_"), None)
+    shown = "" if value in (None, (), "") else f"  [default: {value}]"
+    return click.option(*names, **settings | {"help": settings["help"] + shown})
 
 
 @click.command()
-@click.argument("path", type=PATH, metavar="INPUT")
-@click.option(
-    "--level",
-    "levels",
-    type=float,
-    multiple=True,
-    metavar="SIGMA",
-    help="Noise levels to put it in at; repeat it for several.",
-)
-@click.option(
-    "--figure",
-    type=click.Choice(list(FIGURES)),
-    help="Redraw this figure of the paper instead: its rows and levels, on this recording.",
-)
-@click.option("--prompt", default="", metavar="TEXT", help="What leads the walk.  [default: nothing]")
-@click.option("--negative-prompt", default="", metavar="TEXT", help="What the result is not to be.")
-@click.option("--guidance", type=click.FloatRange(0), default=1.0, show_default=True, help="Weight of the prompt.")
-@click.option(
-    "-s",
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set a parameter of the solver; see diffmusic solvers fusion.",
-)
-@click.option("--solver", default="fusion", show_default=True, help="The method.")
-@click.option("--model", default="mini", show_default=True, metavar="NAME|DIR", help="The prior.")
-@click.option(
-    "--steps", type=click.IntRange(1), default=STEPS, show_default=True, help="Noise levels of the whole walk."
-)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The result is a function of it.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option(
-    "-o",
-    "--output",
-    type=PATH,
-    metavar="OUT",
-    help="Where to write; the picture is OUT with .png.  [default: INPUT.reconstructed.EXT]",
-)
+@click.argument("path", required=False, type=PATH, metavar="INPUT")
+@click.option("--level", "levels", type=float, multiple=True, metavar="SIGMA", help="Noise levels to put it in at; "
+              "repeat it for several.")
+@click.option("--figure", type=click.Choice(list(FIGURES)), help="Redraw this figure of the paper instead: its rows "
+              "and levels, on this recording.")
+@option("--prompt", metavar="TEXT", help="What leads the walk; nothing where it is left out.")
+@option("--negative-prompt", metavar="TEXT", help="What the result is not to be.")
+@option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompt.")
+@option("--solver", metavar="NAME", help="The method.")
+@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the solver; see "
+              "diffmusic solvers fusion.")
+@option("--model", metavar="NAME|DIR", help="The prior; see diffmusic models.")
+@option("--steps", type=int, metavar="N", help="Noise levels of the whole walk.")
+@option("--seed", type=int, metavar="N", help="The result is a function of it.")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
+@click.option("-o", "--output", type=PATH, metavar="OUT", help="Where to write; the picture is OUT with .png.  "
+              "[default: INPUT.reconstructed.EXT]")
+@click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
-def reconstruct(path: Path, **given: Any) -> None:
+def reconstruct(path: Path | None, **given: Any) -> None:
     """Put the latent of a recording into a walk at given noise levels, and draw what becomes of it: how much of the
     recording a level keeps, and how much the prior makes up.
 
@@ -90,49 +53,23 @@ def reconstruct(path: Path, **given: Any) -> None:
     diffmusic reconstruct sound.wav --level 1 --level 5 -o looked.wav
     diffmusic reconstruct sound.wav --figure A.1 -o figure.wav         orders against levels, as the paper has them
     """
-    levels, rows = _asked(given)
-    parameters = assignments(given["settings"])
-    wanted = {
-        f"{name}{', ' if name else ''}sigma {level:.3g}": {**parameters, "level": level, **row}
-        for name, row in rows.items()
-        for level in levels
-    }
-    editors = [load_editor(given["solver"], each) for each in wanted.values()]
+    recorded = record.load(given["config"], "reconstruct") if given["config"] else None
+    job = overridden(ReconstructJob(**record.job(recorded, ReconstructJob)) if recorded else DEFAULT, given)
+    if path is None:
+        if recorded is None:
+            raise InputError("give the recording to look at, or --config RUN.json")
+        path = Path(recorded["inputs"][0]["path"])
+    prepared = job.prepare()
     base = target(path, given["output"], "reconstructed")
-    audio, picture = variants(base, ("", len(editors))), base.with_suffix(".png")
-    outputs.check([*audio, picture, record_path(audio[0])], [path])
-    recording = files.read(path)
-    backbone = models.load(given["model"], models.device(given["device"]))
-    torch.manual_seed(given["seed"])
+    paths, picture = variants(base, ("", len(prepared.editors))), base.with_suffix(".png")
+    outputs.check([*paths, picture, record_path(paths[0])], [each for each in (path, given["config"]) if each])
     with progress_bar(path.name) as progress:
-        made = fuse(
-            recording.samples, recording.sample_rate, editors, backbone, prompt=given["prompt"],
-            negative_prompt=given["negative_prompt"], guidance=given["guidance"], levels=levels, steps=given["steps"],
-            seed=given["seed"], progress=progress,
-        )  # fmt: skip
-    contents = encoded(dict(zip(audio, made.audio, strict=True)), recording, recording.sample_rate, recording.samples)
-    panels = {**dict(zip(wanted, made.audio, strict=True)), "the original, encoded and decoded": made.round_trip}
-    contents[picture] = grid(list(panels.items()), recording.sample_rate, len(levels))
-    job = {name: given[name] for name in ("prompt", "negative_prompt", "guidance", "solver", "model", "steps", "seed")}
-    costs = {**made.costs.as_dict(), "seconds": round(made.seconds, 3)}
-    document = record.document("reconstruct", job, [path], backbone.describe(), costs)
-    document |= {"made": [{"title": title, **values(each)} for title, each in zip(wanted, editors, strict=True)]}
-    document |= {"sigmas": made.sigmas, "likeness": _likeness(panels, made)}
-    report(leave(contents, document), given["as_json"])
-
-
-def _asked(given: Mapping[str, Any]) -> tuple[tuple[float, ...], dict[str, dict[str, Any]]]:
-    """The levels, and the rows of the picture. Raises InputError where neither is given."""
-    if given["figure"] and given["levels"]:
-        raise InputError("--figure has the paper's levels: leave --level out")
-    if given["figure"]:
-        return FIGURES[given["figure"]]
-    if not given["levels"]:
-        raise InputError("say at which noise levels, with --level SIGMA, or --figure 1, 2 or A.1")
-    return given["levels"], {"": {}}
-
-
-def _likeness(panels: Mapping[str, Any], made: Fused) -> dict[str, dict[str, float]]:
-    rate = made.sample_rate
-    found = {title: likeness(audio, rate, made.round_trip, rate) for title, audio in panels.items()}
-    return {title: {"clap": each.clap, "log_mel": each.log_mel} for title, each in found.items()}
+        recording, audio, round_trip, document = prepared.run(path, progress)
+    rate = recording.sample_rate
+    contents = encoded(dict(zip(paths, audio.values(), strict=True)), recording, rate, recording.samples)
+    panels = [*audio.items(), ("the original, encoded and decoded", round_trip)]
+    contents[picture] = grid(panels, rate, len(prepared.levels))
+    document = leave(contents, document)
+    report(document, given["as_json"])
+    for title, each in document["likeness"].items() if not given["as_json"] else ():
+        click.echo(f"  {title}: to the original CLAP {each['clap']:.3f}, log-mel {each['log_mel']:.3f} nats")

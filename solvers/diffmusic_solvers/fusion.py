@@ -29,8 +29,8 @@ class Fusion:
 
     What is put in replaces ``z``. So all that the levels above hand on is the history of clean estimates ``D``, which
     the second and the third order continue: for a step or two the fusion is pushed away from what the reference was
-    going to be. ``reset`` leaves the history out; then, as with order 1, the levels above are not walked at all. The
-    reference enters below the level, through the network and its prompt.
+    going to be. ``reset``, which the paper does not have, leaves the history out; then, as with order 1, the levels
+    above are not walked at all. The reference enters below the level, through the network and its prompt.
 
     injected: ``inverted`` is the paper's, without any noise (``diffmusic.unconditioned_inversion``): the clean latent
     on a variance-exploding schedule (``start=0``), a louder one on a variance-preserving schedule that starts at the
@@ -39,12 +39,12 @@ class Fusion:
     is the original with the noise of its level.
     """
 
-    level: Annotated[float, Field(ge=0), Doc("noise level at which the original is put in")] = 1.0
+    level: Annotated[float, Field(ge=0), Doc("noise level at which the original is put in")] = 3.0
     order: Annotated[Order, Doc("of the solver: 1, 2 or 3")] = 2
     sampler: Annotated[Kind, Doc("with fresh noise (sde) or without (ode)")] = "sde"
     warm_up: Annotated[int, Field(ge=1), Doc("first steps that are of order 1")] = 1
     cool_down: Annotated[int, Field(ge=1), Doc("last steps that are of order 1")] = 1
-    reset: Annotated[bool, Doc("forget what was estimated before the original was put in")] = False
+    reset: Annotated[bool, Doc("forget what was estimated before the original was put in")] = True
     injected: Annotated[Literal["inverted", "diffused", "stochastic"], Doc("how the original gets to the level")] = (
         "inverted"
     )
