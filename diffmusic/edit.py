@@ -103,6 +103,7 @@ def edit(
         encode=lambda x: encode(backbone, x.to(passage.audio)),
         audio=passage.audio,
         sample_rate=backbone.sample_rate,
+        offset=start,
     )
     times = (first + np.arange(last - first) + 0.5) / sample_rate
     heard = places.mask(segments, times, fade)
@@ -121,8 +122,8 @@ def edit(
             z = editor.edit(dataclasses.replace(task, noise=noise, tick=tick))
         for number, latents in enumerate(z.split(len(passage.z))):
             made = passage.audio_of(latents)
-            before = results[number * samples + draw, :, first:last]
-            results[number * samples + draw, :, first:last] = np.where(heard > 0, before + heard * (made - before), before)
+            stretch = results[number * samples + draw, :, first:last]  # a view
+            stretch += np.where(heard > 0, heard * (made - stretch), 0.0)
     if not np.isfinite(results).all():
         raise Diverged("the edited audio is not finite")
     return Edited(results, sample_rate, sigmas, (start, stop), costs, time.perf_counter() - started)
