@@ -1,6 +1,6 @@
 """The latent code of a recording under a stochastic sampler, and sampling again with it.
 
-In the frame ``z_sigma = z_0 + sigma n`` a sampler moves by ``z_{i+1} = m(z_i) + s_i n_i``, with ``m`` and ``s`` those of
+In the frame ``z_sigma = z_0 + sigma n`` a sampler moves by ``z_{i+1} = m(z_i) + s_i n_i``, with ``m`` and ``s`` of
 ``diffmusic.solver``. Any path ``z_0 + sigma_i n_i`` that ends in the recording is what the sampler would have done, had
 its noise been ``n_i = (z_{i+1} - m(z_i)) / s_i`` (I. Huberman-Spiegelglas et al., "An edit friendly DDPM noise space",
 arXiv:2304.06140, eq. 5). Here the code is kept as the path and its means, and the residual ``r_i = z_{i+1} - m(z_i)``

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def paper(given: Edit, eta: float = 1.0) -> tuple[Tensor, list[Tensor]]:
     """Algorithm 1 of arXiv:2304.06140 under the source, sampling under the target; and the noise maps."""
     x = [math.sqrt(abar(s)) * (given.z0 + s * given.noise(i)) for i, s in enumerate(given.sigmas[:-1])] + [given.z0]
     maps, edited = [], x[0]
-    for i, (a, b) in enumerate(zip(given.sigmas, given.sigmas[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(given.sigmas)):
         source, scale = mu(x[i], a, b, given.source, eta)
         target, _ = mu(edited, a, b, given.targets[0], eta)
         if scale:
@@ -94,7 +95,7 @@ def test_second_order_is_the_schedulers_own_formula() -> None:
     x = [given.z0 + s * given.noise(i) for i, s in enumerate(sigmas[:-1])] + [given.z0]
     edited = x[0]
     h_before, before = 0.0, [torch.zeros(0), torch.zeros(0)]
-    for i, (a, b) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(sigmas)):
         now = [clean(x[i], a, SOURCE), clean(edited, a, TARGET)]
         if b == 0:
             edited = now[1] + (x[i + 1] - now[0])
@@ -112,7 +113,7 @@ def test_second_order_is_the_schedulers_own_formula() -> None:
 def test_cycle_diffusion_is_the_papers() -> None:
     given, x = GIVEN, math.sqrt(abar(GIVEN.sigmas[0])) * (GIVEN.z0 + GIVEN.sigmas[0] * GIVEN.noise(0))
     edited = x
-    for i, (a, b) in enumerate(zip(given.sigmas, given.sigmas[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(given.sigmas)):
         epsilon = (x - math.sqrt(abar(a)) * given.z0) / math.sqrt(1 - abar(a))
         mean, scale = mu(x, a, b, given.source, 1.0)
         fresh = given.noise(i + 1) if b else 0.0
@@ -135,7 +136,7 @@ def test_ddim_inversion_takes_the_network_at_the_noisier_level() -> None:
     assert relative(path[0], x / math.sqrt(abar(given.sigmas[0]))) < 1e-10
     # Corrected, down again under the source is what went up, the better the more often.
     back = task((SOURCE,), SOURCE, steps=10)
-    errors = [relative(DDIMInversion(corrections=n).edit(back), back.z0) for n in (0, 4, 300)]
+    errors = [relative(DDIMInversion(corrections=n).edit(back), back.z0) for n in (0, 4, 60)]
     assert errors[2] < 1e-6 < errors[1] < errors[0]
 
 
@@ -148,7 +149,7 @@ def test_flow_edit_is_the_papers_on_straight_paths() -> None:
 
     times = [s / (1 + s) for s in given.sigmas]
     state = given.z0
-    for i, (t, following) in enumerate(zip(times, times[1:], strict=False)):
+    for i, (t, following) in enumerate(pairwise(times)):
         source = (1 - t) * given.z0 + t * given.noise(i)
         difference = velocity(state + source - given.z0, t, TARGET) - velocity(source, t, SOURCE)
         state = state + (following - t) * difference
@@ -158,7 +159,7 @@ def test_flow_edit_is_the_papers_on_straight_paths() -> None:
 def test_sdedit_is_sampling_from_the_noised_source() -> None:
     given = GIVEN
     x = math.sqrt(abar(given.sigmas[0])) * (given.z0 + given.sigmas[0] * given.noise(0))
-    for i, (a, b) in enumerate(zip(given.sigmas, given.sigmas[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(given.sigmas)):
         mean, scale = mu(x, a, b, TARGET, 1.0)
         x = mean + (scale * given.noise(i + 1) if b else 0.0)
     assert relative(SDEdit().edit(given), x) < 1e-10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from torch import Tensor
 
@@ -25,17 +25,18 @@ class DDPMInversion:
         z~_0  = z_0 path's first,   z~_{i+1} = m~(z~_i) + r_i     under the target
 
     with ``m(z) = D + k (z - D) / sigma`` of the DDPM step (``diffmusic.solver``), for networks that preserve variance
-    and such that do not. ``order`` 2 is the second-order multistep SDE solver of Stable Audio. The code of the noise may
-    be changed before it is replayed: ``shift`` moves it in time, ``stroke`` raises or lowers what lies in a region of the
-    spectrogram, by ``z~_{i+1} += s_i amount B (M - D~)`` (arXiv:2304.06140, eq. 7, with ``D`` that of the edit, so that it
-    stops where it has arrived; ``M`` the latents of the painted recording, ``B`` where they differ).
+    and such that do not. ``order`` 2 is the second-order multistep SDE solver of Stable Audio.
+
+    The code may be changed before it is replayed: ``shift`` moves it in time; ``stroke`` raises or lowers a region of
+    the spectrogram by ``z~_{i+1} += s_i amount B (M - D~)``, with ``M`` the latents of the painted recording and ``B``
+    1 where they differ (arXiv:2304.06140, eq. 7, with the edit's own ``D~``, so that it stops where it has arrived).
 
     Where it differs from the released code of both papers: residuals in the place of noise maps, the last step
     included; only the levels of the edit are inverted; ``k^2 = sigma'^2 - s^2`` at any ``eta``.
     """
 
     eta: Annotated[float, Field(gt=0, le=1), Doc("fresh noise of the sampler that is inverted")] = 1.0
-    order: Annotated[Literal[1, 2], Doc("order of the sampler that is inverted")] = 1
+    order: Annotated[int, Field(ge=1, le=2), Doc("order of the sampler that is inverted")] = 1
     shift: Annotated[float, Doc("seconds by which the music moves, later or earlier")] = 0.0
     stroke: Annotated[Strokes, Doc("START:END,LOW:HIGH,DB in seconds, Hz and dB; several with ;")] = ()
     amount: Annotated[float, Field(ge=0), Doc("how hard a stroke is pressed, a step")] = 0.5
