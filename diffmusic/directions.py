@@ -116,7 +116,9 @@ def find(
     spent = 0
     for first in range(0, len(sigmas), width):
         levels = range(first, min(len(sigmas), first + width))
-        centres = {} if central else dict(zip(levels, _clean(task, path[levels], [sigmas[i] for i in levels]), strict=True))
+        centres = (
+            {} if central else dict(zip(levels, _clean(task, path[levels], [sigmas[i] for i in levels]), strict=True))
+        )
         running: dict[int, Search] = {i: search(start[None].double(), components, products, tolerance) for i in levels}
         blocks = {i: next(each) for i, each in running.items()}
         pairs: dict[int, Pairs] = {}
@@ -185,7 +187,7 @@ def follow(
     shape = task.z0.shape[1:]
     if directions.vectors.shape[2:] != shape:
         raise InputError(
-            f"these directions are of a recording with latents {tuple(directions.vectors.shape[2:])}, not {tuple(shape)}"
+            f"these directions are of latents {tuple(directions.vectors.shape[2:])}; those of this recording are {tuple(shape)}"
         )
     if len(weights) > directions.vectors.shape[1]:
         raise InputError(f"{len(weights)} weights for {directions.vectors.shape[1]} components")

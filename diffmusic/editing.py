@@ -35,7 +35,8 @@ class Region:
 class Edit:
     """What an editor is given.
 
-    z0: latents of the source, (items, channels, frames, ...). Items are treated alone.
+    z0: latents of the source, (items, channels, frames, ...). Items are the channels of one recording, where the
+        backbone is mono.
     sigmas: decreasing noise levels: the strength of the edit first, 0 last.
     source, targets: what the recording is, and what it is to become, once for each target.
     denoise: ``E[z_0 | z]`` under such a text, many latents at once.

@@ -62,7 +62,7 @@ def search(start: Tensor, count: int, products: int, tolerance: float) -> Search
         errors = chosen @ images - values[:, None] * vectors
         residuals = errors.norm(dim=1) / values[0].abs().clamp(min=1e-30)
         full = len(basis) + width > min(products, basis.shape[1])
-        if full or len(residuals) == count and bool((residuals < tolerance).all()):
+        if full or (len(residuals) == count and bool((residuals < tolerance).all())):
             break
         block = _orthonormal(images[-width:], basis)
     return Pairs(values, vectors, residuals, len(basis))
@@ -83,7 +83,7 @@ def leading(
 
 
 def _orthonormal(rows: Tensor, basis: Tensor | None) -> Tensor:
-    """Orthonormal rows that span those given, less what lies in ``basis``; twice, as one pass leaves rounding errors."""
+    """Orthonormal rows that span those given, less what lies in ``basis``; twice, for one pass leaves rounding."""
     for _ in range(2):
         if basis is not None:
             rows = rows - (rows @ basis.T) @ basis

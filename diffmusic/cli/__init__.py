@@ -16,6 +16,7 @@ from diffmusic.plugins import registry, suggestion
 COMMANDS = {
     "solve": ("diffmusic.cli.solve:solve", "Restore a recording: invert what damaged it."),
     "edit": ("diffmusic.cli.edit:edit", "Change a recording, by text, all of it or in segments."),
+    "explore": ("diffmusic.cli.explore:explore", "Find directions in which a recording could change."),
     "operators": ("diffmusic.cli.listing:operators", "List the operators, or show one."),
     "solvers": ("diffmusic.cli.listing:solvers", "List the solvers, or show one."),
     "models": ("diffmusic.cli.listing:models", "List the backbones, or show one."),

@@ -25,6 +25,7 @@ def diffmusic_solvers() -> list[Spec]:
         _spec("wiener", "wiener:Wiener", "regularised inverse of a linear operator", "classical"),
         _spec("ddpm-inversion", "ddpm_inversion:DDPMInversion", "edit-friendly inversion: the recording in the noise",
               "editor"),
+        _spec("posterior-pc", "posterior_pc:PosteriorPC", "directions that diffmusic explore found", "editor"),
         _spec("ddim-inversion", "ddim_inversion:DDIMInversion", "the sampler's equation up and down again", "editor"),
         _spec("cycle-diffusion", "cycle_diffusion:CycleDiffusion", "the sampler's own noise given the recording",
               "editor"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 from torch import Tensor
 
-from diffmusic.directions import Directions, follow
+from diffmusic.directions import Directions, find, follow
 from diffmusic.editing import Edit
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
@@ -26,14 +26,14 @@ class PosteriorPC:
 
         z_{i+1} = m(z_i) + c_i amount sum_j w_j sqrt(lambda_{j|i}) v_{j|i'} + r_i,   c_i = 1 - k / sigma_i
 
-    ``v`` and ``lambda`` are eigenvectors and eigenvalues of ``Cov[z_0 | z_i]`` at each level of the recording's path, as
-    ``diffmusic explore`` saves them. ``at`` fixes the level ``i'`` that directions are taken from: one direction at all
+    ``v`` and ``lambda`` are eigenvectors and eigenvalues of ``Cov[z_0 | z_i]`` at each level of the recording's path,
+    as ``diffmusic explore`` saves them. ``at`` fixes the level ``i'`` that directions are taken from: one direction at all
     levels changes one thing much, each level's own lead further away. Without ``amount`` the recording is unchanged.
 
     It takes the recording's own eigenvalues, not averages over a data set, unless a file of averages is given.
     """
 
-    directions: Annotated[str, Doc("file that diffmusic explore wrote")] = ""
+    directions: Annotated[str, Doc("file that diffmusic explore wrote; without it they are found first")] = ""
     weights: Annotated[tuple[float, ...], BeforeValidator(_numbers), Doc("of the components, W1,W2,...")] = (1.0,)
     amount: Annotated[float, Doc("how far, in standard deviations; its sign is a choice")] = 2.0
     at: Annotated[float | None, Field(gt=0), Doc("noise level that directions are taken from; each its own")] = None
@@ -43,11 +43,12 @@ class PosteriorPC:
 
     @classmethod
     def example(cls) -> PosteriorPC:
-        return cls()
+        return cls(amount=0.1)
 
     def edit(self, task: Edit) -> Tensor:
         if not self.directions:
-            raise InputError("posterior-pc follows directions: find them with diffmusic explore, -s directions=FILE")
+            own = find(task, len(self.weights))
+            return follow(task, own, self.weights, self.amount, self.at, self.until, random=self.random)
         found = Directions.load(Path(self.directions))
         model, here = found.about.get("model", {}), task.denoise.backbone.describe()
         if model.get("sha256") != here.get("sha256"):
