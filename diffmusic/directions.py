@@ -187,7 +187,8 @@ def follow(
     shape = task.z0.shape[1:]
     if directions.vectors.shape[2:] != shape:
         raise InputError(
-            f"these directions are of latents {tuple(directions.vectors.shape[2:])}; those of this recording are {tuple(shape)}"
+            f"these directions are of latents {tuple(directions.vectors.shape[2:])}, "
+            f"and those of this recording are {tuple(shape)}"
         )
     if len(weights) > directions.vectors.shape[1]:
         raise InputError(f"{len(weights)} weights for {directions.vectors.shape[1]} components")

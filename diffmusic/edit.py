@@ -143,7 +143,7 @@ class Setup:
         passage = Passage.of(audio[:, first:last], sample_rate, backbone, costs)
         rate, frames = frame_rate(backbone), passage.z.shape[2]
         masks = [places.frames(each, frames, rate, start, fade) for each in segments]
-        embed = Embedder(backbone)
+        embed = Embedder(backbone, start, seconds)
         task = Edit(
             passage.z,
             sigmas,

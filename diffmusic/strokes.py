@@ -32,16 +32,18 @@ def _parse(value: Any) -> Any:
 Strokes = Annotated[tuple[Stroke, ...], BeforeValidator(_parse)]
 
 
-def painted(x: Tensor, sample_rate: int, strokes: Sequence[Stroke], n_fft: int = 1024) -> Tensor:
+def painted(x: Tensor, sample_rate: int, strokes: Sequence[Stroke], offset: float = 0.0, n_fft: int = 1024) -> Tensor:
     """Audio, (..., time), whose spectrogram is raised or lowered where strokes lie:
 
     y = STFT^-1(10^(dB / 20) STFT(x)) within a stroke, Hann windows of ``n_fft`` samples, a quarter apart
+
+    offset: the second of the recording at which ``x`` begins.
     """
     window = torch.hann_window(n_fft, device=x.device, dtype=x.dtype)
     flat = x.reshape(-1, x.shape[-1])
     spectrum = torch.stft(flat, n_fft, n_fft // 4, window=window, return_complex=True)
     frequencies = torch.arange(spectrum.shape[-2]) * sample_rate / n_fft
-    times = torch.arange(spectrum.shape[-1]) * (n_fft // 4) / sample_rate
+    times = offset + torch.arange(spectrum.shape[-1]) * (n_fft // 4) / sample_rate
     decibels = torch.zeros(spectrum.shape[-2:], dtype=x.dtype)
     for start, end, low, high, db in strokes:
         rows, columns = (frequencies >= low) & (frequencies < high), (times >= start) & (times < end)

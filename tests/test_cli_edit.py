@@ -183,3 +183,34 @@ def test_windowed_denoising_of_a_local_denoiser_is_seamless() -> None:
     assert float((whole - joined).abs().max()) < 0.1
     inner = joined[..., 1:-1] - whole[..., 1:-1]
     assert float(inner.abs().median()) < 1e-12
+
+
+def test_long_recordings_go_through_windows_that_share_noise(song: Song, edit: Run, tiny: Path, tmp_path: Path) -> None:
+    path = song(seconds=25.0, subtype="FLOAT")
+    same = ("--source", "drums", "--target", "drums", "--guidance", 3, "--steps", 2, "--batch", 8)
+    result = edit(path, *same, "-o", tmp_path / "null.wav")
+    assert result.code == 0, result.err
+    expected = Passage.of(audio(path), 16000, models.load(str(tiny)), Costs()).round_trip()
+    assert np.linalg.norm(audio(tmp_path / "null.wav") - expected) < 1e-4 * np.linalg.norm(expected)
+    assert edit(path, "--target", "drums", "--steps", 2, "--batch", 8, "-o", tmp_path / "edited.wav").code == 0
+    changed = np.abs(audio(tmp_path / "edited.wav")[0] - expected[0])
+    # Every second is edited, and none far more than the others.
+    seconds = np.sqrt(np.square(changed).reshape(25, -1).mean(1))
+    assert seconds.min() > 0
+    assert seconds.max() < 20 * np.median(seconds)
+
+
+def test_segments_have_prompts_and_strengths_of_their_own(song: Song, edit: Run, tmp_path: Path) -> None:
+    path = song(seconds=3.0, subtype="FLOAT")
+    made = []
+    for texts in (("drums", "a flute"), ("drums", "a choir"), ("drums", "a flute")):
+        words = ["--segment", f"0.2:1.2={texts[0]}", "--segment", f"1.6:2.6={texts[1]}"]
+        assert edit(path, *words, "-o", tmp_path / "out.wav").code == 0
+        made.append(audio(tmp_path / "out.wav"))
+    assert np.array_equal(made[0], made[2])
+    different = np.abs(made[0] - made[1])[0]
+    assert different[25600:41600].max() > 5 * different[:19200].max()
+    weak = ["--segment", "0.2:1.2@0.1=drums", "--segment", "1.6:2.6=a flute"]
+    assert edit(path, *weak, "-o", tmp_path / "out.wav").code == 0
+    moved = np.abs(audio(tmp_path / "out.wav") - made[0])[0]
+    assert moved[3200:19200].max() > 0

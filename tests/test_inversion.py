@@ -269,3 +269,36 @@ def test_waiting_regions_start_at_their_own_level() -> None:
     z = (DDPMInversion().edit(given) - given.z0)[0, 0].abs()
     assert z[8:24].max() < 1e-12
     assert z[:8].mean() > 2 * z[24:].mean() > 0
+
+
+class White(TextPrior):
+    """``z_0 ~ N(0, I)``, as long as one likes."""
+
+    def denoise(self, z: Tensor, sigma: float, condition: Any = None) -> Tensor:
+        return z / (1 + sigma**2)
+
+
+def test_a_stroke_raises_its_region_and_little_else() -> None:
+    rate, time = 8000, torch.arange(8000).double() / 8000
+    audio = (torch.sin(2 * math.pi * 440 * time) + 0.5 * torch.sin(2 * math.pi * 2000 * time))[None, None]
+    white = White(torch.zeros(1), torch.eye(1))
+    given = dataclasses.replace(
+        task((Text(),), Text(), steps=20), z0=audio, audio=audio, sample_rate=rate, encode=lambda x: x,
+        denoise=Denoiser(white, Costs()),
+        noise=lambda n: torch.randn(1, 1, 8000, generator=generator(5, n), dtype=torch.float64),
+    )  # fmt: skip
+
+    def decibels(x: Tensor, low: float, high: float, start: float, end: float) -> float:
+        spectrum = torch.stft(x[0], 512, window=torch.hann_window(512).double(), return_complex=True).abs().square()[0]
+        f, t = torch.arange(257) * rate / 512, torch.arange(spectrum.shape[1]) * 128 / rate
+        return 10 * math.log10(float(spectrum[(f >= low) & (f < high)][:, (t >= start) & (t < end)].mean()))
+
+    # Drawn where the 2 kHz tone is, in the middle of the second, 30 s into the recording.
+    stroke = ((30.3, 30.7, 1800.0, 2200.0, 12.0),)
+    later = dataclasses.replace(given, offset=30.0)
+    z = DDPMInversion(stroke=stroke, amount=1.0).edit(later)
+    inside = decibels(z, 1900, 2100, 0.4, 0.6) - decibels(audio, 1900, 2100, 0.4, 0.6)
+    assert 2 < inside < 13
+    assert abs(decibels(z, 400, 480, 0.4, 0.6) - decibels(audio, 400, 480, 0.4, 0.6)) < 0.5
+    assert abs(decibels(z, 1900, 2100, 0.05, 0.2) - decibels(audio, 1900, 2100, 0.05, 0.2)) < 0.5
+    assert torch.equal(DDPMInversion().edit(later), audio)

@@ -62,5 +62,4 @@ class DDPMInversion:
         """``M``: the latents of the recording with the strokes painted on it, (items, ...)."""
         if task.encode is None or task.audio is None:
             raise InputError("strokes are drawn on audio, and this edit has none")
-        begun = tuple((start - task.offset, end - task.offset, *rest) for start, end, *rest in self.stroke)
-        return task.encode(painted(task.audio, task.sample_rate, begun))
+        return task.encode(painted(task.audio, task.sample_rate, self.stroke, task.offset))

@@ -27,13 +27,13 @@ class PosteriorPC:
         z_{i+1} = m(z_i) + c_i amount sum_j w_j sqrt(lambda_{j|i}) v_{j|i'} + r_i,   c_i = 1 - k / sigma_i
 
     ``v`` and ``lambda`` are eigenvectors and eigenvalues of ``Cov[z_0 | z_i]`` at each level of the recording's path,
-    as ``diffmusic explore`` saves them. ``at`` fixes the level ``i'`` that directions are taken from: one direction at all
-    levels changes one thing much, each level's own lead further away. Without ``amount`` the recording is unchanged.
+    as ``diffmusic explore`` saves them. ``at`` fixes the level ``i'`` that directions are taken from: one direction at
+    all levels changes one thing much, each level's own lead further away. With ``amount`` 0 nothing changes.
 
     It takes the recording's own eigenvalues, not averages over a data set, unless a file of averages is given.
     """
 
-    directions: Annotated[str, Doc("file that diffmusic explore wrote; without it they are found first")] = ""
+    directions: Annotated[str, Doc("file of diffmusic explore; without one they are found first")] = ""
     weights: Annotated[tuple[float, ...], BeforeValidator(_numbers), Doc("of the components, W1,W2,...")] = (1.0,)
     amount: Annotated[float, Doc("how far, in standard deviations; its sign is a choice")] = 2.0
     at: Annotated[float | None, Field(gt=0), Doc("noise level that directions are taken from; each its own")] = None
