@@ -30,6 +30,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from diffmusic.errors import Diverged, InputError
+from diffmusic.guidance import Embedder
 from diffmusic.prior import Backbone, Costs
 from diffmusic.sampling import generator
 
@@ -150,12 +151,13 @@ def capture(
     patience: int = 3,
     seed: int = 0,
     window: int | None = None,
+    seconds: float = 0.0,
     costs: Costs | None = None,
     tick: Callable[[float], None] = lambda done: None,
 ) -> Adapter:
     """Learn a recording by its prompt, by Adam.
 
-    z0: its latents, (items, channels, frames, ...). steps: of the optimiser, at most; each sees one item at one level,
+    z0: its latents, (items, channels, frames, ...), of ``seconds`` of sound. steps: of the optimiser, at most; each sees one item at one level,
     and ``window`` of its frames where it has more. rank: ``r``; rate: of learning, falling to 0 along a cosine.
     patience: how often the measured loss, every 25 steps, may fail to fall before it stops; what was best is kept.
     Raises InputError without peft, Diverged if the loss is no longer finite.
@@ -164,7 +166,7 @@ def capture(
     with _seeded(seed):
         tuned, network = _adapted(backbone, rank, alpha=rank)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    condition, draw = backbone.embed(prompt), generator(seed, 1)
+    condition, draw = Embedder(backbone, 0.0, seconds)(prompt), generator(seed, 1)
     highest, lowest = (float(backbone.sigmas(2)[k]) for k in (0, 1))
     span = math.log(highest / lowest)
     optimizer = torch.optim.Adam(trained, lr=rate)

@@ -78,54 +78,104 @@ def edit(
     Raises InputError for what does not fit together, Diverged if the run blows up.
     """
     started, costs = time.perf_counter(), Costs()
-    seconds = audio.shape[-1] / sample_rate
-    places.check(segments, seconds)
     if not targets:
         raise InputError("say what the music is to become: give a target")
-    strengths = [strength if each.strength is None else each.strength for each in segments]
-    sigmas = levels(backbone, max(strengths, default=strength), steps)
-    start, stop = places.excerpt(segments, seconds, backbone.excerpt_seconds / 2)
-    first, last = round(start * sample_rate), round(stop * sample_rate)
-    passage = Passage.of(audio[:, first:last], sample_rate, backbone, costs)
-    rate, frames = frame_rate(backbone), passage.z.shape[2]
-    masks = [places.frames(each, frames, rate, start, fade) for each in segments]
-    embed = Embedder(backbone)
-    task = Edit(
-        passage.z,
-        sigmas,
-        embed.text(source, None, source_guidance),
-        tuple(_text(embed, target, negative_prompt, guidance, segments, masks) for target in targets),
-        Denoiser(backbone, costs, batch or (1 if backbone.device.type == "cpu" else 16), window_frames(backbone)),
-        noise=lambda number: passage.z,  # each draw has its own
-        regions=tuple(Region(*each) for each in zip(masks, strengths, strict=True)),
-        hold=hold,
-        frame_rate=rate,
-        encode=lambda x: encode(backbone, x.to(passage.audio)),
-        audio=passage.audio,
-        sample_rate=backbone.sample_rate,
-    )
-    times = (first + np.arange(last - first) + 0.5) / sample_rate
-    heard = places.mask(segments, times, fade)
+    setup = Setup.of(
+        audio, sample_rate, backbone, costs, targets=targets, source=source, negative_prompt=negative_prompt,
+        strength=strength, steps=steps, guidance=guidance, source_guidance=source_guidance, segments=segments,
+        hold=hold, fade=fade, batch=batch,
+    )  # fmt: skip
     results = np.repeat(audio[None].astype(float), len(targets) * samples, axis=0)
     for draw in range(samples):
-
-        def noise(number: int, draw: int = draw) -> Tensor:
-            field = torch.randn(passage.z.shape[1:], generator=generator(seed, draw, number), dtype=torch.float32)
-            return field.to(passage.z).expand_as(passage.z)
 
         def tick(done: float, draw: int = draw) -> None:
             if progress:
                 progress((draw + done) / samples)
 
         with torch.no_grad():
-            z = editor.edit(dataclasses.replace(task, noise=noise, tick=tick))
-        for number, latents in enumerate(z.split(len(passage.z))):
-            made = passage.audio_of(latents)
-            before = results[number * samples + draw, :, first:last]
-            results[number * samples + draw, :, first:last] = np.where(heard > 0, before + heard * (made - before), before)
+            z = editor.edit(setup.task(seed, draw, tick))
+        for number, latents in enumerate(z.split(len(setup.passage.z))):
+            setup.put_back(latents, results[number * samples + draw])
     if not np.isfinite(results).all():
         raise Diverged("the edited audio is not finite")
-    return Edited(results, sample_rate, sigmas, (start, stop), costs, time.perf_counter() - started)
+    stretch = setup.first / sample_rate, setup.last / sample_rate
+    return Edited(results, sample_rate, setup.edit.sigmas, stretch, costs, time.perf_counter() - started)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A recording made ready for editors: the stretch ``[first, last)``, in samples, that is edited, its latents, and
+    how much of an edit is heard at each of its samples."""
+
+    edit: Edit
+    passage: Passage
+    first: int
+    last: int
+    heard: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        audio: np.ndarray,
+        sample_rate: int,
+        backbone: Backbone,
+        costs: Costs,
+        *,
+        targets: Sequence[str],
+        source: str,
+        negative_prompt: str,
+        strength: float,
+        steps: int,
+        guidance: float,
+        source_guidance: float,
+        segments: Sequence[Segment],
+        hold: float,
+        fade: float,
+        batch: int | None,
+    ) -> Setup:
+        """See ``edit`` for what the names mean."""
+        seconds = audio.shape[-1] / sample_rate
+        places.check(segments, seconds)
+        strengths = [strength if each.strength is None else each.strength for each in segments]
+        sigmas = levels(backbone, max(strengths, default=strength), steps)
+        start, stop = places.excerpt(segments, seconds, backbone.excerpt_seconds / 2)
+        first, last = round(start * sample_rate), round(stop * sample_rate)
+        passage = Passage.of(audio[:, first:last], sample_rate, backbone, costs)
+        rate, frames = frame_rate(backbone), passage.z.shape[2]
+        masks = [places.frames(each, frames, rate, start, fade) for each in segments]
+        embed = Embedder(backbone, start, seconds)
+        task = Edit(
+            passage.z,
+            sigmas,
+            embed.text(source, None, source_guidance),
+            tuple(_text(embed, target, negative_prompt, guidance, segments, masks) for target in targets),
+            Denoiser(backbone, costs, batch or (1 if backbone.device.type == "cpu" else 16), window_frames(backbone)),
+            noise=lambda number: torch.zeros_like(passage.z),
+            regions=tuple(Region(*each) for each in zip(masks, strengths, strict=True)),
+            hold=hold,
+            frame_rate=rate,
+            encode=lambda x: encode(backbone, x.to(passage.audio)),
+            audio=passage.audio,
+            sample_rate=backbone.sample_rate,
+            offset=start,
+        )
+        times = (first + np.arange(last - first) + 0.5) / sample_rate
+        return cls(task, passage, first, last, places.mask(segments, times, fade))
+
+    def task(self, seed: int, draw: int = 0, tick: Tick = lambda done: None) -> Edit:
+        """What an editor is given for one draw."""
+
+        def noise(number: int) -> Tensor:
+            field = torch.randn(self.passage.z.shape[1:], generator=generator(seed, draw, number), dtype=torch.float32)
+            return field.to(self.passage.z).expand_as(self.passage.z)
+
+        return dataclasses.replace(self.edit, noise=noise, tick=tick)
+
+    def put_back(self, z: Tensor, audio: np.ndarray) -> None:
+        """Write what latents sound like into the recording, (channels, time), as far as it is to be heard."""
+        made, stretch = self.passage.audio_of(z), audio[:, self.first : self.last]
+        # Exact at both ends: nothing but the edit where it is heard alone, nothing of it outside.
+        stretch[:] = self.heard * made + (1 - self.heard) * stretch
 
 
 def _text(

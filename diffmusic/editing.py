@@ -35,7 +35,8 @@ class Region:
 class Edit:
     """What an editor is given.
 
-    z0: latents of the source, (items, channels, frames, ...). Items are treated alone.
+    z0: latents of the source, (items, channels, frames, ...). Items are the channels of one recording, where the
+        backbone is mono.
     sigmas: decreasing noise levels: the strength of the edit first, 0 last.
     source, targets: what the recording is, and what it is to become, once for each target.
     denoise: ``E[z_0 | z]`` under such a text, many latents at once.
@@ -46,7 +47,8 @@ class Edit:
     others: latents of further recordings that take part, (items, channels, frames, ...).
     frame_rate: latent frames a second.
     encode: latents of other audio of the same length at the same level, (items, channels, time), as ``audio`` is.
-    audio: the source as the backbone knows it, (items, channels, time) at ``sample_rate``.
+    audio: the source as the backbone knows it, (items, channels, time) at ``sample_rate``. offset: where in the
+        recording it begins, seconds.
     """
 
     z0: Tensor
@@ -62,6 +64,7 @@ class Edit:
     encode: Callable[[Tensor], Tensor] | None = None
     audio: Tensor | None = None
     sample_rate: int = 16000
+    offset: float = 0.0
     tick: Tick = lambda done: None
 
     def levels(self, first: float = 0.0, last: float = 1.0) -> Iterator[tuple[int, float, float]]:
@@ -81,8 +84,8 @@ class Edit:
         return [text for text in self.targets for _ in range(len(self.z0))]
 
     def keep(self, z: Tensor, original: Tensor, sigma: float) -> Tensor:
-        """``z``, (targets * items, ...), at ``sigma`` with what may not change held on ``original``, the source at the same level,
-        (items, ...):
+        """``z``, (targets * items, ...), at ``sigma`` with what may not change held on ``original``, the source at
+        that level, (items, ...):
 
             z <- M z + (1 - M) (delta original + (1 - delta) z)           arXiv:2402.10009, eq. 6
 
@@ -145,4 +148,3 @@ def strength(backbone: Any, start: int, steps: int = 200) -> float:
 def frame_rate(backbone: Backbone) -> float:
     """Latent frames a second: dimension 2 of latents with their batch is time."""
     return backbone.latent_shape(1000 * backbone.sample_rate)[1] / 1000
-

@@ -69,6 +69,7 @@ def learn(
         rate=rate,
         seed=seed,
         window=window_frames(backbone),
+        seconds=reference.shape[-1] / sample_rate,
         costs=costs,
         tick=progress or (lambda done: None),
     )
@@ -102,7 +103,7 @@ def fuse(
     tuned = backbone if adapter is None else attach(backbone, adapter)
     passage = Passage.of(original, sample_rate, backbone, costs)
     sigmas = visiting(tuple(backbone.sigmas(steps).tolist()), levels)
-    embed, results = Embedder(tuned), list[np.ndarray]()
+    embed, results = Embedder(tuned, 0.0, original.shape[-1] / sample_rate), list[np.ndarray]()
     text = embed.text(prompt, negative_prompt, guidance)
 
     def noise(number: int) -> Tensor:

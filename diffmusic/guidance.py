@@ -58,15 +58,22 @@ class Text:
 
 
 class Embedder:
-    """Embeds every prompt once, so that texts with the same prompt hold the same object."""
+    """Embeds every prompt once, so that texts with the same prompt hold the same object.
 
-    def __init__(self, backbone: Backbone) -> None:
-        self._backbone = backbone
+    start, seconds: the place of the excerpt in a recording of that length, for a backbone that wants to know
+    (``placed(condition, start, seconds)``).
+    """
+
+    def __init__(self, backbone: Any, start: float = 0.0, seconds: float = 0.0) -> None:
+        self._backbone, self._place = backbone, (start, seconds)
         self._known: dict[str, Any] = {}
 
     def __call__(self, prompt: str | None) -> Any:
         if (prompt or "") not in self._known:
-            self._known[prompt or ""] = self._backbone.embed(prompt)
+            condition = self._backbone.embed(prompt)
+            if condition is not None and hasattr(self._backbone, "placed"):
+                condition = self._backbone.placed(condition, *self._place)
+            self._known[prompt or ""] = condition
         return self._known[prompt or ""]
 
     def text(self, prompt: str | None, negative: str | None = None, guidance: float = 1.0) -> Text:

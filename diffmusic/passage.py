@@ -45,7 +45,7 @@ class Passage:
         low = torch.from_numpy(resample(audio, sample_rate, backbone.sample_rate) / gain).float()
         x = low[:, None] if backbone.channels == 1 else _channels(low, backbone.channels)[None]
         x = x.to(backbone.device)
-        return cls(backbone, x, encode(backbone, x), gain, *audio.shape, sample_rate, costs)
+        return cls(backbone, x, encode(backbone, x), gain, len(audio), audio.shape[-1], sample_rate, costs)
 
     def audio_of(self, z: Tensor) -> np.ndarray:
         """The recording that latents stand for, (channels, time), float64, as long and as loud as the one encoded."""

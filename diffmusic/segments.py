@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ def check(segments: Sequence[Segment], seconds: float) -> None:
     for each in ordered:
         if each.end > seconds + 1e-6:
             raise InputError(f"the segment {each.start:g}:{each.end:g} lies outside the recording of {seconds:.2f} s")
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if after.start < before.end:
             raise InputError(f"the segments {before.start:g}:{before.end:g} and {after.start:g}:{after.end:g} overlap")
 

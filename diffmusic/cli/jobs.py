@@ -31,7 +31,7 @@ def overridden(job: AnyJob, given: Mapping[str, Any]) -> AnyJob:
     return changed
 
 
-def target(path: Path, output: Path | None, word: str) -> Path:
+def result_path(path: Path, output: Path | None, word: str) -> Path:
     """Where the result of an input goes: NAME.word.EXT beside it or in the folder ``output``, or ``output`` itself.
 
     Raises InputError for a folder that does not exist and an extension that cannot be written.

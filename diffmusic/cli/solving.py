@@ -10,7 +10,7 @@ import click
 
 from diffmusic import outputs, record
 from diffmusic.cli.flags import OPERATOR
-from diffmusic.cli.jobs import overridden, target, variants
+from diffmusic.cli.jobs import overridden, result_path, variants
 from diffmusic.cli.report import progress_bar, record_path, report, write
 from diffmusic.errors import DiffmusicError, InputError
 from diffmusic.job import Job
@@ -77,4 +77,4 @@ def _targets(path: Path, output: Path | None, several: bool, samples: int, sourc
     """Where the restorations of one input go: one path a posterior sample and source."""
     if several and output is not None and not output.is_dir():
         raise InputError(f"several inputs need a folder that exists; {output} is none")
-    return variants(target(path, output, "restored"), ("", samples), ("source", sources))
+    return variants(result_path(path, output, "restored"), ("", samples), ("source", sources))

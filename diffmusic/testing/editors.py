@@ -91,9 +91,13 @@ def _rows_alone(editor: Any) -> str:
     alone = torch.cat([editor.edit(task((text,), items=2)) for text in (UP, DOWN)])
     different = relative(both, alone)
     assert different < 1e-9, f"a target among others differs from the target alone by {different:.1e}"
-    different = relative(editor.edit(task((UP,), items=2))[:1], editor.edit(task((UP,))))
-    assert different < 1e-9, f"an item among others differs from the item alone by {different:.1e}"
-    return "targets and items are treated alone"
+    mono = task((UP,))
+    stereo = editor.edit(
+        dataclasses.replace(mono, z0=mono.z0.repeat(2, 1, 1), noise=lambda k: mono.noise(k).repeat(2, 1, 1))
+    )
+    different = relative(stereo, editor.edit(mono).repeat(2, 1, 1))
+    assert different < 1e-9, f"equal channels do not stay what each would be alone: {different:.1e}"
+    return "targets alone, equal channels equal"
 
 
 def _reaches_the_target(editor: Any) -> str:
