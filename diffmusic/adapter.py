@@ -157,9 +157,10 @@ def capture(
 ) -> Adapter:
     """Learn a recording by its prompt, by Adam.
 
-    z0: its latents, (items, channels, frames, ...), of ``seconds`` of sound. steps: of the optimiser, at most; each sees one item at one level,
-    and ``window`` of its frames where it has more. rank: ``r``; rate: of learning, falling to 0 along a cosine.
-    patience: how often the measured loss, every 25 steps, may fail to fall before it stops; what was best is kept.
+    z0: its latents, (items, channels, frames, ...), of ``seconds`` of sound. steps: of the optimiser, at most; each
+    sees one item at one level, and ``window`` of its frames where it has more. rank: ``r``; rate: of learning, falling
+    to 0 along a cosine. patience: how often the measured loss, every 25 steps, may fail to fall before it stops; what
+    was best is kept.
     Raises InputError without peft, Diverged if the loss is no longer finite.
     """
     costs = costs or Costs()

@@ -9,7 +9,7 @@ import click
 
 from diffmusic import outputs, record
 from diffmusic.audio import files
-from diffmusic.cli.jobs import overridden
+from diffmusic.cli.jobs import options_of, overridden
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
 from diffmusic.explore import ExploreJob, average
@@ -17,14 +17,8 @@ from diffmusic.explore import explore as explored
 
 DEFAULT = ExploreJob()
 PATH = click.Path(path_type=Path)
+option = options_of(DEFAULT)
 NAME = "directions.safetensors"
-
-
-def option(*names: str, **settings: Any) -> Any:
-    """A click option whose help ends with the job's default, where it has one."""
-    default = getattr(DEFAULT, names[-1].lstrip("-").replace("-", "_"), None)
-    shown = "" if default in (None, (), "", False) else f"  [default: {default}]"
-    return click.option(*names, **settings | {"help": settings["help"] + shown})
 
 
 @click.command()

@@ -9,7 +9,7 @@ import click
 
 from diffmusic import outputs, record
 from diffmusic.audio.resample import resample
-from diffmusic.cli.jobs import overridden, target, variants
+from diffmusic.cli.jobs import options_of, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
 from diffmusic.fusion_job import FusionJob, Fusions
@@ -18,6 +18,7 @@ from diffmusic.plot import spectrograms
 
 DEFAULT = FusionJob()
 PATH = click.Path(path_type=Path)
+option = options_of(DEFAULT)
 
 
 class Window(click.ParamType):
@@ -33,14 +34,6 @@ class Window(click.ParamType):
             self.fail(f"{value!r}: write LOW:HIGH, such as 0.5:4", param, ctx)
 
 
-def option(*names: str, default: str | None = None, **settings: Any) -> Any:
-    """A click option whose help ends with the job's default, where it has one."""
-    field = names[-1].lstrip("-").replace("-", "_")
-    value = default or getattr(DEFAULT, field, None)
-    shown = "" if value in (None, (), "") else f"  [default: {value}]"
-    return click.option(*names, **settings | {"help": settings["help"] + shown})
-
-
 @click.command()
 @click.argument("given_paths", nargs=-1, type=PATH, metavar="ORIGINAL REFERENCE")
 @option("--prompt", metavar="TEXT", help="What the reference is. It is learnt, and called up, by this text.")
@@ -54,7 +47,9 @@ def option(*names: str, default: str | None = None, **settings: Any) -> Any:
 @option(
     "--sweep", type=int, metavar="N", help="N fusions across the window, with a picture and a page to listen through."
 )
-@option("--window", type=Window(), default="{:g}:{:g}".format(*DEFAULT.window), help="The noise levels of a sweep.")
+@click.option(
+    "--window", type=Window(), help="The noise levels of a sweep.  [default: {:g}:{:g}]".format(*DEFAULT.window)
+)
 @click.option("-o", "--output", type=PATH, metavar="OUT", help="Where to write.  [default: ORIGINAL.fused.EXT]")
 @click.option(
     "--finetune/--no-finetune", default=None, help="Learn the reference (the default), or use the prompt alone."
@@ -100,7 +95,7 @@ def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
     job = overridden(FusionJob(**record.job(recorded, FusionJob)) if recorded else DEFAULT, given)
     original, reference = _pair(given_paths, recorded)
     prepared = job.prepare()
-    base = target(original, given["output"], "fused")
+    base = result_path(original, given["output"], "fused")
     audio = variants(base, ("", job.sweep or 1))
     plot = given["plot"] or (base.with_suffix(".png") if job.sweep else None)
     if plot and plot.suffix.lower() != ".png":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
+
+import click
 
 from diffmusic.audio import files
 from diffmusic.cli.flags import assignments
@@ -14,6 +16,18 @@ from diffmusic.errors import InputError
 from diffmusic.inputs import ARRAYS
 
 AnyJob = TypeVar("AnyJob")
+
+
+def options_of(job: Any) -> Callable[..., Any]:
+    """``click.option`` for the fields of a job: the help of each ends with the job's default, where it has one."""
+
+    def option(*names: str, **settings: Any) -> Any:
+        default = getattr(job, names[-1].lstrip("-").replace("-", "_"), None)
+        text = f"{default:g}" if isinstance(default, float) else str(default)
+        shown = "" if default in (None, (), "") or isinstance(default, bool) else f"  [default: {text}]"
+        return click.option(*names, **settings | {"help": settings["help"] + shown})
+
+    return option
 
 
 def overridden(job: AnyJob, given: Mapping[str, Any]) -> AnyJob:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from diffmusic import outputs, record
-from diffmusic.cli.jobs import overridden, target, variants
+from diffmusic.cli.jobs import options_of, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
 from diffmusic.plot import grid
@@ -16,33 +16,47 @@ from diffmusic.reconstruct import FIGURES, ReconstructJob
 
 DEFAULT = ReconstructJob()
 PATH = click.Path(path_type=Path)
-
-
-def option(*names: str, **settings: Any) -> Any:
-    """A click option whose help ends with the job's default, where it has one."""
-    value = getattr(DEFAULT, names[-1].lstrip("-").replace("-", "_"), None)
-    shown = "" if value in (None, (), "") else f"  [default: {value}]"
-    return click.option(*names, **settings | {"help": settings["help"] + shown})
+option = options_of(DEFAULT)
 
 
 @click.command()
 @click.argument("path", required=False, type=PATH, metavar="INPUT")
-@click.option("--level", "levels", type=float, multiple=True, metavar="SIGMA", help="Noise levels to put it in at; "
-              "repeat it for several.")
-@click.option("--figure", type=click.Choice(list(FIGURES)), help="Redraw this figure of the paper instead: its rows "
-              "and levels, on this recording.")
+@click.option(
+    "--level",
+    "levels",
+    type=float,
+    multiple=True,
+    metavar="SIGMA",
+    help="Noise levels to put it in at; repeat it for several.",
+)
+@click.option(
+    "--figure",
+    type=click.Choice(list(FIGURES)),
+    help="Redraw this figure of the paper instead: its rows and levels, on this recording.",
+)
 @option("--prompt", metavar="TEXT", help="What leads the walk; nothing where it is left out.")
 @option("--negative-prompt", metavar="TEXT", help="What the result is not to be.")
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompt.")
 @option("--solver", metavar="NAME", help="The method.")
-@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the solver; see "
-              "diffmusic solvers fusion.")
+@click.option(
+    "-s",
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a parameter of the solver; see diffmusic solvers fusion.",
+)
 @option("--model", metavar="NAME|DIR", help="The prior; see diffmusic models.")
 @option("--steps", type=int, metavar="N", help="Noise levels of the whole walk.")
 @option("--seed", type=int, metavar="N", help="The result is a function of it.")
 @option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
-@click.option("-o", "--output", type=PATH, metavar="OUT", help="Where to write; the picture is OUT with .png.  "
-              "[default: INPUT.reconstructed.EXT]")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="OUT",
+    help="Where to write; the picture is OUT with .png.  [default: INPUT.reconstructed.EXT]",
+)
 @click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
 def reconstruct(path: Path | None, **given: Any) -> None:
@@ -60,7 +74,7 @@ def reconstruct(path: Path | None, **given: Any) -> None:
             raise InputError("give the recording to look at, or --config RUN.json")
         path = Path(recorded["inputs"][0]["path"])
     prepared = job.prepare()
-    base = target(path, given["output"], "reconstructed")
+    base = result_path(path, given["output"], "reconstructed")
     paths, picture = variants(base, ("", len(prepared.editors))), base.with_suffix(".png")
     outputs.check([*paths, picture, record_path(paths[0])], [each for each in (path, given["config"]) if each])
     with progress_bar(path.name) as progress:
