@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,8 @@ class PreparedFusion:
             "learning": {"losses": adapter.losses, **learning.as_dict()} if adapter and job.learns else None,
             "likeness": {track.title: dict(track.numbers) for track in tracks},
         }
+        if adapter:
+            document["versions"]["peft"] = metadata.version("peft")
         return Fusions(given, result, tracks, adapter if job.learns else None, document)
 
     def _tracks(self, given: files.Recording, other: files.Recording, result: Fused) -> tuple[Track, ...]:

@@ -16,13 +16,15 @@ from diffmusic.adapter import attach, capture
 from diffmusic.dpm_solver import Estimate, move
 from tests import checkpoints
 
-if not hasattr(checkpoints, "stable_audio"):
+make: Any = getattr(checkpoints, "stable_audio", None)
+if make is None:
     pytest.skip("this checkout has no Stable Audio", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints.stable_audio(tmp_path_factory.mktemp("stable-audio"))
+    path: Path = make(tmp_path_factory.mktemp("stable-audio"))
+    return path
 
 
 def test_two_files_become_one_with_the_reference_learnt(
