@@ -66,3 +66,11 @@ def test_a_step_with_the_clean_latent_as_the_models_output_keeps_it(folder: Path
     for sigma, sigma_next in zip(*(backbone.sigmas(6).tolist()[k:] for k in (0, 1)), strict=False):
         z = move(z, [Estimate(sigma, z0)], sigma_next, torch.zeros_like(z))
         torch.testing.assert_close(z, z0, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["audioldm2", "stable_audio_3"])
+def test_other_networks_can_be_tuned_too(tmp_path: Path, name: str) -> None:
+    backbone = models.load(str(getattr(checkpoints, name)(tmp_path / name)))
+    z0 = torch.randn(1, *backbone.latent_shape(8000), generator=torch.Generator().manual_seed(0))
+    adapter = capture(backbone, z0, "rain", steps=25, rank=4, rate=1e-2, seconds=0.5)
+    assert adapter.losses[-1] < 0.95 * adapter.losses[0]
