@@ -34,11 +34,12 @@ LEARNING = 0.8
 
 @dataclass(frozen=True)
 class FusionJob:
-    """What to do, in plain values: what a run record holds and ``--config`` reads."""
+    """What to do, in plain values: what a run record holds and ``--config`` reads. A level of None is inf, which JSON
+    has no word for."""
 
     prompt: str | None = None
     negative_prompt: str = ""
-    level: float = LEVEL
+    level: float | None = LEVEL
     sweep: int | None = None
     window: Sequence[float] = WINDOW
     finetune: bool = True
@@ -75,7 +76,8 @@ class FusionJob:
         if "level" in self.solver_parameters:
             raise InputError("the level is given by --level")
         low, high = self.window
-        levels = sweep((low, high), self.sweep) if self.sweep else (self.level,)
+        level = math.inf if self.level is None else self.level
+        levels = sweep((low, high), self.sweep) if self.sweep else (level,)
         editors = tuple(load_editor(self.solver, {**self.solver_parameters, "level": level}) for level in levels)
         if self.finetune:
             peft()

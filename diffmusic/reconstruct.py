@@ -50,9 +50,9 @@ the parameters of the solver. Figure 2's row of Stable Audio 2.0, a closed servi
 @dataclass(frozen=True)
 class ReconstructJob:
     """What to do, in plain values: what a run record holds and ``--config`` reads. figure, in place of levels: one of
-    ``FIGURES``."""
+    ``FIGURES``. A level of None is inf, which JSON has no word for."""
 
-    levels: Sequence[float] = ()
+    levels: Sequence[float | None] = ()
     figure: str | None = None
     prompt: str = ""
     negative_prompt: str = ""
@@ -72,7 +72,8 @@ class ReconstructJob:
             raise InputError("--steps must be at least 1, --seed at least 0")
         if not 0 <= self.guidance < math.inf:
             raise InputError(f"--guidance {self.guidance:g}: 1 follows the prompt as it is, more follows it further")
-        levels, rows = FIGURES[self.figure] if self.figure else (tuple(self.levels), {"": {}})
+        own = tuple(math.inf if level is None else level for level in self.levels)
+        levels, rows = FIGURES[self.figure] if self.figure else (own, {"": {}})
         editors = {
             f"{name}{', ' if name else ''}sigma {level:.3g}": load_editor(
                 self.solver, {**self.solver_parameters, "level": level, **row}

@@ -93,6 +93,9 @@ def test_the_ends_of_the_window_are_the_round_trip_and_the_prompt(
     assert result.code == 0, result.err
     np.testing.assert_allclose(low, read(tmp_path / "trip.wav"), atol=1e-6)
     assert not np.allclose(made("inf", pair[0]), low, atol=1e-3)
+    again = tmp_path / "again.wav"
+    assert run("fuse", "--config", tmp_path / "inf-original.wav.json", "-o", again).code == 0
+    np.testing.assert_array_equal(read(again), read(tmp_path / "inf-original.wav"))
 
 
 @pytest.mark.parametrize(("figure", "rows", "columns"), [("1", 3, 3), ("2", 3, 1), ("A.1", 3, 5)])
