@@ -197,7 +197,7 @@ def test_explore_then_follow(song: Song, run: Run, tiny: Path, tmp_path: Path) -
 
 
 def test_a_change_of_the_posterior_mean_is_c_times_as_large_in_the_next_latent() -> None:
-    """arXiv:2402.10009, eq. 13 to 17: adding to x_0|t, and to mu_t with c_t, is the same; ours is theirs / sqrt(abar')."""
+    """arXiv:2402.10009, eq. 13 to 17: adding to x_0|t is adding to mu_t with c_t; ours is theirs over sqrt(abar')."""
     z, clean, change = (torch.randn(4, 9, generator=torch.Generator().manual_seed(n)).double() for n in range(3))
     for sigma, after in ((14.0, 9.0), (2.73, 2.1), (0.05, 0.03), (0.03, 0.0)):
         moved = mean(z, clean + change, sigma, after, 1.0) - mean(z, clean, sigma, after, 1.0)
@@ -205,3 +205,32 @@ def test_a_change_of_the_posterior_mean_is_c_times_as_large_in_the_next_latent()
         variance = (1 - b) / (1 - a) * (1 - a / b)
         c = math.sqrt(b) - math.sqrt(a) / math.sqrt(1 - a) * math.sqrt(max(0.0, 1 - b - variance))
         assert torch.allclose(moved, c / math.sqrt(b) * change, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--components", 0), "at least 1"),
+        (("--components", 9, "--products", 4), "no fewer"),
+        (("-o", "nowhere/found"), "does not exist"),
+        (("--strength", 1e9), "noise level"),
+        (("--segment", "5:6"), "outside the recording"),
+    ],
+)
+def test_bad_input_leaves_nothing(
+    song: Song, run: Run, tiny: Path, tmp_path: Path, words: tuple[object, ...], message: str
+) -> None:
+    path = song()
+    result = run("explore", path, "--model", tiny, *words)
+    assert (result.code, result.err.count("\n")) == (2, 1), result.err
+    assert message in result.err
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_of_something_else_are_refused(song: Song, run: Run, tiny: Path, tmp_path: Path) -> None:
+    path = song()
+    words = ("edit", path, "--target", "", "--model", tiny, "--solver", "posterior-pc", "-o", tmp_path / "out.wav")
+    for given, message in ((path, "holds no directions"), (tmp_path / "none", "no such file")):
+        result = run(*words, "-s", f"directions={given}")
+        assert (result.code, result.err.count("\n")) == (2, 1), result.err
+        assert message in result.err

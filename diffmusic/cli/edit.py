@@ -8,22 +8,13 @@ from typing import Any
 import click
 
 from diffmusic import outputs, record
-from diffmusic.cli.jobs import overridden, result_path, variants
+from diffmusic.cli.jobs import options, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.edit_job import EditJob
 from diffmusic.errors import InputError
 
-DEFAULT = EditJob()
+option = options(EditJob())
 PATH = click.Path(path_type=Path)
-
-
-def option(*names: str, **settings: Any) -> Any:
-    """A click option whose help ends with the job's default, where it has one."""
-    default = getattr(DEFAULT, names[-1].lstrip("-").replace("-", "_"), None)
-    shown = "" if default in (None, (), "") else f"  [default: {default:g}]" if isinstance(default, float) else (
-        f"  [default: {default}]"
-    )  # fmt: skip
-    return click.option(*names, **settings | {"help": settings["help"] + shown})
 
 
 @click.command()

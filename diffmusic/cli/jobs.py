@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
+
+import click
 
 from diffmusic.audio import files
 from diffmusic.cli.flags import assignments
@@ -29,6 +31,17 @@ def overridden(job: AnyJob, given: Mapping[str, Any]) -> AnyJob:
         current, **chosen, solver_parameters={**kept, **assignments(given["settings"])}
     )
     return changed
+
+
+def options(default: Any) -> Callable[..., Any]:
+    """``click.option`` whose help ends with what a job, the default one, has under that name."""
+
+    def option(*names: str, **settings: Any) -> Any:
+        value = getattr(default, names[-1].lstrip("-").replace("-", "_"), None)
+        shown = "" if value is False or value in (None, (), "") else f"  [default: {value}]"
+        return click.option(*names, **settings | {"help": settings["help"] + shown})
+
+    return option
 
 
 def result_path(path: Path, output: Path | None, word: str) -> Path:
