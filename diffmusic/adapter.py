@@ -147,7 +147,7 @@ def capture(
     *,
     steps: int = 300,
     rank: int = 8,
-    rate: float = 1e-3,
+    rate: float = 2e-3,
     patience: int = 3,
     seed: int = 0,
     window: int | None = None,

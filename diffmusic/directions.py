@@ -111,7 +111,7 @@ def find(
         mask = mask * union.reshape(1, -1, *[1] * (mask.ndim - 2))
     path, sigmas = independent_path(task)[:-1], task.sigmas[:-1]
     width = max(1, task.denoise.batch // (items * len(task.source.passes)))
-    start = mask.flatten() * torch.randn(mask.numel(), generator=generator(seed, 7), dtype=torch.float32).to(mask)
+    start = mask.flatten().cpu() * torch.randn(mask.numel(), generator=generator(seed, 7), dtype=torch.float32)
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     spent = 0
     for first in range(0, len(sigmas), width):

@@ -53,7 +53,7 @@ def learn(
     *,
     steps: int = 300,
     rank: int = 8,
-    rate: float = 1e-3,
+    rate: float = 2e-3,
     seed: int = 0,
     costs: Costs | None = None,
     progress: Tick | None = None,

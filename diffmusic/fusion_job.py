@@ -44,7 +44,7 @@ class FusionJob:
     window: Sequence[float] = WINDOW
     finetune: bool = True
     finetune_steps: int = 300
-    finetune_rate: float = 1e-3
+    finetune_rate: float = 2e-3
     rank: int = 8
     adapter: str | None = None
     solver: str = "fusion"

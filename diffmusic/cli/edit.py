@@ -8,14 +8,13 @@ from typing import Any
 import click
 
 from diffmusic import outputs, record
-from diffmusic.cli.jobs import options_of, overridden, result_path, variants
+from diffmusic.cli.jobs import options, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.edit_job import EditJob
 from diffmusic.errors import InputError
 
-DEFAULT = EditJob()
+option = options(EditJob())
 PATH = click.Path(path_type=Path)
-option = options_of(DEFAULT)
 
 
 @click.command()

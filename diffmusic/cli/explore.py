@@ -9,15 +9,14 @@ import click
 
 from diffmusic import outputs, record
 from diffmusic.audio import files
-from diffmusic.cli.jobs import options_of, overridden
+from diffmusic.cli.jobs import options, overridden
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
 from diffmusic.explore import ExploreJob, average
 from diffmusic.explore import explore as explored
 
-DEFAULT = ExploreJob()
+option = options(ExploreJob())
 PATH = click.Path(path_type=Path)
-option = options_of(DEFAULT)
 NAME = "directions.safetensors"
 
 
@@ -77,29 +76,23 @@ def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
     folder = given["output"] or paths[0].with_name(f"{paths[0].stem}.directions")
     if not folder.parent.is_dir():
         raise InputError(f"output folder {folder.parent} does not exist")
-    outputs.check([folder.with_name(f".{folder.name}")], paths)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output {folder} is a file; give a folder")
-    if averaged:
-        several = []
-        for path in paths:
-            with progress_bar(path.name) as progress:
-                several.append(explored(job, path, progress, render=False))
-        document = several[0].document | {"inputs": record.files(paths)}
-        contents = {folder / NAME: average([each.directions for each in several]).encode()}
-    else:
-        with progress_bar(paths[0].name) as progress:
-            result = explored(job, paths[0], progress)
-        names = [
-            folder / f"pc{n}-{way}{paths[0].suffix}" for n in range(1, job.components + 1) for way in ("plus", "minus")
-        ]
+    ways = [(number, way) for number in range(1, job.components + 1) for way in ("plus", "minus")]
+    names = [] if averaged else [folder / f"pc{number}-{way}{paths[0].suffix}" for number, way in ways]
+    if paths[0].is_file():
         for name in names:
             files.container(name)
-        recording = result.recording
-        contents = {folder / NAME: result.directions.encode()}
-        audio = dict(zip(names, result.audio, strict=True))
-        contents |= encoded(audio, recording, recording.sample_rate, recording.samples)
-        document = result.document
+    planned = [folder / NAME, record_path(folder / NAME), *names]
+    outputs.check(planned if folder.is_dir() else [folder.with_name(f".{folder.name}")], paths)
+    results = []
+    for path in paths:
+        with progress_bar(path.name) as progress:
+            results.append(explored(job, path, progress, render=not averaged))
+    directions = average([each.directions for each in results]) if averaged else results[0].directions
+    contents = {folder / NAME: directions.encode()}
+    recording = results[0].recording
+    audio = dict(zip(names, results[0].audio, strict=True))
+    contents |= encoded(audio, recording, recording.sample_rate, recording.samples)
     folder.mkdir(exist_ok=True)
-    outputs.check([*contents, record_path(folder / NAME)], paths)
-    report(leave(contents, document | {"job": document["job"] | {"solver": "posterior-pc"}}), given["as_json"])
+    report(leave(contents, results[0].document | {"inputs": record.files(paths)}), given["as_json"])

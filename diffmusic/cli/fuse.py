@@ -9,7 +9,7 @@ import click
 
 from diffmusic import outputs, record
 from diffmusic.audio.resample import resample
-from diffmusic.cli.jobs import options_of, overridden, result_path, variants
+from diffmusic.cli.jobs import options, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
 from diffmusic.fusion_job import FusionJob, Fusions
@@ -18,7 +18,7 @@ from diffmusic.plot import spectrograms
 
 DEFAULT = FusionJob()
 PATH = click.Path(path_type=Path)
-option = options_of(DEFAULT)
+option = options(DEFAULT)
 
 
 class Window(click.ParamType):

@@ -18,18 +18,6 @@ from diffmusic.inputs import ARRAYS
 AnyJob = TypeVar("AnyJob")
 
 
-def options_of(job: Any) -> Callable[..., Any]:
-    """``click.option`` for the fields of a job: the help of each ends with the job's default, where it has one."""
-
-    def option(*names: str, **settings: Any) -> Any:
-        default = getattr(job, names[-1].lstrip("-").replace("-", "_"), None)
-        text = f"{default:g}" if isinstance(default, float) else str(default)
-        shown = "" if default in (None, (), "") or isinstance(default, bool) else f"  [default: {text}]"
-        return click.option(*names, **settings | {"help": settings["help"] + shown})
-
-    return option
-
-
 def overridden(job: AnyJob, given: Mapping[str, Any]) -> AnyJob:
     """A job, a dataclass with a solver, with every flag that was given in the place of what it said.
 
@@ -43,6 +31,17 @@ def overridden(job: AnyJob, given: Mapping[str, Any]) -> AnyJob:
         current, **chosen, solver_parameters={**kept, **assignments(given["settings"])}
     )
     return changed
+
+
+def options(default: Any) -> Callable[..., Any]:
+    """``click.option`` whose help ends with what a job, the default one, has under that name."""
+
+    def option(*names: str, **settings: Any) -> Any:
+        value = getattr(default, names[-1].lstrip("-").replace("-", "_"), None)
+        shown = "" if value is False or value in (None, (), "") else f"  [default: {value}]"
+        return click.option(*names, **settings | {"help": settings["help"] + shown})
+
+    return option
 
 
 def result_path(path: Path, output: Path | None, word: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from diffmusic import outputs, record
-from diffmusic.cli.jobs import options_of, overridden, result_path, variants
+from diffmusic.cli.jobs import options, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
 from diffmusic.plot import grid
@@ -16,7 +16,7 @@ from diffmusic.reconstruct import FIGURES, ReconstructJob
 
 DEFAULT = ReconstructJob()
 PATH = click.Path(path_type=Path)
-option = options_of(DEFAULT)
+option = options(DEFAULT)
 
 
 @click.command()

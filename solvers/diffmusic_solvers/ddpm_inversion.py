@@ -28,8 +28,9 @@ class DDPMInversion:
     and such that do not. ``order`` 2 is the second-order multistep SDE solver of Stable Audio.
 
     The code may be changed before it is replayed: ``shift`` moves it in time; ``stroke`` raises or lowers a region of
-    the spectrogram by ``z~_{i+1} += s_i amount B (M - D~)``, with ``M`` the latents of the painted recording and ``B``
-    1 where they differ (arXiv:2304.06140, eq. 7, with the edit's own ``D~``, so that it stops where it has arrived).
+    the spectrogram by ``z~_{i+1} += s_i amount ((M - z_0) - (D~ - D))``, with ``M`` the latents of the painted
+    recording. It is eq. 7 of arXiv:2304.06140, ``s_i amount B (M - D)``, where ``D`` is exact; elsewhere it draws
+    nothing that was not painted, and it stops where it has arrived.
 
     Where it differs from the released code of both papers: residuals in the place of noise maps, the last step
     included; only the levels of the edit are inverted; ``k^2 = sigma'^2 - s^2`` at any ``eta``.
@@ -47,14 +48,11 @@ class DDPMInversion:
             code = code.changed(lambda x: shifted(x, frames, 3))
         if not self.stroke:
             return replay(task, code, self.eta, self.order)
-        wanted = self._wanted(task)
-        changed = (wanted - task.z0).abs().mean(1, keepdim=True)
-        # What a stroke changes in the latents tells where it lies, whatever plane they are of.
-        where = (changed > 0.1 * changed.amax(tuple(range(1, changed.ndim)), keepdim=True)).to(changed)
+        change = task.each_target(self._wanted(task) - task.z0)
 
         def drift(index: int, clean: Tensor) -> Tensor:
             _, s = deviations(task.sigmas[index], task.sigmas[index + 1], self.eta)
-            return s * self.amount * task.each_target(where) * (task.each_target(wanted) - clean)
+            return s * self.amount * (change - (clean - task.each_target(code.clean[index])))
 
         return replay(task, code, self.eta, self.order, drift)
 
