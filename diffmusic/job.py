@@ -20,7 +20,7 @@ from diffmusic.parameters import bind, build, values
 from diffmusic.plugins import registry
 from diffmusic.prior import Backbone
 from diffmusic.restore import GUIDANCE, Progress, restore
-from diffmusic.solver import DirectSolver
+from diffmusic.solver import DirectSolver, Solver
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,7 @@ class Job:
     @classmethod
     def from_record(cls, recorded: Mapping[str, Any]) -> Job:
         """The job of a run record. Raises InputError for one of another kind."""
-        given = recorded["job"]
-        names = {each.name for each in dataclasses.fields(cls)}
-        if not isinstance(given, dict) or "operator" not in given or not set(given) <= names:
-            raise InputError("the run record's job is not one this version understands")
-        return cls(**given)
+        return cls(**record.job(recorded, cls))
 
     def prepare(self, offline: bool = False, allow_pickle: bool = False) -> Prepared:
         """Load and check the components. Raises InputError for names and parameters that do not exist.
@@ -72,6 +68,8 @@ class Job:
             registry().load("operator", self.operator), self.operator_parameters, f"operator {self.operator!r}"
         )
         solver = build(registry().load("solver", self.solver), self.solver_parameters, f"solver {self.solver!r}")
+        if not isinstance(solver, Solver | DirectSolver):
+            raise InputError(f"solver {self.solver!r} edits recordings and restores none: see diffmusic edit --help")
         return Prepared(self, operator, solver, offline, allow_pickle)
 
 
@@ -131,11 +129,9 @@ class Prepared:
         scores = [] if clean is None else [
             measure(clean, estimate, before, lost, result.sample_rate) for estimate in result.audio
         ]  # fmt: skip
-        document = {
-            "command": "solve",
-            "versions": record.versions(),
-            "job": self.describe(),
-            "inputs": [{"path": str(path), "sha256": record.file_hash(path)} for path in paths],
+        model = self.backbone.describe() if self.backbone else None
+        costs = {**result.costs.as_dict(), "seconds": round(result.seconds, 3)}
+        document = record.document("solve", self.describe(), paths, model, costs) | {
             "measured": {
                 "shape": list(given.measured.shape),
                 "sample_rate": given.sample_rate,
@@ -143,12 +139,8 @@ class Prepared:
                 "subtype": given.like.subtype,
                 "noise_std": given.noise_std,
             },
-            "references": [{"path": str(path), "sha256": record.file_hash(path)} for path in references],
-            "model": self.backbone.describe() if self.backbone else None,
+            "references": record.files(references),
             "windows": result.windows,
-            "costs": {**result.costs.as_dict(), "seconds": round(result.seconds, 3)},
-            "peak_memory_bytes": record.peak_memory(),
-            "threads": torch.get_num_threads(),
             "metrics": scores,
         }
         return Outcome(given, result.audio, result.sample_rate, self.sources, lost, document)

@@ -22,12 +22,26 @@ def spectrograms(
     panels: (title, audio of shape (channels, time)); channels are averaged. lost: damaged intervals in samples,
     marked by lines.
     """
+    return grid(panels, sample_rate, 1, lost, (10, 2.2))
+
+
+def grid(
+    panels: Sequence[tuple[str, np.ndarray]],
+    sample_rate: int,
+    columns: int,
+    lost: Sequence[tuple[int, int]] = (),
+    size: tuple[float, float] = (3.6, 2.2),
+) -> bytes:
+    """The same in several columns, row after row; size: of a panel, inches."""
     from librosa import mel_frequencies
     from matplotlib.figure import Figure
 
-    spec = MelSpec()
-    figure = Figure(figsize=(10, 2.2 * len(panels) + 0.5), layout="constrained")
-    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    spec, rows = MelSpec(), -(-len(panels) // columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.5), layout="constrained")
+    table = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    axes = table.flatten()[: len(panels)]
+    for unused in table.flatten()[len(panels) :]:
+        unused.set_axis_off()
     images = [_decibels(audio, sample_rate, spec) for _, audio in panels]
     top = max(float(image.max()) for image in images)
     bands = mel_frequencies(n_mels=spec.bands + 2, fmin=spec.low, fmax=spec.high)[1:-1]
@@ -40,9 +54,11 @@ def spectrograms(
             axis.axvline(edge, color="white", linewidth=0.7, linestyle=":")
         axis.set_title(title, loc="left", fontsize=10)
         axis.set_yticks(np.interp(TICKS, bands, np.arange(spec.bands) + 0.5), [f"{hz:g}" for hz in TICKS])
+    for axis in table[:, 0]:
         axis.set_ylabel("Hz")
-    axes[-1].set_xlabel("seconds")
-    figure.colorbar(drawn, ax=axes, label="dB", pad=0.01)
+    for axis in table[-1]:
+        axis.set_xlabel("seconds")
+    figure.colorbar(drawn, ax=table, label="dB", pad=0.01)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

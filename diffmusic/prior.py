@@ -73,9 +73,10 @@ class Backbone(Protocol):
 
 @dataclass
 class Costs:
-    """What a run spent, counted one per item and call."""
+    """What a run spent, counted one per item and call; ``network_calls`` counts those for several items as one."""
 
     network_forward: int = 0
+    network_calls: int = 0
     network_backward: int = 0
     decoder_forward: int = 0
     decoder_backward: int = 0
@@ -122,6 +123,7 @@ class Prior:
     def _count(self, result: Tensor, part: str) -> Tensor:
         forward = f"{part}_forward"
         setattr(self.costs, forward, getattr(self.costs, forward) + result.shape[0])
+        self.costs.network_calls += part == "network"
         return _Tally.apply(result, self.costs, f"{part}_backward") if result.requires_grad else result
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,14 +54,47 @@ def dump(record: dict[str, Any]) -> str:
     return json.dumps(plain(record), indent=2, allow_nan=False) + "\n"
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a run record. Raises InputError for a file that is none."""
+def files(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """Paths with the hashes of what they hold."""
+    return [{"path": str(path), "sha256": file_hash(path)} for path in paths]
+
+
+def document(
+    command: str, job: dict[str, Any], inputs: Sequence[Path], model: dict[str, Any] | None, costs: dict[str, Any]
+) -> dict[str, Any]:
+    """What every record says of a run: what was done to which files, with what, and what it took."""
+    import torch
+
+    return {
+        "command": command,
+        "versions": versions(),
+        "job": job,
+        "inputs": files(inputs),
+        "model": model,
+        "costs": costs,
+        "peak_memory_bytes": peak_memory(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def load(path: Path, command: str = "solve") -> dict[str, Any]:
+    """Read the run record of a command. Raises InputError for a file that is none."""
     try:
         record = json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a run record: {' '.join(str(error).split())}") from None
-    if not isinstance(record, dict) or record.get("command") != "solve" or "job" not in record:
-        raise InputError(f"{path} is not a run record of diffmusic solve")
+    if not isinstance(record, dict) or record.get("command") != command or "job" not in record:
+        raise InputError(f"{path} is not a run record of diffmusic {command}")
     return record
+
+
+def job(recorded: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """The fields of a record's job, a dataclass. Raises InputError for a job of another kind or version."""
+    given = recorded["job"]
+    fields = dataclasses.fields(kind)
+    required = {each.name for each in fields if each.default is each.default_factory is dataclasses.MISSING}
+    if not isinstance(given, dict) or not required <= set(given) <= {each.name for each in fields}:
+        raise InputError("the run record's job is not one this version understands")
+    return given

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from diffmusic.backbones.log_mel import LogMelPrior
+from diffmusic.backbones.noise import VPNoise
 from diffmusic.backbones.text import Encode, clap_text
 from diffmusic.errors import InputError
 
@@ -39,6 +43,20 @@ class MusicLDM(LogMelPrior):
     def _network(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         labels = None if condition is None else condition.to(x).expand(len(x), -1)
         return self.unet(x, t, encoder_hidden_states=None, class_labels=labels).sample
+
+    def denoise_batch(self, z: Tensor, sigmas: Tensor, conditions: Sequence[Any]) -> Tensor:
+        """``denoise`` of latents that each have a level, (batch,), and a condition of their own, in one call."""
+        if not isinstance(self.noise, VPNoise):
+            rows = zip(z.split(1), sigmas.tolist(), conditions, strict=True)
+            return torch.cat([self.denoise(*row) for row in rows])
+        self.texts.release()
+        joined = None if conditions[0] is None else torch.cat(list(conditions))
+
+        def network(x: Tensor, t: np.ndarray) -> Tensor:
+            timesteps = torch.from_numpy(t).float().to(x.device)
+            return self._network(x.to(self.unet.dtype), timesteps, joined).to(x.dtype)
+
+        return self.noise.denoise_batch(network, z, sigmas)
 
     def embed(self, prompt: str | None) -> Tensor | None:
         """The CLAP text embedding, (1, dim); None where the UNet takes no condition.

@@ -17,8 +17,8 @@ from torch import Tensor
 from diffmusic.errors import InputError
 from diffmusic.plugins import reason
 
-Network = Callable[[Tensor, float], Tensor]
-"""A network on its own input and timestep."""
+Network = Callable[[Tensor, Any], Tensor]
+"""A network on its own input and timestep, one for all or an array with one for each."""
 
 C_NOISE: dict[str, Callable[[float], float]] = {
     "CosineDPMSolverMultistepScheduler": lambda sigma: 2 / math.pi * math.atan(sigma),
@@ -109,14 +109,21 @@ class VPNoise:
         timesteps = following + np.minimum.accumulate(np.maximum(wanted - following, 0)).astype(int)
         return torch.from_numpy(np.append(self.grid[timesteps], 0.0))
 
-    def timestep(self, sigma: float) -> float:
-        """The training timestep of a level; between two of them, interpolated in log sigma."""
-        return float(np.interp(np.log(max(sigma, 1e-12)), np.log(self.grid), np.arange(len(self.grid))))
+    def timestep(self, sigma: Any) -> Any:
+        """The training timestep of a level, or of each of several; between two, interpolated in log sigma."""
+        return np.interp(np.log(np.maximum(sigma, 1e-12)), np.log(self.grid), np.arange(len(self.grid)))
 
     def denoise(self, network: Network, z: Tensor, sigma: float) -> Tensor:
         """``E[z_0 | z]`` from ``network(x_t, t)``."""
-        root_abar = 1.0 / float(np.sqrt(1.0 + sigma**2))
-        output = network(z * root_abar, self.timestep(sigma))
+        return self._denoise(network, z, sigma, 1.0 / float(np.sqrt(1.0 + sigma**2)))
+
+    def denoise_batch(self, network: Network, z: Tensor, sigmas: Tensor) -> Tensor:
+        """The same where every latent has a level of its own, (batch,), float64; ``t`` is an array then."""
+        levels = sigmas.double().reshape(-1, *[1] * (z.ndim - 1))
+        return self._denoise(network, z, levels.to(z), (1 / (1 + levels**2).sqrt()).to(z), sigmas.cpu().numpy())
+
+    def _denoise(self, network: Network, z: Tensor, sigma: Any, root_abar: Any, levels: Any = None) -> Tensor:
+        output = network(z * root_abar, self.timestep(sigma if levels is None else levels))
         if self.prediction == "epsilon":
             return z - sigma * output
         if self.prediction == "v_prediction":

@@ -15,6 +15,10 @@ from diffmusic.plugins import registry, suggestion
 
 COMMANDS = {
     "solve": ("diffmusic.cli.solve:solve", "Restore a recording: invert what damaged it."),
+    "edit": ("diffmusic.cli.edit:edit", "Change a recording, by text, all of it or in segments."),
+    "explore": ("diffmusic.cli.explore:explore", "Find directions in which a recording could change."),
+    "fuse": ("diffmusic.cli.fuse:fuse", "Fuse a sound with a reference."),
+    "reconstruct": ("diffmusic.cli.reconstruct:reconstruct", "See what a latent put in at a noise level leads to."),
     "operators": ("diffmusic.cli.listing:operators", "List the operators, or show one."),
     "solvers": ("diffmusic.cli.listing:solvers", "List the solvers, or show one."),
     "models": ("diffmusic.cli.models:models", "List the backbones and their weights, show or download one."),

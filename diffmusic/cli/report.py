@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,26 +27,40 @@ def record_path(output: Path) -> Path:
 
 def write(outcome: Outcome, targets: Sequence[Path], plot: Path | None) -> dict[str, Any]:
     """Write audio, run record and picture, all or none. Returns the record, with what was written."""
-    contents: dict[Path, bytes] = {}
     given, rate = outcome.given, outcome.sample_rate
     # One file a sample and source; (samples, sources * channels, time) holds them in this order.
     parts = outcome.audio.reshape(len(targets), -1, outcome.audio.shape[-1])
-    for path, audio in zip(targets, parts, strict=True):
-        kind, subtype = files.output_format(path, given.like)
-        recording = dataclasses.replace(given.like, samples=audio, sample_rate=rate, format=kind, subtype=subtype)
-        before = files.clipped(files.with_samples(recording, given.measured)) if given.measured.ndim == 2 else 0
-        over = files.clipped(recording) - before
+    before = given.measured if given.measured.ndim == 2 else None
+    contents = encoded(dict(zip(targets, parts, strict=True)), given.like, rate, before)
+    if plot:
+        contents[plot] = spectrograms(_panels(outcome), rate, outcome.lost)
+    return leave(contents, outcome.document)
+
+
+def encoded(
+    recordings: Mapping[Path, np.ndarray], like: files.Recording, sample_rate: int, before: np.ndarray | None
+) -> dict[Path, bytes]:
+    """The files of some results, (channels, time), in the format of ``like`` where the extension lets it; what will
+    not survive in them is said. before: the audio they were made from, as clipped as which they may be."""
+    contents = {}
+    for path, audio in recordings.items():
+        kind, subtype = files.output_format(path, like)
+        recording = dataclasses.replace(like, samples=audio, sample_rate=sample_rate, format=kind, subtype=subtype)
+        clipped = 0 if before is None else files.clipped(files.with_samples(recording, before))
+        over = files.clipped(recording) - clipped
         if over > 0:
-            click.echo(f"note: {path}: {over} restored samples exceed full scale and are clipped", err=True)
+            click.echo(f"note: {path}: {over} samples exceed full scale and are clipped", err=True)
         if recording.lossy:
             click.echo(f"note: {path} is a lossy format: writing it changes the observed samples too", err=True)
         contents[path] = files.encode(recording)
-    if plot:
-        contents[plot] = spectrograms(_panels(outcome), rate, outcome.lost)
-    document = {**outcome.document, "outputs": [str(path) for path in contents]}
-    contents[record_path(targets[0])] = record.dump(document).encode()
-    outputs.write(contents)
-    return document
+    return contents
+
+
+def leave(contents: Mapping[Path, bytes], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Write files and, beside the first of them, the run record, all or none. Returns the record."""
+    complete = {**document, "outputs": [str(path) for path in contents]}
+    outputs.write({**contents, record_path(next(iter(contents))): record.dump(complete).encode()})
+    return complete
 
 
 def _panels(outcome: Outcome) -> list[tuple[str, np.ndarray]]:
@@ -72,10 +86,11 @@ def report(document: dict[str, Any], as_json: bool) -> None:
     prior = f" with {job['model']}, {job['steps']} steps" if document["model"] else ""
     spent = f"seed {job['seed']}, {costs['seconds']:.1f} s, {document['peak_memory_bytes'] / 1e9:.1f} GB"
     paths = ", ".join(given["path"] for given in document["inputs"])
-    click.echo(f"{paths}: {job['operator']} solved by {job['solver']}{prior}, {spent}")
+    done = f"{job['operator']} solved" if "operator" in job else f"{document['command']}"
+    click.echo(f"{paths}: {done} by {job['solver']}{prior}, {spent}")
     for path in [*document["outputs"], record_path(Path(document["outputs"][0]))]:
         click.echo(f"  wrote {path}")
-    for name, scores in document["metrics"][0].items() if document["metrics"] else ():
+    for name, scores in document["metrics"][0].items() if document.get("metrics") else ():
         inside = "_in_damage" if "restored_in_damage" in scores else ""
         where = " in the damaged part" if inside else ""
         before = f" (damaged: {scores[f'damaged{inside}']:.3f})" if "damaged" in scores else ""

@@ -9,11 +9,10 @@ from typing import Any
 import click
 
 from diffmusic import outputs, record
-from diffmusic.audio import files
-from diffmusic.cli.flags import OPERATOR, assignments
+from diffmusic.cli.flags import OPERATOR
+from diffmusic.cli.jobs import overridden, result_path, variants
 from diffmusic.cli.report import progress_bar, record_path, report, write
 from diffmusic.errors import DiffmusicError, InputError
-from diffmusic.inputs import ARRAYS
 from diffmusic.job import Job
 
 
@@ -65,35 +64,17 @@ def _job(operator: str, given: dict[str, Any]) -> Job:
     job = Job.from_record(record.load(given["config"])) if given["config"] else Job(operator)
     if job.operator != operator:
         job = dataclasses.replace(job, operator=operator, operator_parameters={})
-    names = {field.name for field in dataclasses.fields(Job)}
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if name in names and value not in (None, ())}
-    if chosen.get("solver", job.solver) != job.solver:
-        job = dataclasses.replace(job, solver_parameters={})
+    job = overridden(job, given)
     flags = {
         name.removeprefix(OPERATOR): list(value) if isinstance(value, tuple) else value
         for name, value in given.items()
         if name.startswith(OPERATOR) and value not in (None, ())
     }
-    return dataclasses.replace(
-        job,
-        **chosen,
-        operator_parameters={**job.operator_parameters, **flags},
-        solver_parameters={**job.solver_parameters, **assignments(given["settings"])},
-    )
+    return dataclasses.replace(job, operator_parameters={**job.operator_parameters, **flags})
 
 
 def _targets(path: Path, output: Path | None, several: bool, samples: int, sources: int) -> list[Path]:
     """Where the restorations of one input go: one path a posterior sample and source."""
     if several and output is not None and not output.is_dir():
         raise InputError(f"several inputs need a folder that exists; {output} is none")
-    suffix = ".wav" if path.suffix.lower() in ARRAYS else path.suffix
-    base = path.with_name(f"{path.stem}.restored{suffix}")
-    if output is not None:
-        if not output.suffix and not output.is_dir():
-            raise InputError(f"output folder {output} does not exist")
-        base = output / base.name if output.is_dir() else output
-    if output is not None or path.is_file():
-        files.container(base)
-    draws = [f"-{number}" for number in range(1, samples + 1)] if samples > 1 else [""]
-    parts = [f"-source{number}" for number in range(1, sources + 1)] if sources > 1 else [""]
-    return [base.with_name(f"{base.stem}{draw}{part}{base.suffix}") for draw in draws for part in parts]
+    return variants(result_path(path, output, "restored"), ("", samples), ("source", sources))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from diffmusic import problem as problems
+from diffmusic.editing import Editor
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
 from diffmusic.prior import Costs, Prior
@@ -15,12 +16,15 @@ from diffmusic.problem import Problem
 from diffmusic.sampling import generator, iterate
 from diffmusic.solver import DirectSolver, Solver
 from diffmusic.testing.checks import RATE, Check, audio, frozen, relative
+from diffmusic.testing.editors import editor_checks
 from diffmusic.testing.oracle import Oracle
 from diffmusic.testing.probes import PROBES
 
 
 def solver_checks(solver: Any, tolerance: float = 0.5, steps: int = 50) -> list[Check]:
     """The checks that apply to this solver."""
+    if isinstance(solver, Editor):
+        return editor_checks(solver)
     if isinstance(solver, DirectSolver):
         return [_solver_contract, _direct]
 
@@ -35,7 +39,7 @@ def solver_checks(solver: Any, tolerance: float = 0.5, steps: int = 50) -> list[
 
 
 def _solver_contract(solver: Any) -> str:
-    assert isinstance(solver, Solver | DirectSolver), "it has neither a method step nor a method estimate"
+    assert isinstance(solver, Solver | DirectSolver), "it has no method step, estimate or edit"
     frozen(solver)
     return "frozen dataclass"
 

@@ -24,4 +24,13 @@ def diffmusic_solvers() -> list[Spec]:
         _spec("griffin-lim", "griffin_lim:GriffinLim", "consistent phases for given magnitudes", "classical"),
         _spec("mixture", "mixture:Mixture", "each source its share of the mixture", "classical"),
         _spec("wiener", "wiener:Wiener", "regularised inverse of a linear operator", "classical"),
+        _spec("ddpm-inversion", "ddpm_inversion:DDPMInversion", "edit-friendly inversion: the recording in the noise",
+              "editor"),
+        _spec("posterior-pc", "posterior_pc:PosteriorPC", "directions that diffmusic explore found", "editor"),
+        _spec("ddim-inversion", "ddim_inversion:DDIMInversion", "the sampler's equation up and down again", "editor"),
+        _spec("cycle-diffusion", "cycle_diffusion:CycleDiffusion", "the sampler's own noise given the recording",
+              "editor"),
+        _spec("flow-edit", "flow_edit:FlowEdit", "source and target on shared noise, nothing inverted", "editor"),
+        _spec("sdedit", "sdedit:SDEdit", "noise added, and denoised towards the target", "editor"),
+        _spec("fusion", "fusion:Fusion", "the original put into a walk towards a reference, at one level", "editor"),
     ]  # fmt: skip

@@ -1,0 +1,93 @@
+"""``diffmusic edit INPUT --target TEXT``: change music by text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from diffmusic import outputs, record
+from diffmusic.cli.jobs import options, overridden, result_path, variants
+from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
+from diffmusic.edit_job import EditJob
+from diffmusic.errors import InputError
+
+option = options(EditJob())
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("path", required=False, type=PATH, metavar="INPUT")
+@option("--target", "targets", multiple=True, metavar="TEXT", help="What it is to become; repeat it for several edits.")
+@option("--source", metavar="TEXT", help="What it is, for a change of just what differs.")
+@option("--negative-prompt", metavar="TEXT", help="What it is not to become.")
+@option("--strength", type=float, metavar="SIGMA", help="The noise level to start from: more changes more.")
+@click.option("--t-start", metavar="N[/STEPS]", help="The strength as the paper has it: N of 200 (or STEPS) steps.")
+@option(
+    "--segment",
+    "segments",
+    multiple=True,
+    metavar="START:END[@SIGMA][=TEXT]",
+    help="Change only these seconds; each with a strength and a target of its own if need be.",
+)
+@option(
+    "--hold",
+    type=float,
+    metavar="FLOAT",
+    help="How firmly the rest is held while a segment changes: 1 keeps it, "
+    "0.025 lets the context drift (the paper's). The file outside is kept in any case.",
+)
+@option("--fade", type=float, metavar="SECONDS", help="Soft edges of a segment, inside it.")
+@option("--samples", type=int, metavar="N", help="Different edits to draw for each target.")
+@click.option("-o", "--output", type=PATH, metavar="OUT", help="Where to write.  [default: NAME.edited.EXT]")
+@option("--solver", metavar="NAME", help="The method: see the editors among diffmusic solvers.")
+@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the solver.")
+@option("--model", metavar="NAME|DIR", help="The prior; see diffmusic models.")
+@option("--guidance", type=float, metavar="FLOAT", help="Weight of the target (classifier-free guidance).")
+@option("--source-guidance", type=float, metavar="FLOAT", help="Weight of the source.")
+@option("--steps", type=int, metavar="N", help="Noise levels from the strength down.")
+@option("--seed", type=int, metavar="N", help="The result is a function of it.")
+@option(
+    "--batch",
+    type=int,
+    metavar="N",
+    help="Latents in one call of the network; more than 1 changes last bits.  [default: 1 on a CPU, else 16]",
+)
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
+@click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
+def edit(path: Path | None, **given: Any) -> None:
+    """Change a recording: say what it is to become, and for a finer change what it is.
+
+    \b
+    diffmusic edit song.wav --source "a piano" --target "a banjo" -o banjo.wav
+    diffmusic edit song.wav --target "a choir" --segment 3.0:5.5
+    diffmusic edit --config banjo.wav.json -o again.wav          repeat a run
+    """
+    recorded = record.load(given["config"], "edit") if given["config"] else None
+    job = overridden(EditJob(**record.job(recorded, EditJob)) if recorded else EditJob(), given)
+    if path is None:
+        if recorded is None:
+            raise InputError("give the recording to edit, or --config RUN.json")
+        path = Path(recorded["inputs"][0]["path"])
+    prepared = job.prepare()
+    made = max(1, len(job.targets))
+    paths = variants(result_path(path, given["output"], "edited"), ("target", made), ("", job.samples))
+    outputs.check([*paths, record_path(paths[0])], [each for each in (path, given["config"]) if each])
+    if given["t_start"]:
+        prepared = prepared.start_at(*t_start(given["t_start"]))
+    with progress_bar(path.name) as progress:
+        recording, result, document = prepared.run(path, progress)
+    audio = dict(zip(paths, result.audio, strict=True))
+    contents = encoded(audio, recording, recording.sample_rate, recording.samples)
+    report(leave(contents, document), given["as_json"])
+
+
+def t_start(text: str) -> tuple[int, int]:
+    """``100`` or ``100/200``. Raises InputError for anything else."""
+    step, _, of = text.partition("/")
+    try:
+        return int(step), int(of or 200)
+    except ValueError:
+        raise InputError(f"--t-start {text!r}: write N or N/STEPS, such as 100/200") from None

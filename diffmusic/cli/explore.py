@@ -1,0 +1,98 @@
+"""``diffmusic explore INPUT -o DIR``: directions in which a recording could have been otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from diffmusic import outputs, record
+from diffmusic.audio import files
+from diffmusic.cli.jobs import options, overridden
+from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
+from diffmusic.errors import InputError
+from diffmusic.explore import ExploreJob, average
+from diffmusic.explore import explore as explored
+
+option = options(ExploreJob())
+PATH = click.Path(path_type=Path)
+NAME = "directions.safetensors"
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=PATH, metavar="INPUT...")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="DIR",
+    help="Folder for the directions and what they sound like; it is made.  [default: NAME.directions]",
+)
+@option("--source", metavar="TEXT", help="What the recording is.")
+@option("--components", type=int, metavar="N", help="How many directions.")
+@option("--amount", type=float, metavar="FLOAT", help="How far each is followed, in standard deviations.")
+@option(
+    "--at",
+    type=float,
+    metavar="SIGMA",
+    help="Follow the directions of this one noise level at all of them. [default: each level its own]",
+)
+@option("--until", type=float, metavar="SIGMA", help="Add nothing below this noise level.")
+@option("--strength", type=float, metavar="SIGMA", help="The noise level to start from.")
+@option("--steps", type=int, metavar="N", help="Noise levels from the strength down.")
+@option("--segment", "segments", multiple=True, metavar="START:END", help="Change only these seconds.")
+@option("--fade", type=float, metavar="SECONDS", help="Soft edges of a segment, inside it.")
+@option("--products", type=int, metavar="N", help="At most so many Jacobian products a level.")
+@option("--tolerance", type=float, metavar="FLOAT", help="Residual at which a level is done.")
+@option("--step", type=float, metavar="FLOAT", help="Length of the finite differences.")
+@click.option("--central/--no-central", default=None, help="Central differences: twice the cost, a tenth of the error.")
+@option("--source-guidance", type=float, metavar="FLOAT", help="Weight of the source; only 1 makes a covariance.")
+@option("--model", metavar="NAME|DIR", help="The prior; see diffmusic models.")
+@option("--seed", type=int, metavar="N", help="The result is a function of it.")
+@option("--batch", type=int, metavar="N", help="Latents in one call of the network.")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
+@click.option(
+    "--average", "averaged", is_flag=True, help="Write only the mean eigenvalues of all INPUTs, for -s averages."
+)
+@click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
+def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
+    """Find the directions that matter most in which a recording could have been otherwise, and hear each both ways.
+
+    \b
+    diffmusic explore song.wav --components 3 -o directions
+    diffmusic edit song.wav --target "" --solver posterior-pc -s amount=1.5 -s weights=0,1 \\
+        -s directions=directions/directions.safetensors        follow them again, as far as you like
+    diffmusic explore *.wav --average -o values                mean eigenvalues, for -s averages=...
+    """
+    recorded = record.load(given["config"], "explore") if given["config"] else None
+    known = record.job(recorded, ExploreJob) if recorded else {}
+    job = overridden(ExploreJob(**known), {**given, "settings": ()})
+    if not paths and recorded:
+        paths = tuple(Path(each["path"]) for each in recorded["inputs"])
+    if not paths or (len(paths) > 1 and not averaged):
+        raise InputError("give one recording to explore, or several with --average")
+    folder = given["output"] or paths[0].with_name(f"{paths[0].stem}.directions")
+    if not folder.parent.is_dir():
+        raise InputError(f"output folder {folder.parent} does not exist")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"output {folder} is a file; give a folder")
+    ways = [(number, way) for number in range(1, job.components + 1) for way in ("plus", "minus")]
+    names = [] if averaged else [folder / f"pc{number}-{way}{paths[0].suffix}" for number, way in ways]
+    if paths[0].is_file():
+        for name in names:
+            files.container(name)
+    planned = [folder / NAME, record_path(folder / NAME), *names]
+    outputs.check(planned if folder.is_dir() else [folder.with_name(f".{folder.name}")], paths)
+    results = []
+    for path in paths:
+        with progress_bar(path.name) as progress:
+            results.append(explored(job, path, progress, render=not averaged))
+    directions = average([each.directions for each in results]) if averaged else results[0].directions
+    contents = {folder / NAME: directions.encode()}
+    recording = results[0].recording
+    audio = dict(zip(names, results[0].audio, strict=True))
+    contents |= encoded(audio, recording, recording.sample_rate, recording.samples)
+    folder.mkdir(exist_ok=True)
+    report(leave(contents, results[0].document | {"inputs": record.files(paths)}), given["as_json"])

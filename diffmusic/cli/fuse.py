@@ -1,0 +1,159 @@
+"""``diffmusic fuse ORIGINAL REFERENCE --prompt TEXT``: two sounds become one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from diffmusic import outputs, record
+from diffmusic.audio.resample import resample
+from diffmusic.cli.jobs import options, overridden, result_path, variants
+from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
+from diffmusic.errors import InputError
+from diffmusic.fusion_job import FusionJob, Fusions
+from diffmusic.listening_page import page
+from diffmusic.plot import spectrograms
+
+DEFAULT = FusionJob()
+PATH = click.Path(path_type=Path)
+option = options(DEFAULT)
+
+
+class Window(click.ParamType):
+    """``LOW:HIGH``, two noise levels."""
+
+    name = "LOW:HIGH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        low, _, high = str(value).partition(":")
+        try:
+            return [float(low), float(high)]
+        except ValueError:
+            self.fail(f"{value!r}: write LOW:HIGH, such as 0.5:4", param, ctx)
+
+
+@click.command()
+@click.argument("given_paths", nargs=-1, type=PATH, metavar="ORIGINAL REFERENCE")
+@option("--prompt", metavar="TEXT", help="What the reference is. It is learnt, and called up, by this text.")
+@option("--negative-prompt", metavar="TEXT", help="What the result is not to be.")
+@option(
+    "--level",
+    type=float,
+    metavar="SIGMA",
+    help="The noise level at which the original is put in: 0 gives back the original, a high one the reference.",
+)
+@option(
+    "--sweep", type=int, metavar="N", help="N fusions across the window, with a picture and a page to listen through."
+)
+@click.option(
+    "--window", type=Window(), help="The noise levels of a sweep.  [default: {:g}:{:g}]".format(*DEFAULT.window)
+)
+@click.option("-o", "--output", type=PATH, metavar="OUT", help="Where to write.  [default: ORIGINAL.fused.EXT]")
+@click.option(
+    "--finetune/--no-finetune", default=None, help="Learn the reference (the default), or use the prompt alone."
+)
+@option("--finetune-steps", type=int, metavar="N", help="Steps of learning, at most.")
+@option("--finetune-rate", type=float, metavar="FLOAT", help="Rate of learning.")
+@option("--rank", type=int, metavar="N", help="Rank of what is learnt (LoRA).")
+@option(
+    "--adapter",
+    type=click.Path(),
+    metavar="FILE",
+    help="What was learnt before, OUT.adapter.safetensors, instead of learning again.",
+)
+@option("--solver", metavar="NAME", help="The method.")
+@click.option(
+    "-s",
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a parameter of the solver, such as order=3 or reset=true; see diffmusic solvers fusion.",
+)
+@option("--model", metavar="NAME|DIR", help="The prior; see diffmusic models.")
+@option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompt (classifier-free guidance).")
+@option("--steps", type=int, metavar="N", help="Noise levels of the whole walk.")
+@option("--seed", type=int, metavar="N", help="The result is a function of it.")
+@option("--batch", type=int, metavar="N", help="Latents in one call of the network; more than 1 changes the last bits.")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
+@click.option("--plot", type=PATH, metavar="PNG", help="Draw spectrograms of all that was made.  [a sweep: OUT.png]")
+@click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
+def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
+    """Fuse a sound with a reference: first the reference is learnt, then its prompt leads from noise to sound, and the
+    original comes in at one noise level.
+
+    \b
+    diffmusic fuse rain.wav organ.wav --prompt "a church organ" -o fused.wav
+    diffmusic fuse rain.wav organ.wav --prompt "a church organ" --sweep 8 -o fused.wav
+    diffmusic fuse hail.wav organ.wav --adapter fused.adapter.safetensors -o again.wav     learnt before
+    diffmusic fuse --config fused.wav.json -o again.wav                                   repeat a run
+    """
+    recorded = record.load(given["config"], "fuse") if given["config"] else None
+    job = overridden(FusionJob(**record.job(recorded, FusionJob)) if recorded else DEFAULT, given)
+    original, reference = _pair(given_paths, recorded)
+    prepared = job.prepare()
+    base = result_path(original, given["output"], "fused")
+    audio = variants(base, ("", job.sweep or 1))
+    plot = given["plot"] or (base.with_suffix(".png") if job.sweep else None)
+    if plot and plot.suffix.lower() != ".png":
+        raise InputError(f"--plot {plot}: the picture is a PNG; give a name that ends in .png")
+    html = base.with_suffix(".html") if job.sweep else None
+    learnt = base.with_suffix(".adapter.safetensors") if job.learns else None
+    planned = [*audio, record_path(audio[0]), *(path for path in (plot, html, learnt) if path)]
+    used = [original, reference, given["config"], Path(job.adapter) if job.adapter else None]
+    outputs.check(planned, [path for path in used if path])
+    with progress_bar(original.name) as progress:
+        made = prepared.run(original, reference, progress)
+    contents = encoded(dict(zip(audio, made.result.audio, strict=False)), made.given, made.given.sample_rate,
+                       made.given.samples)  # fmt: skip
+    if learnt and made.adapter:
+        contents[learnt] = made.adapter.encode()
+    if plot:
+        contents[plot] = _picture(made)
+    if plot and html:
+        contents[html] = page(f"{original.name} and {reference.name}", _text(made), made.tracks, contents[plot])
+    document = leave(contents, made.document)
+    report(document, given["as_json"])
+    if not given["as_json"]:
+        _tell(made)
+
+
+def _pair(paths: tuple[Path, ...], recorded: dict[str, Any] | None) -> tuple[Path, Path]:
+    """The original and the reference. Raises InputError for more or fewer."""
+    if not paths and recorded:
+        paths = tuple(Path(given["path"]) for given in recorded["inputs"][:2])
+    if len(paths) != 2:
+        raise InputError("give two recordings: ORIGINAL REFERENCE, or --config RUN.json")
+    return paths[0], paths[1]
+
+
+def _picture(made: Fusions) -> bytes:
+    rate, length = made.given.sample_rate, made.given.samples.shape[-1]
+    return spectrograms([(track.title, resample(track.audio, rate, rate, length)) for track in made.tracks], rate)
+
+
+def _text(made: Fusions) -> str:
+    job = made.document["job"]
+    return (
+        f"Prompt: {job['prompt']!r}. Model {job['model']}, {job['steps']} steps, seed {job['seed']}. The original, as "
+        "the model's encoder and decoder give it back, is put into the walk at the noise level sigma; CLAP is the "
+        "cosine of the small CLAP's embeddings, log-mel the mean difference in nats."
+    )
+
+
+def _tell(made: Fusions) -> None:
+    learning = made.document["learning"]
+    if learning:
+        losses = learning["losses"]
+        spent = f"{learning['network_backward']} steps, loss {losses[0]:.3f} to {min(losses):.3f}"
+        click.echo(f"  learnt the reference: {spent}")
+    for track in made.tracks[:-1]:
+        numbers = track.numbers
+        click.echo(
+            f"  {track.title}: CLAP to original {numbers['CLAP to original']:.3f}, to reference "
+            f"{numbers['CLAP to reference']:.3f}; log-mel {numbers['log-mel from original']:.3f} and "
+            f"{numbers['log-mel from reference']:.3f} nats"
+        )

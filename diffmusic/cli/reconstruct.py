@@ -1,0 +1,89 @@
+"""``diffmusic reconstruct INPUT``: put its latent into a walk at a level, and see how much of it comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from diffmusic import outputs, record
+from diffmusic.cli.jobs import options, overridden, result_path, variants
+from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
+from diffmusic.errors import InputError
+from diffmusic.plot import grid
+from diffmusic.reconstruct import FIGURES, ReconstructJob
+
+DEFAULT = ReconstructJob()
+PATH = click.Path(path_type=Path)
+option = options(DEFAULT)
+
+
+@click.command()
+@click.argument("path", required=False, type=PATH, metavar="INPUT")
+@click.option(
+    "--level",
+    "levels",
+    type=float,
+    multiple=True,
+    metavar="SIGMA",
+    help="Noise levels to put it in at; repeat it for several.",
+)
+@click.option(
+    "--figure",
+    type=click.Choice(list(FIGURES)),
+    help="Redraw this figure of the paper instead: its rows and levels, on this recording.",
+)
+@option("--prompt", metavar="TEXT", help="What leads the walk; nothing where it is left out.")
+@option("--negative-prompt", metavar="TEXT", help="What the result is not to be.")
+@option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompt.")
+@option("--solver", metavar="NAME", help="The method.")
+@click.option(
+    "-s",
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a parameter of the solver; see diffmusic solvers fusion.",
+)
+@option("--model", metavar="NAME|DIR", help="The prior; see diffmusic models.")
+@option("--steps", type=int, metavar="N", help="Noise levels of the whole walk.")
+@option("--seed", type=int, metavar="N", help="The result is a function of it.")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="OUT",
+    help="Where to write; the picture is OUT with .png.  [default: INPUT.reconstructed.EXT]",
+)
+@click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
+def reconstruct(path: Path | None, **given: Any) -> None:
+    """Put the latent of a recording into a walk at given noise levels, and draw what becomes of it: how much of the
+    recording a level keeps, and how much the prior makes up.
+
+    \b
+    diffmusic reconstruct sound.wav --level 1 --level 5 -o looked.wav
+    diffmusic reconstruct sound.wav --figure A.1 -o figure.wav         orders against levels, as the paper has them
+    """
+    recorded = record.load(given["config"], "reconstruct") if given["config"] else None
+    job = overridden(ReconstructJob(**record.job(recorded, ReconstructJob)) if recorded else DEFAULT, given)
+    if path is None:
+        if recorded is None:
+            raise InputError("give the recording to look at, or --config RUN.json")
+        path = Path(recorded["inputs"][0]["path"])
+    prepared = job.prepare()
+    base = result_path(path, given["output"], "reconstructed")
+    paths, picture = variants(base, ("", len(prepared.editors))), base.with_suffix(".png")
+    outputs.check([*paths, picture, record_path(paths[0])], [each for each in (path, given["config"]) if each])
+    with progress_bar(path.name) as progress:
+        recording, audio, round_trip, document = prepared.run(path, progress)
+    rate = recording.sample_rate
+    contents = encoded(dict(zip(paths, audio.values(), strict=True)), recording, rate, recording.samples)
+    panels = [*audio.items(), ("the original, encoded and decoded", round_trip)]
+    contents[picture] = grid(panels, rate, len(prepared.levels))
+    document = leave(contents, document)
+    report(document, given["as_json"])
+    for title, each in document["likeness"].items() if not given["as_json"] else ():
+        click.echo(f"  {title}: to the original CLAP {each['clap']:.3f}, log-mel {each['log_mel']:.3f} nats")

@@ -1,0 +1,120 @@
+"""One recording through one edit: read, change, and what to write."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffmusic import editing, models, record
+from diffmusic.audio import files
+from diffmusic.edit import FADE, GUIDANCE, SOURCE_GUIDANCE, STRENGTH, Edited, edit
+from diffmusic.editing import Editor
+from diffmusic.errors import InputError
+from diffmusic.guidance import Tick
+from diffmusic.parameters import build, values
+from diffmusic.plugins import registry
+from diffmusic.prior import Backbone
+from diffmusic.segments import Segment
+
+
+@dataclass(frozen=True)
+class EditJob:
+    """What to do, in plain values: what a run record holds and ``--config`` reads."""
+
+    targets: Sequence[str] = ()
+    source: str = ""
+    negative_prompt: str = ""
+    solver: str = "ddpm-inversion"
+    solver_parameters: Mapping[str, Any] = field(default_factory=dict)
+    model: str = "mini"
+    strength: float = STRENGTH
+    steps: int = 50
+    guidance: float = GUIDANCE
+    source_guidance: float = SOURCE_GUIDANCE
+    segments: Sequence[str] = ()
+    hold: float = 1.0
+    fade: float = FADE
+    seed: int = 0
+    samples: int = 1
+    batch: int | None = None
+    device: str = "auto"
+
+    def prepare(self) -> PreparedEdit:
+        """Load and check the components. Raises InputError for what does not exist or cannot be."""
+        segments = tuple(Segment.parse(each) for each in self.segments)
+        if not self.targets and not (segments and all(each.prompt is not None for each in segments)):
+            raise InputError('say what the music is to become with --target TEXT ("" for nothing in particular)')
+        if self.steps < 1 or self.samples < 1 or self.seed < 0 or (self.batch or 1) < 1:
+            raise InputError("--steps, --samples and --batch must be at least 1, --seed at least 0")
+        for name in ("guidance", "source_guidance", "fade", "strength"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name):g}: it is 0 or more")
+        if not 0 <= self.hold <= 1:
+            raise InputError(f"--hold {self.hold:g}: it is 0 (free) to 1 (as it was)")
+        return PreparedEdit(self, load_editor(self.solver, self.solver_parameters), segments)
+
+
+def load_editor(name: str, parameters: Mapping[str, Any]) -> Editor:
+    """A solver that edits, by its name. Raises InputError for one that does something else."""
+    editor = build(registry().load("solver", name), parameters, f"solver {name!r}")
+    if not isinstance(editor, Editor):
+        known = [each for each, spec in registry().components("solver").items() if "editor" in spec.tags]
+        raise InputError(f"solver {name!r} restores recordings and edits none. Those that do: {', '.join(known)}")
+    return editor
+
+
+@dataclass(frozen=True)
+class PreparedEdit:
+    """A job with its components; the backbone loads when it is first needed."""
+
+    job: EditJob
+    editor: Editor
+    segments: tuple[Segment, ...]
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        return models.load(self.job.model, models.device(self.job.device))
+
+    def start_at(self, step: int, of: int) -> PreparedEdit:
+        """The same from the noise level of the paper's ``T_start``."""
+        level = editing.strength(self.backbone, step, of)
+        return dataclasses.replace(self, job=dataclasses.replace(self.job, strength=level))
+
+    def run(self, path: Path, progress: Tick | None = None) -> tuple[files.Recording, Edited, dict[str, Any]]:
+        """The recording, what became of it, and the run record.
+
+        Raises InputError for input that does not fit, Diverged for a run that blew up.
+        """
+        job, recording = self.job, files.read(path)
+        torch.manual_seed(job.seed)  # for third-party code that draws outside the generators it is given
+        result = edit(
+            recording.samples,
+            recording.sample_rate,
+            self.editor,
+            self.backbone,
+            targets=job.targets or (job.source,),
+            source=job.source,
+            negative_prompt=job.negative_prompt,
+            strength=job.strength,
+            steps=job.steps,
+            guidance=job.guidance,
+            source_guidance=job.source_guidance,
+            segments=self.segments,
+            hold=job.hold,
+            fade=job.fade,
+            seed=job.seed,
+            samples=job.samples,
+            batch=job.batch,
+            progress=progress,
+        )
+        described = dataclasses.asdict(job) | {"solver_parameters": values(self.editor)}
+        costs = {**result.costs.as_dict(), "seconds": round(result.seconds, 3)}
+        document = record.document("edit", described, [path], self.backbone.describe(), costs)
+        return recording, result, document | {"edited": result.stretch, "sigmas": result.sigmas}

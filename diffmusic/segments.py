@@ -1,0 +1,84 @@
+"""Where a recording may change: stretches of time with soft edges, each with a prompt and a strength of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic.errors import InputError
+
+_WRITTEN = re.compile(r"(?P<start>[^:@=]+):(?P<end>[^:@=]+)(?:@(?P<strength>[^=]+))?(?:=(?P<prompt>.*))?", re.DOTALL)
+HOW = "write START:END in seconds, or START:END@STRENGTH=PROMPT, such as 3.0:5.5@1.5='a banjo'"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Seconds ``start`` to ``end``; what is to be heard there, and from which noise level, where that differs."""
+
+    start: float
+    end: float
+    prompt: str | None = None
+    strength: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Segment:
+        """``3.0:5.5``, ``3.0:5.5=a banjo``, ``3.0:5.5@1.5`` or ``3.0:5.5@1.5=a banjo``. Raises InputError."""
+        found = _WRITTEN.fullmatch(text.strip())
+        try:
+            if not found:
+                raise ValueError
+            start, end = float(found["start"]), float(found["end"])
+            strength = None if found["strength"] is None else float(found["strength"])
+        except ValueError:
+            raise InputError(f"--segment {text!r}: {HOW}") from None
+        if not 0 <= start < end < float("inf"):
+            raise InputError(f"--segment {text!r}: it must end after it starts, and start at 0 s or later")
+        return cls(start, end, found["prompt"], strength)
+
+    def window(self, times: np.ndarray, fade: float) -> np.ndarray:
+        """1 inside, 0 outside, at times in seconds; the edges, raised cosines of ``fade`` seconds, lie inside."""
+        fade = min(fade, (self.end - self.start) / 2)
+        inside = np.minimum(times - self.start, self.end - times)
+        if fade <= 0:
+            return (inside >= 0).astype(float)
+        return 0.5 - 0.5 * np.cos(np.pi * np.clip(inside / fade, 0, 1))
+
+
+def check(segments: Sequence[Segment], seconds: float) -> None:
+    """Raise InputError where segments overlap or lie outside of a recording."""
+    ordered = sorted(segments, key=lambda each: each.start)
+    for each in ordered:
+        if each.end > seconds + 1e-6:
+            raise InputError(f"the segment {each.start:g}:{each.end:g} lies outside the recording of {seconds:.2f} s")
+    for before, after in pairwise(ordered):
+        if after.start < before.end:
+            raise InputError(f"the segments {before.start:g}:{before.end:g} and {after.start:g}:{after.end:g} overlap")
+
+
+def excerpt(segments: Sequence[Segment], seconds: float, context: float) -> tuple[float, float]:
+    """The stretch that has to be edited: all segments and ``context`` seconds around them; all without segments."""
+    if not segments:
+        return 0.0, seconds
+    return (
+        max(0.0, min(each.start for each in segments) - context),
+        min(seconds, max(each.end for each in segments) + context),
+    )
+
+
+def mask(segments: Sequence[Segment], times: np.ndarray, fade: float) -> np.ndarray:
+    """How much of the edit is heard at each of ``times``: 1 everywhere without segments."""
+    if not segments:
+        return np.ones_like(times)
+    return np.max([each.window(times, fade) for each in segments], axis=0)
+
+
+def frames(segment: Segment, count: int, rate: float, offset: float, fade: float) -> Tensor:
+    """The same for ``count`` latent frames at ``rate`` a second, the first of which begins at ``offset`` seconds."""
+    times = offset + (np.arange(count) + 0.5) / rate
+    return torch.from_numpy(segment.window(times, fade)).float()

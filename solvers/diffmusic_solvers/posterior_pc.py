@@ -1,0 +1,60 @@
+"""Posterior principal components: directions that ``diffmusic explore`` found, followed at any strength."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+from torch import Tensor
+
+from diffmusic.directions import Directions, find, follow
+from diffmusic.editing import Edit
+from diffmusic.errors import InputError
+from diffmusic.parameters import Doc, Field
+
+
+def _numbers(value: Any) -> Any:
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class PosteriorPC:
+    """H. Manor and T. Michaeli, "Zero-shot unsupervised and text-based audio editing using DDPM inversion",
+    arXiv:2402.10009, section 3.3, eq. 5.
+
+        z_{i+1} = m(z_i) + c_i amount sum_j w_j sqrt(lambda_{j|i}) v_{j|i'} + r_i,   c_i = 1 - k / sigma_i
+
+    ``v`` and ``lambda`` are eigenvectors and eigenvalues of ``Cov[z_0 | z_i]`` at each level of the recording's path,
+    as ``diffmusic explore`` saves them. ``at`` fixes the level ``i'`` that directions are taken from: one direction at
+    all levels changes one thing much, each level's own lead further away. With ``amount`` 0 nothing changes.
+
+    It takes the recording's own eigenvalues, not averages over a data set, unless a file of averages is given.
+    """
+
+    directions: Annotated[str, Doc("file of diffmusic explore; without one they are found first")] = ""
+    weights: Annotated[tuple[float, ...], BeforeValidator(_numbers), Doc("of the components, W1,W2,...")] = (1.0,)
+    amount: Annotated[float, Doc("how far, in standard deviations; its sign is a choice")] = 2.0
+    at: Annotated[float | None, Field(gt=0), Doc("noise level that directions are taken from; each its own")] = None
+    until: Annotated[float, Field(ge=0), Doc("noise level below which nothing is added")] = 0.0
+    averages: Annotated[str, Doc("file of averaged eigenvalues, in the place of the recording's own")] = ""
+    random: Annotated[bool, Doc("random directions of the same length instead: the control")] = False
+
+    @classmethod
+    def example(cls) -> PosteriorPC:
+        return cls(amount=0.1)
+
+    def edit(self, task: Edit) -> Tensor:
+        if not self.directions:
+            own = find(task, len(self.weights))
+            return follow(task, own, self.weights, self.amount, self.at, self.until, random=self.random)
+        found = Directions.load(Path(self.directions))
+        model, here = found.about.get("model", {}), task.denoise.backbone.describe()
+        if model.get("sha256") != here.get("sha256"):
+            raise InputError(f"{self.directions} holds directions of another model, {model.get('name')}")
+        values = Directions.load(Path(self.averages)).values if self.averages else None
+        if values is not None and values.shape != found.values.shape:
+            raise InputError(f"{self.averages}: averages of {tuple(values.shape)} levels and components, not "
+                             f"{tuple(found.values.shape)}")  # fmt: skip
+        return follow(task, found, self.weights, self.amount, self.at, self.until, values, self.random)
