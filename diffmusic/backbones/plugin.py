@@ -6,8 +6,8 @@ NON_COMMERCIAL = "CC BY-NC-SA 4.0"
 STABILITY = "Stability AI Community"
 # Operations of a second of audio: the network as counted at 10.24 s, the decoder with the passes that are made again.
 AUDIOLDM2, MUSICLDM = (16.7, 166.0, 546.0), (10.1, 166.0, 546.0)
-# Measured at 10.24 s (benchmarks/README.md), and taken as linear in time.
-MEMORY = (0.6, 0.15)
+# Measured at 5.12 and 10.24 s (benchmarks/README.md), and taken as linear in time.
+MEMORY = (1.42, 0.054)
 
 
 @hookimpl
