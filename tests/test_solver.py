@@ -148,6 +148,7 @@ def test_costs_are_counted_one_an_item_and_no_gradient_goes_through_the_network(
     DiffMusic(repeats=3, corrections=2).step(State(normal(1, 4, 1, DIM)), step)
     assert step.prior.costs.as_dict() == {
         "network_forward": 3 * 4,
+        "network_calls": 3,
         "network_backward": 0,
         "decoder_forward": 3 * 2 * 4,
         "decoder_backward": 3 * 2 * 4,
