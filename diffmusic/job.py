@@ -126,6 +126,7 @@ class Prepared:
         document = {
             "command": "solve",
             "versions": record.versions(),
+            "plugin_files": record.plugin_files(),
             "job": self.describe(),
             "inputs": [{"path": str(path), "sha256": record.file_hash(path)} for path in paths],
             "measured": {

@@ -7,11 +7,13 @@ import json
 import math
 import platform
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from diffmusic.errors import InputError
+from diffmusic.plugins import FILES
 
 PACKAGES = ("diffmusic", "torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soundfile", "soxr")
 
@@ -37,6 +39,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def plugin_files() -> list[dict[str, str]]:
+    """The single-file plugins that this process has added, with their hashes."""
+    return [{"path": str(path), "sha256": file_hash(path)} for path in FILES]
+
+
 def dump(record: dict[str, Any]) -> str:
     """A record as JSON text; numbers that JSON lacks become null."""
 
@@ -53,7 +60,7 @@ def dump(record: dict[str, Any]) -> str:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a run record. Raises InputError for a file that is none."""
+    """Read a run record. Raises InputError for a file that is none, and for one that needs a plugin that was a file."""
     try:
         record = json.loads(path.read_text())
     except FileNotFoundError:
@@ -62,4 +69,10 @@ def load(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a run record: {' '.join(str(error).split())}") from None
     if not isinstance(record, dict) or record.get("command") != "solve" or "job" not in record:
         raise InputError(f"{path} is not a run record of diffmusic solve")
+    for each in record.get("plugin_files", ()):
+        path = Path(each["path"])
+        if path not in FILES:
+            raise InputError(f"{path} was added to that run: repeat it with --plugin {path}")
+        if file_hash(path) != each["sha256"]:
+            warnings.warn(f"{path} has changed since that run", stacklevel=2)
     return record

@@ -89,6 +89,7 @@ def restore(
     rate = problems.clean_rate(operator, sample_rate)
     operator = bind(operator, sample_rate=rate, measured_rate=sample_rate, offset=0.0)
     y = problems.measurement(operator, torch.from_numpy(np.ascontiguousarray(measured))[None])
+    operator = problems.fitted(operator, y)
     length = length or problems.clean_length(operator, y)
     validate(operator, length, rate)
     costs, spans = Costs(), list[windows.Window]()
