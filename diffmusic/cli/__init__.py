@@ -55,11 +55,16 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
 
+def _add_files(_context: click.Context, _option: click.Parameter, paths: tuple[Path, ...]) -> None:
+    for path in paths:
+        add_file(path)
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(diffmusic.__version__, prog_name="diffmusic")
 @click.option(
     "--plugin", multiple=True, is_eager=True, expose_value=False, metavar="FILE.py", type=click.Path(path_type=Path),
-    callback=lambda _ctx, _option, paths: [add_file(path) for path in paths],
+    callback=_add_files,
     help="Add the components of a file that is not installed; may be repeated, and stand anywhere.",
 )  # fmt: skip
 def cli() -> None:
