@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from diffmusic.testing.backbones import backbone_checks
-from diffmusic.testing.checks import Result, examine
+from diffmusic.testing.checks import Check, Result, examine
 from diffmusic.testing.metrics import metric_checks
 from diffmusic.testing.operators import operator_checks
 from diffmusic.testing.solvers import solver_checks
@@ -19,7 +20,7 @@ __all__ = ["check_backbone", "check_metric", "check_operator", "check_solver", "
 
 def run_checks(kind: str, component: Any) -> list[Result]:
     """Run every check of a kind (operator, solver, backbone or metric) on a component."""
-    checks = {
+    checks: dict[str, Callable[[Any], list[Check]]] = {
         "operator": operator_checks,
         "solver": solver_checks,
         "backbone": backbone_checks,

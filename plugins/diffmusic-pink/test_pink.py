@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from diffmusic_pink import load
+from diffmusic_pink.pink import load
 
 from diffmusic.cli import main
 from diffmusic.testing import check_backbone

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from diffmusic_red_diff import REDDiff
+from diffmusic_red_diff.red_diff import REDDiff
 
 from diffmusic.cli import main
 from diffmusic.prior import Costs, Prior

@@ -6,15 +6,9 @@ from typing import Annotated
 
 import torch
 
-from diffmusic import Spec, hookimpl
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
 from diffmusic.solver import State, Step, misfit_gradient
-
-
-@hookimpl
-def diffmusic_solvers() -> list[Spec]:
-    return [Spec("red-diff", "diffmusic_red_diff:REDDiff", "regularisation by denoising of an estimate", ("prior",))]
 
 
 @dataclass(frozen=True)

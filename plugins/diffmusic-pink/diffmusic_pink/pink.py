@@ -6,13 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic import InputError, Spec, hookimpl
+from diffmusic import InputError
 from diffmusic.audio.mel import LogMel
-
-
-@hookimpl
-def diffmusic_backbones() -> list[Spec]:
-    return [Spec("pink", "diffmusic_pink:load", "pink noise: no network, no weights")]
 
 
 def load(source: Any = None, device: str = "cpu") -> "Pink":
