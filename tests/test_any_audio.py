@@ -1,14 +1,19 @@
 """The audio that people have: any format, rate, length and number of channels; folders; failures among many."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+import torch
+from torch import Tensor
 
 from diffmusic.cli import report
+from diffmusic.problem import Problem
+from diffmusic.restore import restore
 
 Song = Callable[..., Path]
 Run = Callable[..., SimpleNamespace]
@@ -129,3 +134,48 @@ def test_one_bar_counts_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
             assert progress is not None
             progress(0.5)
     assert seen == [0, 0.5, 1, 1.5]
+
+
+def test_the_band_above_the_priors_is_filled_inside_a_gap_and_kept_outside(
+    run: Run, tiny: Path, tmp_path: Path
+) -> None:
+    noise = 0.05 * np.random.default_rng(0).standard_normal(2 * 44100)
+    soundfile.write(tmp_path / "a.wav", noise, 44100, subtype="DOUBLE")
+    words = ("solve", "inpainting", tmp_path / "a.wav", "--gap", "0.9:1.2", "--model", tiny, "--steps", 2)
+
+    def above(name: str, *more: str) -> float:
+        result = run(*words, "-o", tmp_path / name, *more)
+        assert result.code == 0, result.err
+        restored = soundfile.read(tmp_path / name)[0]
+        assert np.array_equal(np.delete(restored, np.s_[39690:52920]), np.delete(noise, np.s_[39690:52920]))
+        middle = restored[41895:50715]
+        power = np.square(np.abs(np.fft.rfft(middle * np.hanning(len(middle)))))
+        return float(power[np.fft.rfftfreq(len(middle), 1 / 44100) > 9000].sum())
+
+    assert above("filled.wav") > 1e4 * above("empty.wav", "--no-extend")
+
+
+def test_what_only_the_measurement_tells_reaches_the_operator() -> None:
+    """An operator that takes its level from the recording is fitted to it before it is solved and finished."""
+
+    @dataclass(frozen=True)
+    class Limited:
+        level: float = 0.0
+
+        def fitted(self, measurement: Tensor) -> "Limited":
+            return Limited(float(measurement.abs().max()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x.clamp(-self.level, self.level)
+
+        def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
+            return torch.full_like(estimate, self.level)
+
+    @dataclass(frozen=True)
+    class Same:
+        def estimate(self, problem: Problem) -> Tensor:
+            return problem.operator.forward(problem.measured)
+
+    measured = np.array([[0.1, -0.7, 0.3]])
+    assert restore(measured, 8000, Limited(), Same(), finish=False).audio[0].tolist() == measured.tolist()
+    assert restore(measured, 8000, Limited(), Same()).audio[0].tolist() == [[0.7, 0.7, 0.7]]
