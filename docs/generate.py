@@ -35,7 +35,7 @@ def _help(command: click.Command, words: str, parent: click.Context | None = Non
 
 def commands() -> str:
     """Every command's help."""
-    root = click.Context(cli, info_name="diffmusic")
+    root = click.Context(cli, info_name="diffmusic", **cli.context_settings)
     parts = []
     for name in COMMANDS:
         command = cli.get_command(root, name)
