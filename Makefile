@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format docs clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/\1|\2/p' Makefile | awk -F '|' '{ printf "make %-8s%s\n", $$1, $$2 }'
@@ -30,6 +30,10 @@ lint: $(VENV)/.installed-dev  ## check style and types (ruff, mypy)
 format: $(VENV)/.installed-dev  ## rewrite the sources in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-dev  ## build the documentation: build/site/index.html
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --quiet
 
 clean:  ## remove demo/, build results and caches; keeps the environment
 	rm -rf demo build dist .mypy_cache .pytest_cache .ruff_cache

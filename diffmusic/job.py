@@ -15,6 +15,7 @@ import torch
 
 from diffmusic import inputs, models, record
 from diffmusic import problem as problems
+from diffmusic.audio.image import Stereo
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind, build, values
 from diffmusic.plugins import registry
@@ -39,6 +40,8 @@ class Job:
     seed: int = 0
     samples: int = 1
     finish: bool = True
+    stereo: Stereo = "mid-side"
+    extend: bool = True
     simulate: bool = False
     noise_std: float = 0.0
     snr: float | None = None
@@ -121,6 +124,8 @@ class Prepared:
             noise_std=given.noise_std,
             length=given.length,
             finish=job.finish,
+            stereo=job.stereo,
+            extend=job.extend,
             progress=progress,
         )
         bound = bind(operator, sample_rate=result.sample_rate, measured_rate=given.sample_rate, offset=0.0)

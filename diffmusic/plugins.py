@@ -7,11 +7,14 @@ implementations. This module imports neither torch nor any component, so listing
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -210,24 +213,53 @@ def _origin(entry_point: metadata.EntryPoint) -> tuple[str, str]:
         return "?", "?"
 
 
-def _examine(entry_point: metadata.EntryPoint) -> Plugin:
-    # Each entry point is loaded alone: whatever a third party's module does, the others are still listed.
-    distribution, version = _origin(entry_point)
+def _examine(distribution: str, version: str, name: str, load: Callable[[], Any]) -> Plugin:
+    # Each plugin is loaded alone: whatever a third party's module does, the others are still listed.
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(Hooks)
     try:
-        module = entry_point.load()
+        module = load()
         manager.register(module)
         offers = dict(_offers(manager, module))
     except (Exception, SystemExit) as error:
-        return Plugin(distribution, version, entry_point.name, error=reason(error))
-    return Plugin(distribution, version, entry_point.name, offers, module)
+        return Plugin(distribution, version, name, error=reason(error))
+    return Plugin(distribution, version, name, offers, module)
+
+
+FILES: dict[Path, Plugin] = {}
+"""Single-file plugins of this process, in the order they were added."""
+
+
+def add_file(path: Path) -> None:
+    """Add a plugin that is a file, not a distribution (``--plugin``); components are offered as by an installed one.
+
+    A file of a package is imported as such, any other one under its own name. Raises InputError if it cannot be.
+    """
+    path = path.resolve()
+    if path in FILES:
+        return
+    if not path.is_file() or path.suffix != ".py":
+        raise InputError(f"--plugin {path}: no such Python file")
+    packaged = (path.parent / "__init__.py").exists()
+    folder, name = (path.parents[1], f"{path.parent.name}.{path.stem}") if packaged else (path.parent, path.stem)
+    top = name.split(".")[0]
+    if not top.isidentifier() or top in sys.modules or find_spec(top) is not None:
+        raise InputError(f"--plugin {path}: {top!r} is no free name of a module; rename the file")
+    sys.path.append(str(folder))
+    plugin = _examine(path.name if not packaged else top, "-", path.stem, lambda: import_module(name))
+    if plugin.error:
+        raise InputError(f"--plugin {path} is broken: {plugin.error}")
+    if not plugin.offers and not hasattr(plugin.module, "diffmusic_commands"):
+        raise InputError(f"--plugin {path} offers nothing: it needs a hook such as {_hook_names()[0]}")
+    FILES[path] = plugin
+    registry.cache_clear()
 
 
 @cache
 def registry() -> Registry:
-    """Discover every installed plugin, once per process."""
+    """Discover every installed plugin, once per process, and the files that were added."""
     found = {
         (_origin(entry_point)[0], entry_point.name): entry_point for entry_point in metadata.entry_points(group=GROUP)
     }
-    return Registry(_examine(found[key]) for key in sorted(found))
+    installed = [_examine(*_origin(found[key]), key[1], found[key].load) for key in sorted(found)]
+    return Registry([*installed, *FILES.values()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -73,7 +74,8 @@ class Backbone(Protocol):
 
 @dataclass
 class Costs:
-    """What a run spent, counted one per item and call; ``network_calls`` counts those for several items as one."""
+    """What a run spent, counted one per item, call and window; what a long recording computes again for the backward
+    pass counts as forward. ``network_calls`` counts those for several items as one."""
 
     network_forward: int = 0
     network_calls: int = 0
@@ -87,17 +89,17 @@ class Costs:
 
 
 class _Tally(torch.autograd.Function):
-    """The identity; its backward adds to a counter."""
+    """The identity; its backward counts."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, costs: Costs, name: str) -> Tensor:
-        ctx.costs, ctx.name = costs, name
+    def forward(ctx: Any, x: Tensor, count: Callable[[Tensor], None]) -> Tensor:
+        ctx.count = count
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        setattr(ctx.costs, ctx.name, getattr(ctx.costs, ctx.name) + grads[0].shape[0])
-        return grads[0], None, None
+        ctx.count(grads[0])
+        return grads[0], None
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,22 @@ class Prior:
     sources: int = 1
 
     def _count(self, result: Tensor, part: str) -> Tensor:
-        forward = f"{part}_forward"
-        setattr(self.costs, forward, getattr(self.costs, forward) + result.shape[0])
-        self.costs.network_calls += part == "network"
-        return _Tally.apply(result, self.costs, f"{part}_backward") if result.requires_grad else result
+        # A backbone of windows (diffmusic.long) says how many there are.
+        windows = self.backbone.calls(self.samples) if hasattr(self.backbone, "calls") else 0
+
+        def add(direction: str, x: Tensor) -> None:
+            name = f"{part}_{direction}"
+            setattr(self.costs, name, getattr(self.costs, name) + x.shape[0] * max(1, windows))
+            if name == "network_forward":
+                self.costs.network_calls += max(1, windows)
+
+        def backward(gradient: Tensor) -> None:
+            add("backward", gradient)
+            if windows:
+                add("forward", gradient)
+
+        add("forward", result)
+        return _Tally.apply(result, backward) if result.requires_grad else result
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

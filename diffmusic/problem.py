@@ -23,11 +23,13 @@ class Operator(Protocol):
     An operator is a frozen dataclass, and may also define
 
     - ``adjoint(y)``: the transpose ``A^T y`` of a linear operator, of the shape of ``x``;
+    - ``linear``: True for a linear operator without one;
     - ``damage(samples)``: the intervals ``(start, stop)`` in samples, sorted and disjoint, that the
       measurement says nothing about. Only their surroundings are solved; without it the whole file is;
     - ``validate(seconds)``: raise InputError if the operator does not fit a recording of that length, and
       ``warnings.warn`` what the user should know;
     - ``measurement(audio)``: what of the user's file was really measured (default: all of it);
+    - ``fitted(measurement)``: the operator with what only the measurement can tell, such as a clipping level;
     - ``finish(estimate, measurement)``: return the estimate with what was observed put back;
     - ``power(y)``: the mean square of ``x`` that a measurement suggests, (batch, 1, 1), where that of ``y`` says
       little about it; the prior is shown music at the level it knows;
@@ -66,6 +68,11 @@ def measurement(operator: Any, audio: Tensor) -> Tensor:
     return operator.measurement(audio) if hasattr(operator, "measurement") else audio
 
 
+def fitted(operator: Any, measured: Tensor) -> Any:
+    """The operator with what it takes from its measurement, at the rate of the recording, where it takes anything."""
+    return operator.fitted(measured) if hasattr(operator, "fitted") else operator
+
+
 def finish(operator: Any, estimate: Tensor, measured: Tensor) -> Tensor:
     """The estimate with the observed part put back, where the operator knows how."""
     return operator.finish(estimate, measured) if hasattr(operator, "finish") else estimate
@@ -83,6 +90,11 @@ def power(operator: Any, y: Tensor) -> Tensor:
 def sources(operator: Any) -> int:
     """How many channels of clean audio one channel of the measurement mixes."""
     return int(getattr(operator, "sources", 1))
+
+
+def is_linear(operator: Any) -> bool:
+    """Whether the operator says it is linear: it has an adjoint, or ``linear`` is True."""
+    return hasattr(operator, "adjoint") or bool(getattr(operator, "linear", False))
 
 
 def is_spectrogram(operator: Any) -> bool:

@@ -8,12 +8,14 @@ import json
 import math
 import platform
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from diffmusic.errors import InputError
+from diffmusic.plugins import FILES
 
 PACKAGES = ("diffmusic", "torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soundfile", "soxr")
 
@@ -37,6 +39,11 @@ def file_hash(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def plugin_files() -> list[dict[str, str]]:
+    """The single-file plugins that this process has added, with their hashes."""
+    return [{"path": str(path), "sha256": file_hash(path)} for path in FILES]
 
 
 def dump(record: dict[str, Any]) -> str:
@@ -68,6 +75,7 @@ def document(
     return {
         "command": command,
         "versions": versions(),
+        "plugin_files": plugin_files(),
         "job": job,
         "inputs": files(inputs),
         "model": model,
@@ -78,7 +86,8 @@ def document(
 
 
 def load(path: Path, command: str = "solve") -> dict[str, Any]:
-    """Read the run record of a command. Raises InputError for a file that is none."""
+    """Read the run record of a command. Raises InputError for a file that is none, and for one that needs a plugin that
+    was a file."""
     try:
         record = json.loads(path.read_text())
     except FileNotFoundError:
@@ -87,6 +96,12 @@ def load(path: Path, command: str = "solve") -> dict[str, Any]:
         raise InputError(f"{path} is not a run record: {' '.join(str(error).split())}") from None
     if not isinstance(record, dict) or record.get("command") != command or "job" not in record:
         raise InputError(f"{path} is not a run record of diffmusic {command}")
+    for each in record.get("plugin_files", ()):
+        path = Path(each["path"])
+        if path not in FILES:
+            raise InputError(f"{path} was added to that run: repeat it with --plugin {path}")
+        if file_hash(path) != each["sha256"]:
+            warnings.warn(f"{path} has changed since that run", stacklevel=2)
     return record
 
 

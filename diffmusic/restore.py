@@ -14,10 +14,13 @@ from torch import Tensor
 
 from diffmusic import problem as problems
 from diffmusic.audio import windows
+from diffmusic.audio.image import Image, Stereo
 from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.audio.resample import resample
 from diffmusic.audio.sinc import sinc_resample
+from diffmusic.audio.upper_band import extend
 from diffmusic.errors import Diverged, InputError
+from diffmusic.long import Windowed
 from diffmusic.parameters import bind
 from diffmusic.prior import Backbone, Costs, Prior
 from diffmusic.problem import Problem
@@ -26,9 +29,6 @@ from diffmusic.solver import DirectSolver
 
 LEVEL = 0.1
 """Root mean square, full scale 1, to which an excerpt is brought for the prior: -20 dBFS."""
-WHOLE_SECONDS = 60.0
-"""The longest recording that is solved in one piece, where an operator does not say where its damage is."""
-
 GUIDANCE = 2.5
 """How far classifier-free guidance goes where there is a prompt."""
 
@@ -69,6 +69,8 @@ def restore(
     noise_std: float = 0.0,
     length: int | None = None,
     finish: bool = True,
+    stereo: Stereo = "mid-side",
+    extend: bool = True,
     batch: int | None = None,
     progress: Progress | None = None,
 ) -> Restoration:
@@ -82,6 +84,8 @@ def restore(
     noise_std: deviation of white noise in the measurement, in its units.
     length: samples of the result, where the measurement does not tell.
     finish: put back what was observed (``operator.finish``).
+    stereo: whether two channels are solved as mid and side, where the operator is linear, or each by itself.
+    extend: fill what lies above the prior's band within a gap (``diffmusic.audio.upper_band``).
     batch: items solved at once; by default one on a CPU, where more gain nothing and change the last bits.
     Raises InputError where operator, audio, solver and prior do not fit together, Diverged if the run blows up.
     """
@@ -89,6 +93,7 @@ def restore(
     rate = problems.clean_rate(operator, sample_rate)
     operator = bind(operator, sample_rate=rate, measured_rate=sample_rate, offset=0.0)
     y = problems.measurement(operator, torch.from_numpy(np.ascontiguousarray(measured))[None])
+    operator = problems.fitted(operator, y)
     length = length or problems.clean_length(operator, y)
     validate(operator, length, rate)
     costs, spans = Costs(), list[windows.Window]()
@@ -101,8 +106,10 @@ def restore(
             raise InputError("this solver needs a prior: give a backbone")
         spans = plan(operator, length, rate, backbone)
         text = _text(backbone, prompt, negative_prompt, problems.sources(operator))
-        run = _Run(operator, solver, backbone, rate, length, steps, (*text, guidance), noise_std, costs)
-        raw = run.estimates(y, spans, seed, samples, batch, progress)
+        run = _Run(operator, solver, backbone, rate, length, steps, (*text, guidance), noise_std, costs, extend)
+        # A prior of several channels hears the image itself.
+        image = Image.of(y[0], stereo, backbone.channels == 1 and problems.is_linear(operator))
+        raw = run.estimates(y, image, spans, seed, samples, batch, progress)
     if finish:
         raw = torch.stack([problems.finish(operator, each, _items(operator, y)) for each in raw])
     if not bool(torch.isfinite(raw).all()):
@@ -152,11 +159,6 @@ def plan(operator: Any, length: int, sample_rate: int, backbone: Backbone) -> li
             f"{backbone.sample_rate / 2:g} Hz"
         )
     if not hasattr(operator, "damage"):
-        if length > WHOLE_SECONDS * sample_rate:
-            raise InputError(
-                f"this operator damages the whole recording, which is solved in one piece of at most "
-                f"{WHOLE_SECONDS:g} s; the recording lasts {length / sample_rate:.1f} s"
-            )
         return [windows.Window(0, length, 0, length)]
     window = round(backbone.excerpt_seconds * sample_rate)
     damage = problems.damage(operator, length)
@@ -182,10 +184,12 @@ class _Run:
     text: tuple[tuple[Any, ...], tuple[Any, ...], float]
     noise_std: float
     costs: Costs
+    extend: bool
 
     def estimates(
         self,
         measured: Tensor,
+        image: Image,
         spans: Sequence[windows.Window],
         seed: int,
         samples: int,
@@ -199,12 +203,14 @@ class _Run:
             raw = torch.zeros(samples, channels, sources, self.length, dtype=torch.float64)
         else:
             raw = measured.double().transpose(0, 1).repeat(samples, 1, 1, 1)
+        components = image.split(measured[0])
         # What the prior solves at a time: as many channels as it has, of one window, for one posterior sample.
         width = self.backbone.channels
         items = [(draw, first) for draw in range(samples) for first in range(0, channels, width)]
         size = batch or (1 if self.backbone.device.type == "cpu" else 8)
         groups = [items[first : first + size] for first in range(0, len(items), size)]
         jobs = [(number, group) for number in range(len(spans)) for group in groups]
+        solved = torch.zeros(0)
         for done, (number, group) in enumerate(jobs):
 
             def tick(step: int, steps: int, done: int = done) -> None:
@@ -212,18 +218,23 @@ class _Run:
                     progress((done + step / steps) / len(jobs))
 
             span = spans[number]
-            # Channels share their noise: what is equal in both stays equal, and the stereo image does not wander.
+            # Components share their noise: what is equal in both stays equal, and the stereo image does not wander.
             # Sources do not: they are different music.
             several = range(sources) if sources > 1 else ()
             keys = [(seed, draw, number, *own) for draw, _ in group for own in ([[each] for each in several] or [[]])]
             # Where the recording has fewer channels than the prior, its last one stands for the others too.
             chosen = [[min(first + k, channels - 1) for k in range(width)] for _, first in group]
-            estimates = self._solve(measured[0, chosen], span, [generator(*key) for key in keys], tick)
+            estimates = self._solve(components[torch.tensor(chosen)], span, [generator(*key) for key in keys], tick)
             kept = torch.from_numpy(estimates[..., span.keep_start - span.start : span.keep_stop - span.start])
+            if group is groups[0]:
+                solved = torch.zeros(samples, channels, sources, span.keep_stop - span.keep_start, dtype=torch.float64)
             for (draw, _), own, estimate in zip(group, chosen, kept, strict=True):
                 for channel in sorted(set(own)):
                     same = [k for k, other in enumerate(own) if other == channel]
-                    raw[draw, channel, :, span.keep_start : span.keep_stop] = estimate[same].mean(0)
+                    solved[draw, channel] = estimate[same].mean(0)
+            if group is groups[-1]:
+                joined = image.join(solved.transpose(0, 1)).transpose(0, 1)
+                raw[..., span.keep_start : span.keep_stop] = joined
         return raw if sources > 1 else raw.transpose(1, 2)
 
     def _solve(
@@ -247,14 +258,25 @@ class _Run:
         noise = 0.0 if self.noise_std == 0 else self.noise_std * math.sqrt(min(1, rate / self.rate)) / scale
         problem = Problem(operator, y / scale, gain, self._features(operator), noise)
         samples = math.ceil((span.stop - span.start) * rate / self.rate)
-        prior = Prior(self.backbone, samples, self.costs, *self.text, sources)
+        long = samples > 1.01 * self.backbone.excerpt_seconds * rate  # the windows of ``plan`` are rounded
+        backbone = Windowed.of(self.backbone) if long else self.backbone
+        prior = Prior(backbone, samples, self.costs, *self.text, sources)
         prior = prior.placed(span.start / self.rate, self.length / self.rate)
-        sigmas = self.backbone.sigmas(self.steps).tolist()
+        sigmas = backbone.sigmas(self.steps).tolist()
         estimate = sample(self.solver, problem, prior, sigmas, generators, tick)
         # Around pure silence the answer is silence; the prior knows no level so low.
         restored = torch.where(power > 0, estimate * gain, torch.zeros_like(estimate))
         audio = resample(restored.cpu().double().numpy(), rate, self.rate, span.stop - span.start)
-        return audio.reshape(items, width, sources, audio.shape[-1])
+        audio = audio.reshape(items, width, sources, audio.shape[-1])
+        if not (self.extend and hasattr(self.operator, "damage") and self.rate > rate):
+            return audio
+        lost = problems.damage(bind(self.operator, offset=span.start / self.rate), span.stop - span.start)
+        observed = measured[..., span.start : span.stop].double().numpy()
+        for item, channel, source in np.ndindex(audio.shape[:3]):
+            audio[item, channel, source] = extend(
+                audio[item, channel, source], observed[item, channel], lost, rate / 2, self.rate
+            )
+        return audio
 
     def _observed(self, measured: Tensor, span: windows.Window) -> tuple[Any, Tensor]:
         """The operator at the prior's rate, and what it measured of a window, (batch, channels, ...) float32."""

@@ -42,8 +42,9 @@ def test_missing_file(refused: Refused, tmp_path: Path) -> None:
     assert "no such file" in refused(*SOLVE, tmp_path / "none.wav", "--gap", "1:2")
 
 
-def test_folder_as_input(refused: Refused, tmp_path: Path) -> None:
-    assert "is a folder" in refused(*SOLVE, tmp_path, "--gap", "1:2")
+def test_folder_without_audio(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no music")
+    assert "holds no audio file" in refused(*SOLVE, tmp_path, "--gap", "1:2")
 
 
 def test_not_audio(refused: Refused, tmp_path: Path) -> None:

@@ -19,6 +19,11 @@ def test_solver(name: str) -> None:
     testing.check_solver(testing.example(FOUND.load("solver", name)))
 
 
+@pytest.mark.parametrize("name", FOUND.components("metric"))
+def test_metric(name: str) -> None:
+    testing.check_metric(FOUND.load("metric", name))
+
+
 @pytest.mark.parametrize("kind", ["operator", "solver", "backbone", "metric"])
 def test_every_offer_can_be_imported_and_documents_itself(kind: str) -> None:
     for name, spec in FOUND.components(kind).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,15 +16,9 @@ from textwrap import dedent
 import pytest
 
 CHECKOUT = Path(__file__).parents[1]
+FROM_HERE = ("--no-deps", "--no-index", "--no-build-isolation")
 
-README = (CHECKOUT / "README.md").read_text()
-
-
-def _from_readme() -> dict[str, str]:
-    """The third-party operator of the README: each code block that begins with a comment naming its file."""
-    named = re.findall(r"```(?:toml|python)\n# (\S+\.(?:toml|py))\n(.*?)```", README, flags=re.DOTALL)
-    assert {name for name, _ in named} == {"pyproject.toml", "diffmusic_telephone.py"}
-    return dict(named)
+PLUGINS = sorted(path.parent for path in (CHECKOUT / "plugins").glob("*/pyproject.toml"))
 
 
 BROKEN = {
@@ -65,7 +60,7 @@ class Environment:
 
     def install(self, *what: Path) -> None:
         """Install wheels or source trees, from what is here alone."""
-        self.run("python", "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation", *what)
+        self.run("python", "-m", "pip", "install", "-q", *FROM_HERE, *what)
 
 
 def _run(command: list[str | Path], folder: Path, variables: dict[str, str] | None = None) -> str:
@@ -103,10 +98,12 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Enviro
 
 @pytest.fixture(scope="module")
 def with_plugins(environment: Environment) -> Environment:
-    """The same, with two distributions of third parties: one that works and one that does not."""
-    environment.install(
-        _write(_from_readme(), environment.folder / "telephone"), _write(BROKEN, environment.folder / "broken")
-    )
+    """The same, with the wheels of plugins/ and a distribution of a third party that does not work."""
+    sources = [shutil.copytree(path, environment.folder / "plugins" / path.name) for path in PLUGINS]
+    broken = _write(BROKEN, environment.folder / "broken")
+    wheels = environment.folder / "wheels"
+    environment.run("python", "-m", "pip", "wheel", "-q", "-w", wheels, *FROM_HERE, *sources, broken)
+    environment.install(*sorted(wheels.glob("*.whl")))
     return environment
 
 
@@ -156,6 +153,37 @@ def test_third_party_operator_is_a_command_with_its_own_flags(with_plugins: Envi
     text = with_plugins.run("diffmusic", "solve", "telephone", "--help")
     assert "--low" in text
     assert "lower edge, Hz" in text
+
+
+def test_the_readme_shows_the_telephone_as_it_is() -> None:
+    readme = (CHECKOUT / "README.md").read_text()
+    named = dict(re.findall(r"```(?:toml|python)\n# (\S+\.(?:toml|py))\n(.*?)```", readme, flags=re.DOTALL))
+    assert set(named) == {"pyproject.toml", "diffmusic_telephone.py"}
+    for name, text in named.items():
+        assert text == (CHECKOUT / "plugins" / "diffmusic-telephone" / name).read_text()
+
+
+def test_every_plugin_passes_its_own_tests_in_the_fresh_environment(with_plugins: Environment) -> None:
+    """Each has a `solve` among them, through the command line."""
+    assert {path.name for path in PLUGINS} >= {
+        "diffmusic-telephone", "diffmusic-declip", "diffmusic-torchaudio", "diffmusic-red-diff", "diffmusic-pink",
+    }  # fmt: skip
+    tests = [test for path in PLUGINS for test in (with_plugins.folder / "plugins" / path.name).glob("test_*.py")]
+    assert len(tests) == len(PLUGINS)
+    # Copies without their modules: what is imported is the wheel.
+    folder = with_plugins.folder / "tests"
+    folder.mkdir()
+    copies = [shutil.copy(test, folder) for test in tests]
+    report = with_plugins.run("python", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *copies)
+    assert re.search(r"\d+ passed", report), report
+
+
+def test_every_plugin_is_listed(with_plugins: Environment) -> None:
+    listing = with_plugins.run("diffmusic", "plugins")
+    for path in PLUGINS:
+        (line,) = [line for line in listing.splitlines() if line.startswith(path.name)]
+        # torchaudio fits few machines; where it does not, the reason and the remedy are there.
+        assert "BROKEN" not in line or "pip install torchaudio" in line
 
 
 def test_third_party_operator_passes_the_contract_tests(with_plugins: Environment) -> None:

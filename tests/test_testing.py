@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from diffmusic.solver import State, Step, transition
-from diffmusic.testing import check_operator, check_solver
+from diffmusic.testing import check_metric, check_operator, check_solver
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,93 @@ class Unfinished(Half):
         return -2 * estimate
 
 
+@dataclass(frozen=True)
+class FixedNoise:
+    """The same noise on every call: repeatable, and noise all the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        draw = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(0), dtype=x.dtype)
+        return x + 0.01 * draw
+
+
+@dataclass(frozen=True)
+class Seeding:
+    """Repeatable, because it seeds the generator that everybody shares."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return x * torch.rand(())
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A hidden state: the first call differs from the second."""
+
+    calls: list[int] = field(default_factory=list)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.append(1)
+        return x / len(self.calls)
+
+
+@dataclass(frozen=True)
+class InPlace:
+    def forward(self, x: Tensor) -> Tensor:
+        x *= 0.5
+        return x
+
+
+@dataclass(frozen=True)
+class Doubling:
+    """Constants in double precision: what is measured is no longer float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.ones(x.shape[-1], dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """As through NumPy's 8-bit integers: no gradient that is true."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + ((x * 128).round() / 128 - x).detach()
+
+
+@dataclass(frozen=True)
+class ScaledAdjoint(Half):
+    def adjoint(self, y: Tensor) -> Tensor:  # type: ignore[override]
+        return y
+
+
+@dataclass(frozen=True)
+class ShiftedAdjoint:
+    def forward(self, x: Tensor) -> Tensor:
+        return x.roll(1, -1)
+
+    adjoint = forward
+
+
+@dataclass(frozen=True)
+class SpoilingAdjoint(Half):
+    def adjoint(self, y: Tensor) -> Tensor:  # type: ignore[override]
+        return y.mul_(0.5)
+
+
+@dataclass(frozen=True)
+class Bent:
+    linear: bool = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.tanh()
+
+
+@dataclass(frozen=True)
+class SpoilingFinish(Half):
+    def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
+        measurement.mul_(2)
+        return measurement
+
+
 @dataclass
 class Thawed:
     def forward(self, x: Tensor) -> Tensor:
@@ -117,18 +205,29 @@ class Thawed:
 
 
 FAULTS = [
-    (RedrawnReverb, "repeatable"),
-    (Noisy, "repeatable"),
-    (Mutating, "pure"),
-    (Mixing, "batch"),
-    (Detached, "differentiable"),
-    (WrongGradient, "differentiable"),
-    (FalseAdjoint, "adjoint"),
-    (Clipper, "linear"),
+    (RedrawnReverb, "repeatable: two calls on the same audio differ by [0-9.]+e"),
+    (Noisy, "repeatable: two calls on the same audio differ by [0-9.]+e"),
+    (FixedNoise, r"silent: silence is measured as [0-9.]+e-02"),
+    (Seeding, "repeatable: forward draws from torch's own generator"),
+    (Counting, "repeatable: two calls on the same audio differ by 5.0e-01"),
+    (Mutating, "pure: forward changed its input by 5.0e-01"),
+    (InPlace, "pure: forward changed its input by 5.0e-01"),
+    (Doubling, "precision: float32 audio is measured in torch.float64"),
+    (Mixing, "batch: an item in a batch differs from the item alone by [0-9.]+e"),
+    (Detached, "differentiable: the measurement carries no gradient"),
+    (WrongGradient, "differentiable: gradient .*, by finite differences"),
+    (Rounding, "differentiable: gradient .*, by finite differences"),
+    (FalseAdjoint, "adjoint: <Ax, y> = .* but <x, A'y> = "),
+    (ScaledAdjoint, "adjoint: <Ax, y> = .* but <x, A'y> = "),
+    (ShiftedAdjoint, "adjoint: <Ax, y> = .* but <x, A'y> = "),
+    (SpoilingAdjoint, "pure: adjoint changed its input by 5.0e-01"),
+    (Clipper, "linear: it says it is linear and is not: relative error"),
+    (Bent, "linear: it says it is linear and is not: relative error"),
     (NeedsLength, "any length"),
     (PeekingGap, "damage"),
     (Unplaced, "excerpt"),
     (Unfinished, "finish"),
+    (SpoilingFinish, "finish: finish changed the measurement by 1.0e"),
     (Thawed, "contract"),
 ]
 
@@ -139,7 +238,7 @@ def test_a_sound_operator_passes() -> None:
 
 @pytest.mark.parametrize(("broken", "check"), FAULTS)
 def test_a_faulty_operator_fails_the_check_that_names_its_fault(broken: Callable[[], object], check: str) -> None:
-    with pytest.raises(AssertionError, match=f"{check}: "):
+    with pytest.raises(AssertionError, match=check if ": " in check else f"{check}: "):
         check_operator(broken())
 
 
@@ -186,3 +285,43 @@ class Averaging:
 def test_a_faulty_solver_fails(broken: Callable[[], object], complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         check_solver(broken())
+
+
+def _difference(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
+    """A sound metric."""
+    return float(np.square(reference - estimate).mean())
+
+
+def _blind(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
+    return float(np.square(reference).mean())
+
+
+def _spoiling(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
+    reference -= estimate
+    return float(np.square(reference).mean())
+
+
+def _array(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> np.ndarray:
+    return (reference - estimate).mean(-1)
+
+
+def _one_rate(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
+    return _difference(reference, estimate, sample_rate) if sample_rate == 16000 else float("nan")
+
+
+def test_a_sound_metric_passes() -> None:
+    check_metric(_difference)
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        (_blind, "ordered: it does not tell little noise from much"),
+        (_spoiling, "pure metric: "),
+        (_array, "number: it gives a ndarray"),
+        (_one_rate, "any shape: .* at 8000 Hz give NaN"),
+    ],
+)
+def test_a_faulty_metric_fails(broken: Callable[..., object], complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        check_metric(broken)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import warnings
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
 
 import diffmusic
 from diffmusic.errors import DiffmusicError, InputError
-from diffmusic.plugins import registry, suggestion
+from diffmusic.plugins import add_file, registry, suggestion
 
 COMMANDS = {
     "solve": ("diffmusic.cli.solve:solve", "Restore a recording: invert what damaged it."),
@@ -24,6 +25,7 @@ COMMANDS = {
     "models": ("diffmusic.cli.models:models", "List the backbones and their weights, show or download one."),
     "metrics": ("diffmusic.cli.listing:metrics", "List the metrics, or show one."),
     "plugins": ("diffmusic.cli.listing:plugins", "List the installed plugins, broken ones too."),
+    "new": ("diffmusic.cli.new:new", "Write a plugin to begin from."),
     "check": ("diffmusic.cli.check:check", "Run the contract tests on a component."),
     "doctor": ("diffmusic.cli.doctor:doctor", "Look at this installation and say what is wrong with it."),
 }
@@ -57,8 +59,18 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
 
+def _add_files(_context: click.Context, _option: click.Parameter, paths: tuple[Path, ...]) -> None:
+    for path in paths:
+        add_file(path)
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(diffmusic.__version__, prog_name="diffmusic")
+@click.option(
+    "--plugin", multiple=True, is_eager=True, expose_value=False, metavar="FILE.py", type=click.Path(path_type=Path),
+    callback=_add_files,
+    help="Add the components of a file that is not installed; may be repeated, and stand anywhere.",
+)  # fmt: skip
 def cli() -> None:
     """Restore damaged music with pretrained diffusion priors, and no training.
 
@@ -79,9 +91,24 @@ def main(argv: list[str] | None = None) -> None:
     sys.exit(_run(argv))
 
 
+def _plugins_first(argv: list[str]) -> list[str]:
+    """The same words with every ``--plugin`` in front: which commands and flags there are depends on them."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == "--plugin":
+            front += [word, *[value for value in [next(words, None)] if value is not None]]
+        else:
+            (front if word.startswith("--plugin=") else rest).append(word)
+    return front + rest
+
+
 def _run(argv: list[str] | None) -> int:
     try:
-        code = cli.main(argv, prog_name="diffmusic", standalone_mode=False)
+        code = cli.main(
+            _plugins_first(sys.argv[1:] if argv is None else argv), prog_name="diffmusic", standalone_mode=False
+        )
         return code if isinstance(code, int) else 0
     except DiffmusicError as error:
         click.echo(f"error: {error}", err=True)

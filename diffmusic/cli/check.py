@@ -1,4 +1,4 @@
-"""``diffmusic check NAME``: the contract tests, on any operator, solver or backbone."""
+"""``diffmusic check NAME``: the contract tests, on any operator, solver, backbone or metric."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import click
 
 from diffmusic import hub
 from diffmusic.errors import InputError
-from diffmusic.plugins import registry, suggestion
-
-CHECKED = ("operator", "solver", "backbone")
+from diffmusic.plugins import KINDS, registry, suggestion
 
 
 @click.command()
@@ -19,17 +17,17 @@ CHECKED = ("operator", "solver", "backbone")
 @click.option("--device", default="cpu", show_default=True, help="Where a backbone is checked.")
 @click.pass_context
 def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str) -> None:
-    """Run the contract tests on the operator, solver or backbone NAME, or on the model in a folder or the cache.
+    """Run the contract tests on the operator, solver, backbone or metric NAME, or on a model in a folder or the cache.
 
     Exit code 0 if all pass, 1 if one fails.
     """
     found = registry()
-    kinds = [kind for kind in CHECKED if name in found.components(kind)]
+    kinds = [kind for kind in KINDS if name in found.components(kind)]
     if not kinds and (Path(name).is_dir() or hub.is_repository(name)):
         kinds = ["backbone"]
     if not kinds:
-        everything = [known for kind in CHECKED for known in found.components(kind)]
-        raise InputError(f"no operator, solver or backbone is called {name!r}.{suggestion(name, everything)}")
+        everything = [known for kind in KINDS for known in found.components(kind)]
+        raise InputError(f"no operator, solver, backbone or metric is called {name!r}.{suggestion(name, everything)}")
 
     from diffmusic import models, testing
     from diffmusic.cli.flags import assignments
@@ -39,6 +37,8 @@ def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str)
     for kind in kinds:
         if kind == "backbone":
             component = models.load(name, models.device(device), offline=True)
+        elif kind == "metric":
+            component = found.load(kind, name)
         else:
             target, given = found.load(kind, name), assignments(settings)
             component = build(target, given, f"{kind} {name!r}") if given else testing.example(target)

@@ -77,8 +77,8 @@ def edit(path: Path | None, **given: Any) -> None:
     outputs.check([*paths, record_path(paths[0])], [each for each in (path, given["config"]) if each])
     if given["t_start"]:
         prepared = prepared.start_at(*t_start(given["t_start"]))
-    with progress_bar(path.name) as progress:
-        recording, result, document = prepared.run(path, progress)
+    with progress_bar(1) as begin:
+        recording, result, document = prepared.run(path, begin(0, path.name))
     audio = dict(zip(paths, result.audio, strict=True))
     contents = encoded(audio, recording, recording.sample_rate, recording.samples)
     report(leave(contents, document), given["as_json"])

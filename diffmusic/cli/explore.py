@@ -86,9 +86,9 @@ def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
     planned = [folder / NAME, record_path(folder / NAME), *names]
     outputs.check(planned if folder.is_dir() else [folder.with_name(f".{folder.name}")], paths)
     results = []
-    for path in paths:
-        with progress_bar(path.name) as progress:
-            results.append(explored(job, path, progress, render=not averaged))
+    with progress_bar(len(paths)) as begin:
+        for number, path in enumerate(paths):
+            results.append(explored(job, path, begin(number, path.name), render=not averaged))
     directions = average([each.directions for each in results]) if averaged else results[0].directions
     contents = {folder / NAME: directions.encode()}
     recording = results[0].recording

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from diffmusic.audio.image import Stereo
 from diffmusic.errors import InputError
 from diffmusic.job import Job
 from diffmusic.parameters import Parameter, parameters
@@ -68,6 +69,10 @@ def common_flags() -> list[click.Parameter]:
                f"[default: {default.samples}]"),
         option("--finish/--no-finish", default=None, help="Put back what was observed (the default), or give the raw "
                "estimate."),
+        option("--stereo", type=click.Choice(get_args(Stereo)), help="Solve two channels as mid and side, where the "
+               f"operator is linear, or each by itself.  [default: {default.stereo}]"),
+        option("--extend/--no-extend", default=None, help="Fill what lies above the prior's band within a gap (the "
+               "default), or leave it empty."),
         option("--simulate", is_flag=True, default=None, help="INPUT is clean: damage it first, and measure. For a "
                "mixture: its sources, one file each."),
         option("--noise-std", type=float, metavar="FLOAT", help="White noise in the measurement, full scale 1; "

@@ -105,8 +105,8 @@ def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
     planned = [*audio, record_path(audio[0]), *(path for path in (plot, html, learnt) if path)]
     used = [original, reference, given["config"], Path(job.adapter) if job.adapter else None]
     outputs.check(planned, [path for path in used if path])
-    with progress_bar(original.name) as progress:
-        made = prepared.run(original, reference, progress)
+    with progress_bar(1) as begin:
+        made = prepared.run(original, reference, begin(0, original.name))
     contents = encoded(dict(zip(audio, made.result.audio, strict=False)), made.given, made.given.sample_rate,
                        made.given.samples)  # fmt: skip
     if learnt and made.adapter:

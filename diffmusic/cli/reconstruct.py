@@ -77,8 +77,8 @@ def reconstruct(path: Path | None, **given: Any) -> None:
     base = result_path(path, given["output"], "reconstructed")
     paths, picture = variants(base, ("", len(prepared.editors))), base.with_suffix(".png")
     outputs.check([*paths, picture, record_path(paths[0])], [each for each in (path, given["config"]) if each])
-    with progress_bar(path.name) as progress:
-        recording, audio, round_trip, document = prepared.run(path, progress)
+    with progress_bar(1) as begin:
+        recording, audio, round_trip, document = prepared.run(path, begin(0, path.name))
     rate = recording.sample_rate
     contents = encoded(dict(zip(paths, audio.values(), strict=True)), recording, rate, recording.samples)
     panels = [*audio.items(), ("the original, encoded and decoded", round_trip)]

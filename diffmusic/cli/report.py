@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,11 @@ def report(document: dict[str, Any], as_json: bool) -> None:
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Progress | None]:
-    """A bar on a terminal, silence in a pipe."""
+def progress_bar(files: int) -> Iterator[Callable[[int, str], Progress | None]]:
+    """One bar on a terminal for all files, silence in a pipe. Yields what makes the progress of a file from its number
+    and name."""
     if not sys.stderr.isatty():
-        yield None
+        yield lambda number, name: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -109,5 +110,11 @@ def progress_bar(label: str) -> Iterator[Progress | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=1.0)
-        yield lambda done: bar.update(task, completed=done)
+        task = bar.add_task("", total=float(files))
+
+        def begin(number: int, name: str) -> Progress:
+            label = name if files == 1 else f"{name} ({number + 1} of {files})"
+            bar.update(task, completed=number, description=label)
+            return lambda done: bar.update(task, completed=number + done)
+
+        yield begin

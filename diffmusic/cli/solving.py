@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from diffmusic import outputs, record
+from diffmusic.audio import files
 from diffmusic.cli.flags import OPERATOR
 from diffmusic.cli.jobs import overridden, result_path, variants
 from diffmusic.cli.report import progress_bar, record_path, report, write
@@ -18,7 +20,7 @@ from diffmusic.job import Job
 
 def solve_files(operator: str, given: dict[str, Any]) -> None:
     """Restore every input. What can be refused before any work is done is refused first."""
-    paths: tuple[Path, ...] = given["inputs"]
+    paths = _expanded(given["inputs"])
     plot, references = given["plot"], given["references"]
     if given["simulate"] and references:
         raise InputError("--simulate takes the input itself as the reference; leave --reference out")
@@ -33,21 +35,41 @@ def solve_files(operator: str, given: dict[str, Any]) -> None:
     planned = [path for target in targets for path in (*target, record_path(target[0]))]
     outputs.check(planned + ([plot] if plot else []), [path for path in (*paths, *references, given["config"]) if path])
 
-    failed = 0
-    for run, target in zip(runs, targets, strict=True):
-        try:
-            with progress_bar(run[0].name) as progress:
-                outcome = prepared.run(run, references, progress)
-            document = write(outcome, target, plot)
-        except DiffmusicError as error:
-            if len(runs) == 1:
-                raise
-            failed += 1
-            click.echo(f"error: {run[0]}: {error}", err=True)
-            continue
-        report(document, given["as_json"])
+    failed: list[tuple[Path, DiffmusicError]] = []
+    with progress_bar(len(runs)) as bar:
+        for number, (run, target) in enumerate(zip(runs, targets, strict=True)):
+            try:
+                outcome = prepared.run(run, references, bar(number, run[0].name))
+                document = write(outcome, target, plot)
+            except DiffmusicError as error:
+                if len(runs) == 1:
+                    raise
+                failed.append((run[0], error))
+                click.echo(f"error: {run[0]}: {error}", err=True)
+                continue
+            report(document, given["as_json"])
+    if len(runs) > 1 and not given["as_json"]:
+        click.echo(f"{len(runs) - len(failed)} of {len(runs)} files restored")
     if failed:
-        raise InputError(f"{failed} of {len(runs)} files failed; the others are written")
+        names = ", ".join(str(path) for path, _ in failed)
+        message = f"{len(failed)} of {len(runs)} files failed ({names}); the others are written"
+        raise InputError(message) if isinstance(failed[0][1], InputError) else DiffmusicError(message)
+
+
+def _expanded(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The files that are named, and for a folder the audio files in it, by name. What was restored before is passed
+    over. Raises InputError for a folder without audio."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(each for each in path.iterdir() if each.is_file() and each.suffix.lower() in files.FORMATS)
+        inside = [each for each in inside if not each.name.startswith(".") and ".restored" not in each.stem]
+        if not inside:
+            raise InputError(f"folder {path} holds no audio file ({', '.join(files.FORMATS)})")
+        found += inside
+    return tuple(found)
 
 
 def _runs(paths: tuple[Path, ...], job: Job, sources: int) -> list[tuple[Path, ...]]:

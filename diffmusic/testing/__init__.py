@@ -1,4 +1,4 @@
-"""The contract tests that every operator, solver and backbone has to pass, a third party's too.
+"""The contract tests that every operator, solver, backbone and metric has to pass, a third party's too.
 
 ``check_operator(MyOperator())`` in a plugin's own test raises AssertionError with the failing numbers;
 ``diffmusic check NAME`` prints every result.
@@ -6,21 +6,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from diffmusic.testing.backbones import backbone_checks
-from diffmusic.testing.checks import Result, examine
+from diffmusic.testing.checks import Check, Result, examine
+from diffmusic.testing.metrics import metric_checks
 from diffmusic.testing.operators import operator_checks
 from diffmusic.testing.solvers import solver_checks
 
-__all__ = ["check_backbone", "check_operator", "check_solver", "example", "run_checks"]
+__all__ = ["check_backbone", "check_metric", "check_operator", "check_solver", "example", "run_checks"]
 
 
 def run_checks(kind: str, component: Any) -> list[Result]:
-    """Run every check of a kind (operator, solver or backbone) on a component."""
-    if kind == "operator":
-        return examine(component, operator_checks(component))
-    return examine(component, solver_checks(component) if kind == "solver" else backbone_checks(component))
+    """Run every check of a kind (operator, solver, backbone or metric) on a component."""
+    checks: dict[str, Callable[[Any], list[Check]]] = {
+        "operator": operator_checks,
+        "solver": solver_checks,
+        "backbone": backbone_checks,
+        "metric": metric_checks,
+    }
+    return examine(component, checks[kind](component))
 
 
 def _demand(results: list[Result], component: Any) -> None:
@@ -43,6 +49,13 @@ def check_solver(solver: Any, tolerance: float = 0.5, steps: int = 50) -> None:
 def check_backbone(backbone: Any) -> None:
     """Assert that a backbone's latents, levels, gradients and denoiser are what ``diffmusic.prior`` says."""
     _demand(examine(backbone, backbone_checks(backbone)), backbone)
+
+
+def check_metric(metric: Any) -> None:
+    """Assert that a metric is repeatable and pure, gives a number for audio of any shape, and orders by error."""
+    results = examine(metric, metric_checks(metric))
+    failed = [f"{result.name}: {result.detail}" for result in results if not result.passed]
+    assert not failed, f"{metric} fails {len(failed)} of {len(results)} checks: " + "; ".join(failed)
 
 
 def example(component: type) -> Any:

@@ -17,9 +17,11 @@ from diffmusic.testing.checks import RATE, SAMPLES, Check, audio, frozen, relati
 
 def operator_checks(operator: Any) -> list[Check]:
     """The checks that apply to this operator."""
-    checks: list[Check] = [_contract, _repeatable, _pure, _batch, _differentiable, _any_length]
+    checks: list[Check] = [_contract, _repeatable, _silent, _pure, _batch, _precision, _differentiable, _any_length]
+    if problems.is_linear(operator):
+        checks += [_linear]
     if hasattr(operator, "adjoint"):
-        checks += [_linear, _adjoint]
+        checks += [_adjoint]
     if hasattr(operator, "damage"):
         checks += [_damage, _excerpt]
     if hasattr(operator, "finish"):
@@ -39,20 +41,34 @@ def _contract(operator: Any) -> str:
 
 
 def _repeatable(operator: Any) -> str:
-    x = _input(operator)
-    first, again = operator.forward(x), bind(operator, sample_rate=RATE).forward(x)
+    x, operator = _input(operator), bind(operator, sample_rate=RATE)
+    state = torch.get_rng_state()
+    first, again = operator.forward(x), dataclasses.replace(operator).forward(x)
+    drawn = not torch.equal(state, torch.get_rng_state())
     assert bool(torch.isfinite(first).all()), "the measurement of finite audio is not finite"
     different = relative(again, first)
     assert different == 0, f"two calls on the same audio differ by {different:.1e} (noise is not the operator's)"
+    assert not drawn, "forward draws from torch's own generator, or seeds it: make what is random once, from a seed"
     return "bit-identical"
+
+
+def _silent(operator: Any) -> str:
+    # What is added to the music is noise, and comes with the problem (--noise-std), not with the operator.
+    loudest = float(operator.forward(torch.zeros_like(_input(operator))).abs().max())
+    assert loudest < 1e-9, f"silence is measured as {loudest:.1e}: the operator adds something of its own"
+    return "silence stays silence"
 
 
 def _pure(operator: Any) -> str:
     x = _input(operator)
     kept, before = x.clone(), repr(operator)
-    operator.forward(x)
-    assert torch.equal(x, kept), "forward changed its input"
+    y = operator.forward(x)
+    assert torch.equal(x, kept), f"forward changed its input by {relative(x, kept):.1e}"
     assert repr(operator) == before, "forward changed the operator"
+    if hasattr(operator, "adjoint"):
+        measured = y.detach().clone()
+        operator.adjoint(measured)
+        assert torch.equal(measured, y), f"adjoint changed its input by {relative(measured, y):.1e}"
     return "input and operator unchanged"
 
 
@@ -63,6 +79,15 @@ def _batch(operator: Any) -> str:
     different = relative(together, alone)
     assert different < 1e-10, f"an item in a batch differs from the item alone by {different:.1e}"
     return f"difference {different:.0e}"
+
+
+def _precision(operator: Any) -> str:
+    x = _input(operator)
+    exact, single = operator.forward(x), operator.forward(x.float())
+    assert single.dtype == torch.float32, f"float32 audio is measured in {single.dtype}"
+    different = relative(single.to(exact.dtype), exact)
+    assert different < 1e-4, f"measured in float32 it differs by {different:.1e}"
+    return f"float32 differs by {different:.0e}"
 
 
 def _differentiable(operator: Any) -> str:
@@ -97,7 +122,7 @@ def _any_length(operator: Any) -> str:
 def _linear(operator: Any) -> str:
     a, b = _input(operator, seed=3), _input(operator, seed=4)
     error = relative(operator.forward(2 * a - 3 * b), 2 * operator.forward(a) - 3 * operator.forward(b))
-    assert error < 1e-10, f"it has an adjoint but is not linear: relative error {error:.1e}"
+    assert error < 1e-10, f"it says it is linear and is not: relative error {error:.1e}"
     return f"relative error {error:.0e}"
 
 
@@ -143,7 +168,10 @@ def _finish(operator: Any) -> str:
     operator = bind(operator, sample_rate=RATE)
     x, estimate = _input(operator, 1), _input(operator, 1, seed=8)
     y = operator.forward(x)
+    kept = estimate.clone(), y.clone()
     finished = operator.finish(estimate, y)
+    assert torch.equal(estimate, kept[0]), f"finish changed the estimate by {relative(estimate, kept[0]):.1e}"
+    assert torch.equal(y, kept[1]), f"finish changed the measurement by {relative(y, kept[1]):.1e}"
     assert finished.shape == estimate.shape, f"finish gives {tuple(finished.shape)}, not {tuple(estimate.shape)}"
     assert bool(torch.isfinite(finished).all()), "the finished estimate is not finite"
     before, after = relative(operator.forward(estimate), y), relative(operator.forward(finished), y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ class Resampling:
     INPUT is the recording at the low rate; the result has ``rate``, or ``factor`` times the recording's. Shapes: x and
     y are (batch, channels, time), each at its own rate. Source of the filter: ``diffmusic.audio.sinc``.
     """
+
+    linear: ClassVar[bool] = True
 
     factor: Annotated[int, Field(ge=2, le=32), Doc("how many times the recording's rate the result has")] = 2
     rate: Annotated[int | None, Field(ge=1000), Doc("rate of the result, Hz, instead of a factor")] = None

@@ -1,0 +1,44 @@
+"""What the extension above a prior's band is worth: python -m benchmarks.upper_band
+
+Gaps of a second in the example clip, 44.1 kHz, mono. The band below 8 kHz is the truth's, so that nothing but the band
+above is measured: log-spectral distance in dB above 8 kHz, with the gap's upper band empty and with it filled.
+"""
+
+from __future__ import annotations
+
+import librosa
+import numpy as np
+
+from benchmarks.long_audio import CLIP
+from diffmusic.audio import files
+from diffmusic.audio.resample import resample
+from diffmusic.audio.upper_band import extend
+
+EDGE, RATE = 8000, 16000
+
+
+def distance(truth: np.ndarray, estimate: np.ndarray, rate: int) -> float:
+    """Root mean square over bins of the difference of log magnitudes, mean over frames; magnitudes below 1e-4 count
+    as that."""
+    frames = [np.abs(librosa.stft(x, n_fft=2048, hop_length=512))[EDGE * 2048 // rate :] for x in (truth, estimate)]
+    decibels = [20 * np.log10(magnitude + 1e-4) for magnitude in frames]
+    return float(np.sqrt(np.square(decibels[0] - decibels[1]).mean(0)).mean())
+
+
+def main() -> None:
+    clip = files.read(CLIP)
+    rate, truth = clip.sample_rate, clip.samples.mean(0)
+    low = resample(resample(truth[None], rate, RATE), RATE, rate, len(truth))[0]
+    rows = []
+    for second in (2, 4, 6, 8):
+        gap = slice(second * rate, (second + 1) * rate)
+        observed = truth.copy()
+        observed[gap] = 0
+        filled = extend(low, observed, [(gap.start, gap.stop)], EDGE, rate)
+        rows.append([distance(truth[gap], x[gap], rate) for x in (low, filled)])
+        print(f"gap at {second} s: empty {rows[-1][0]:.1f} dB, filled {rows[-1][1]:.1f} dB")
+    print("mean: empty {:.1f} dB, filled {:.1f} dB".format(*np.mean(rows, axis=0)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""The channels of a recording as a prior is shown them, one at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Stereo = Literal["mid-side", "separate"]
+
+
+@dataclass(frozen=True)
+class Image:
+    """``c = W y``, ``y = W^T c`` with ``W`` orthogonal: the components that are solved, from the channels, and back.
+
+    For stereo ``W`` is mid and side, ``(1, 1) / sqrt(2)`` and ``(1, -1) / sqrt(2)``; else it is the identity. Every row
+    has the sign with which its component correlates with the loudest one, because a log-mel does not hear polarity:
+    without it, channels that are each other's negative would be given the same sound. Components share their noise,
+    so those that are proportional to each other stay so, and with them the place of a sound between the speakers.
+    """
+
+    weights: Tensor
+
+    @classmethod
+    def of(cls, measured: Tensor, stereo: Stereo, linear: bool) -> Image:
+        """The image of a measurement, (channels, time). Components of one that is not linear in the channels, or of
+        magnitudes (channels, frames, bins), are the channels themselves."""
+        channels = len(measured)
+        weights = torch.eye(channels, dtype=torch.float64)
+        if not linear or channels == 1 or measured.ndim != 2:
+            return cls(weights)
+        if stereo == "mid-side" and channels == 2:
+            weights = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64) / 2**0.5
+        components = weights @ measured.double()
+        products = components @ components.T
+        loudest = int(products.diagonal().argmax())
+        return cls(weights * torch.where(products[loudest] < 0, -1.0, 1.0)[:, None])
+
+    def split(self, channels: Tensor) -> Tensor:
+        """Components of (channels, ...)."""
+        return self._apply(self.weights, channels)
+
+    def join(self, components: Tensor) -> Tensor:
+        """Channels of (components, ...)."""
+        return self._apply(self.weights.T, components)
+
+    @staticmethod
+    def _apply(weights: Tensor, x: Tensor) -> Tensor:
+        if torch.equal(weights, torch.eye(len(weights), dtype=weights.dtype)):
+            return x
+        # Sums of products in a fixed order: what is equal in two channels stays so bit for bit.
+        return torch.stack(
+            [sum(weight * row for weight, row in zip(each, x.double(), strict=True)) for each in weights]
+        )

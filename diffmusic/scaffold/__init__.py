@@ -1,0 +1,108 @@
+"""What ``diffmusic new`` writes: the modules beside this one are the patterns, and work as they stand."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from pathlib import Path
+
+from diffmusic.errors import InputError
+
+HERE = Path(__file__).parent
+
+_PYPROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "diffmusic-{name}"
+version = "0.1.0"
+description = "{Name}: a {kind} of diffmusic"
+readme = "README.md"
+requires-python = ">=3.11"
+dependencies = ["diffmusic"]
+
+[project.optional-dependencies]
+dev = ["pytest"]
+
+[project.entry-points.diffmusic]
+{name} = "diffmusic_{module}.plugin"
+
+[tool.hatch.build.targets.wheel]
+packages = ["diffmusic_{module}"]
+"""
+
+_README = """\
+# diffmusic-{name}
+
+{Name}: a {kind} of diffmusic.
+
+```sh
+pip install -e '.[dev]'
+diffmusic check {name}
+{use}
+pytest
+```
+"""
+
+_PLUGIN = '''\
+"""What this package offers to diffmusic. It imports no torch, so that listings stay fast."""
+
+from diffmusic import Spec, hookimpl
+
+
+@hookimpl
+def diffmusic_{kind}s() -> list[Spec]:
+    return [Spec("{name}", "diffmusic_{module}.{module}:{target}", "{summary}"{tags})]
+'''
+
+_TEST = """\
+from diffmusic.testing import check_{kind}
+from diffmusic_{module}.{module} import {target}
+
+
+def test_it_keeps_its_contract() -> None:
+    check_{kind}({target}{call})
+"""
+
+_SOLVE = "solve inpainting song.flac --gap 2:3"
+_KINDS = {
+    "operator": ("{Class}", "the sound and one echo of it", ', ("linear",)', "()", "solve {name} song.flac"),
+    "solver": ("{Class}", "a gradient step on the clean estimate", ', ("prior",)', "()", _SOLVE + " --solver {name}"),
+    "backbone": ("load", "white noise: no network, no weights", "", "()", _SOLVE + " --model {name}"),
+    "metric": ("{module}", "energy of the difference, dB (lower is better)", "", "", _SOLVE + " --simulate"),
+}
+"""By kind: what the Spec names, its summary and tags, how a test gets at it, and a command that uses it."""
+
+
+def write(kind: str, name: str, folder: Path) -> list[Path]:
+    """Write the distribution ``diffmusic-NAME`` into ``folder``; returns its files.
+
+    Raises InputError for a name that cannot be one, and for a folder that holds one already.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name):
+        raise InputError(f"{name!r} cannot be a name: write it in small letters, digits and hyphens, such as tape-hiss")
+    root, module = folder / f"diffmusic-{name}", name.replace("-", "_")
+    if root.exists():
+        raise InputError(f"{root} exists already; choose another name, or another folder with -o")
+    if not folder.is_dir():
+        raise InputError(f"folder {folder} does not exist")
+    words = {"kind": kind, "name": name, "module": module, "Class": name.title().replace("-", "")}
+    words["Name"] = name.capitalize().replace("-", " ")
+    target, summary, tags, call, use = (text.format(**words) for text in _KINDS[kind])
+    words |= {"target": target, "summary": summary, "tags": tags, "call": call, "use": f"diffmusic {use}"}
+    package = root / f"diffmusic_{module}"
+    pattern = (HERE / f"{kind}.py").read_text()
+    contents = {
+        root / "pyproject.toml": _PYPROJECT.format(**words),
+        root / "README.md": _README.format(**words),
+        root / f"test_{module}.py": _TEST.format(**words),
+        package / "__init__.py": f'"""{words["Name"]}: a {kind} of diffmusic."""\n',
+        package / "plugin.py": _PLUGIN.format(**words),
+        package / f"{module}.py": pattern.replace("Placeholder", words["Class"]).replace("placeholder", module),
+    }
+    package.mkdir(parents=True)
+    for path, text in contents.items():
+        path.write_text(text)
+    return list(contents)

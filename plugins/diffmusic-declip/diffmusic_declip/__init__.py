@@ -1,0 +1,1 @@
+"""Clipping as an operator of diffmusic, and the consistent way to undo it."""

@@ -1,0 +1,1 @@
+"""Pink noise as a prior: the smallest backbone of diffmusic."""

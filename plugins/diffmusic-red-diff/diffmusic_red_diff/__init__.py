@@ -1,0 +1,1 @@
+"""RED-diff, as a solver of diffmusic."""

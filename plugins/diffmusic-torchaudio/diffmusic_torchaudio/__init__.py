@@ -1,0 +1,1 @@
+"""Effects of torchaudio as operators of diffmusic."""

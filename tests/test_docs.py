@@ -1,0 +1,77 @@
+"""The documentation says what the code does: what is generated is current, what is typed is understood."""
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from diffmusic.plugins import Hooks
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "decisions")
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["cli.md", "hooks.md", "components.md"])
+def test_generated_pages_are_current(generate: ModuleType, page: str) -> None:
+    written = (DOCS / "reference" / page).read_text()
+    assert written == generate.PAGES[page]().rstrip() + "\n", "run python docs/generate.py"
+
+
+def test_every_hook_is_in_the_reference() -> None:
+    named = set(re.findall(r"^## (diffmusic_\w+)\(", (DOCS / "reference" / "hooks.md").read_text(), flags=re.MULTILINE))
+    assert named == {name for name in vars(Hooks) if name.startswith("diffmusic_")}
+
+
+def test_every_command_of_the_pages_is_understood(run: Callable[..., SimpleNamespace]) -> None:
+    commands = [
+        shlex.split(line.split("#")[0])
+        for page in PAGES
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL)
+        for line in block.splitlines()
+        if line.startswith("diffmusic ")
+    ]
+    assert len(commands) > 20
+    for _, *words in commands:
+        if words[0] == "new" or "tape-hiss" in words or "--plugin" in words:
+            continue  # tests/test_new.py does these
+        result = run(*words)
+        missing = re.search(r"no such file|lies outside|several inputs need|does not exist", result.err)
+        assert result.code == 0 or missing, (words, result.err)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / link).exists(), link
+
+
+def test_every_page_is_in_the_menu_and_every_problem_has_one() -> None:
+    from diffmusic.plugins import registry
+
+    menu = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE))
+    assert menu == {page.relative_to(DOCS).as_posix() for page in PAGES} | {"decisions/README.md"}
+    ours = next(
+        each for each in registry().plugins if (each.distribution, each.entry_point) == ("diffmusic", "operators")
+    )
+    for spec in ours.offers["operator"]:
+        assert f"problems/{spec.name}.md" in menu
+
+
+def test_plugins_named_as_patterns_exist() -> None:
+    for folder in re.findall(r"`(plugins/[\w-]+)`", (DOCS / "plugins.md").read_text()):
+        assert (ROOT / folder / "pyproject.toml").exists()
