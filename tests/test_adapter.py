@@ -93,7 +93,7 @@ def test_it_stops_when_nothing_falls_any_more(backbone: Any) -> None:
 
 def test_what_was_best_is_kept(backbone: Any) -> None:
     z0 = latents(backbone)
-    wild = capture(backbone, z0, "a harp", steps=10, rate=0.1)
+    wild = capture(backbone, z0, "a harp", steps=10, rate=1.0)
     assert wild.losses[-1] > wild.losses[0]
     assert error(attach(backbone, wild), z0) == pytest.approx(error(backbone, z0), rel=1e-6)
 
