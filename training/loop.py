@@ -170,14 +170,18 @@ class Run(Generic[Model]):
 
 
 def plot_curve(history: Path) -> None:
-    """Draw every measure of a validation curve over the minutes, next to its JSONL."""
+    """Draw every measure of a validation curve over the minutes, relative to its first value, next to its JSONL."""
     rows = [json.loads(line) for line in history.read_text().splitlines()]
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     for name in rows[-1]:
-        if name not in ("minute", "step"):
-            axes.plot([r["minute"] for r in rows if name in r], [r[name] for r in rows if name in r], label=name)
-    axes.set(xlabel="minutes of training", yscale="log", title=history.stem)
-    axes.legend(fontsize="small")
+        points = [(row["minute"], row[name]) for row in rows if name in row]
+        if name not in ("minute", "step") and points[0][1]:
+            label = f"{name}: {points[-1][1]:.3g}"
+            axes.plot([at for at, _ in points], [value / points[0][1] for _, value in points], label=label)
+    axes.set(xlabel="minutes of training", ylabel="over the first value", yscale="log", title=history.stem)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
     axes.grid(alpha=0.3, which="both")
     figure.savefig(history.with_suffix(".png"), dpi=110)

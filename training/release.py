@@ -34,7 +34,7 @@ def model_index(stages: dict[str, dict]) -> dict:
     """The parts and their classes, the mel they share, and how each part was trained."""
     return {
         "_class_name": "DiffmusicMini",
-        "version": 1,
+        "version": 2,
         "vae": ["diffusers", "AutoencoderKL"],
         "unet": ["diffusers", "UNet2DConditionModel"],
         "scheduler": ["diffusers", "DDIMScheduler"],
