@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
-from diffmusic import editing, models, record
+from diffmusic import editing, record
 from diffmusic.audio import files
 from diffmusic.edit import FADE, GUIDANCE, SOURCE_GUIDANCE, STRENGTH, Edited, edit
 from diffmusic.editing import Editor
 from diffmusic.errors import InputError
 from diffmusic.guidance import Tick
+from diffmusic.models import SAFE, Access
 from diffmusic.parameters import build, values
 from diffmusic.plugins import registry
 from diffmusic.prior import Backbone
@@ -45,8 +46,9 @@ class EditJob:
     samples: int = 1
     batch: int | None = None
     device: str = "auto"
+    dtype: str = "auto"
 
-    def prepare(self) -> PreparedEdit:
+    def prepare(self, access: Access = SAFE) -> PreparedEdit:
         """Load and check the components. Raises InputError for what does not exist or cannot be."""
         segments = tuple(Segment.parse(each) for each in self.segments)
         if not self.targets and not (segments and all(each.prompt is not None for each in segments)):
@@ -58,7 +60,7 @@ class EditJob:
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name):g}: it is 0 or more")
         if not 0 <= self.hold <= 1:
             raise InputError(f"--hold {self.hold:g}: it is 0 (free) to 1 (as it was)")
-        return PreparedEdit(self, load_editor(self.solver, self.solver_parameters), segments)
+        return PreparedEdit(self, load_editor(self.solver, self.solver_parameters), segments, access)
 
 
 def load_editor(name: str, parameters: Mapping[str, Any]) -> Editor:
@@ -77,10 +79,11 @@ class PreparedEdit:
     job: EditJob
     editor: Editor
     segments: tuple[Segment, ...]
+    access: Access
 
     @cached_property
     def backbone(self) -> Backbone:
-        return models.load(self.job.model, models.device(self.job.device))
+        return self.access.load(self.job.model, self.job.device, self.job.dtype)
 
     def start_at(self, step: int, of: int) -> PreparedEdit:
         """The same from the noise level of the paper's ``T_start``."""

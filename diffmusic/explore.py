@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffmusic import models, record
+from diffmusic import record
 from diffmusic.audio import files
 from diffmusic.directions import Directions, find, follow
 from diffmusic.edit import FADE, STRENGTH, Setup
 from diffmusic.errors import Diverged, InputError
 from diffmusic.guidance import Tick
+from diffmusic.models import SAFE, Access
 from diffmusic.prior import Backbone, Costs
 from diffmusic.segments import Segment
 
@@ -48,16 +49,15 @@ class ExploreJob:
     seed: int = 0
     batch: int | None = None
     device: str = "auto"
+    dtype: str = "auto"
 
-    def __post_init__(self) -> None:
+    def prepare(self, access: Access = SAFE) -> PreparedExploration:
+        """Check what was asked for. Raises InputError for what cannot be."""
         if self.components < 1 or self.products < self.components or self.steps < 1 or self.seed < 0:
             raise InputError("--components and --steps must be at least 1, --products no fewer than components")
         if self.step <= 0 or self.tolerance < 0 or (self.batch or 1) < 1 or (self.at is not None and self.at <= 0):
             raise InputError("--step, --at and --batch must be above 0, --tolerance 0 or more")
-
-    @cached_property
-    def backbone(self) -> Backbone:
-        return models.load(self.model, models.device(self.device))
+        return PreparedExploration(self, access)
 
 
 @dataclass(frozen=True)
@@ -71,47 +71,58 @@ class Explored:
     document: dict[str, Any]
 
 
-def explore(job: ExploreJob, path: Path, progress: Tick | None = None, render: bool = True) -> Explored:
-    """Find the directions of a recording, and follow each of them both ways (unless not to ``render``).
+@dataclass(frozen=True)
+class PreparedExploration:
+    """A job for one recording after another; the backbone loads when it is first needed."""
 
-    Raises InputError for input that does not fit, Diverged for a run that blew up.
-    """
-    started, costs, recording = time.perf_counter(), Costs(), files.read(path)
-    torch.manual_seed(job.seed)  # for third-party code that draws outside the generators it is given
-    setup = Setup.of(
-        recording.samples, recording.sample_rate, job.backbone, costs, targets=(job.source,), source=job.source,
-        negative_prompt="", strength=job.strength, steps=job.steps, guidance=job.source_guidance,
-        source_guidance=job.source_guidance, segments=tuple(Segment.parse(each) for each in job.segments), hold=1.0,
-        fade=job.fade, batch=job.batch,
-    )  # fmt: skip
-    parts = [0.7, *[0.3 / (2 * job.components)] * (2 * job.components)] if render else [1.0]
+    job: ExploreJob
+    access: Access
 
-    def ticker(number: int) -> Tick:
-        begun = sum(parts[:number])
-        return lambda done: progress(begun + parts[number] * done) if progress else None
+    @cached_property
+    def backbone(self) -> Backbone:
+        return self.access.load(self.job.model, self.job.device, self.job.dtype)
 
-    audio = np.repeat(recording.samples[None].astype(float), 2 * job.components if render else 0, axis=0)
-    with torch.no_grad():
-        task = setup.task(job.seed, tick=ticker(0))
-        found = find(task, job.components, job.products, job.tolerance, job.step, job.central, job.seed)
-        for number in range(len(audio)):
-            weights = [float(number // 2 == each) for each in range(job.components)]
-            task = setup.task(job.seed, tick=ticker(number + 1))
-            signed = job.amount if number % 2 == 0 else -job.amount
-            setup.put_back(follow(task, found, weights, signed, job.at, job.until), audio[number])
-    if not np.isfinite(audio).all():
-        raise Diverged("the audio is not finite")
-    model, described = job.backbone.describe(), dataclasses.asdict(job)
-    spent = {**costs.as_dict(), "seconds": round(time.perf_counter() - started, 3)}
-    document = record.document("explore", described, [path], model, spent) | {
-        "sigmas": found.sigmas.tolist(),
-        "eigenvalues": found.values.tolist(),
-        "residuals": found.residuals.tolist(),
-        "entropy": found.entropy.tolist(),
-        "products": found.about["products"],
-    }
-    about = {**found.about, "model": model, "job": described, "input": document["inputs"][0]}
-    return Explored(recording, dataclasses.replace(found, about=about), audio, document)
+    def run(self, path: Path, progress: Tick | None = None, render: bool = True) -> Explored:
+        """Find the directions of a recording, and follow each of them both ways (unless not to ``render``).
+
+        Raises InputError for input that does not fit, Diverged for a run that blew up.
+        """
+        started, costs, job, recording = time.perf_counter(), Costs(), self.job, files.read(path)
+        torch.manual_seed(job.seed)  # for third-party code that draws outside the generators it is given
+        setup = Setup.of(
+            recording.samples, recording.sample_rate, self.backbone, costs, targets=(job.source,), source=job.source,
+            negative_prompt="", strength=job.strength, steps=job.steps, guidance=job.source_guidance,
+            source_guidance=job.source_guidance, segments=tuple(Segment.parse(each) for each in job.segments), hold=1.0,
+            fade=job.fade, batch=job.batch,
+        )  # fmt: skip
+        parts = [0.7, *[0.3 / (2 * job.components)] * (2 * job.components)] if render else [1.0]
+
+        def ticker(number: int) -> Tick:
+            begun = sum(parts[:number])
+            return lambda done: progress(begun + parts[number] * done) if progress else None
+
+        audio = np.repeat(recording.samples[None].astype(float), 2 * job.components if render else 0, axis=0)
+        with torch.no_grad():
+            task = setup.task(job.seed, tick=ticker(0))
+            found = find(task, job.components, job.products, job.tolerance, job.step, job.central, job.seed)
+            for number in range(len(audio)):
+                weights = [float(number // 2 == each) for each in range(job.components)]
+                task = setup.task(job.seed, tick=ticker(number + 1))
+                signed = job.amount if number % 2 == 0 else -job.amount
+                setup.put_back(follow(task, found, weights, signed, job.at, job.until), audio[number])
+        if not np.isfinite(audio).all():
+            raise Diverged("the audio is not finite")
+        model, described = self.backbone.describe(), dataclasses.asdict(job)
+        spent = {**costs.as_dict(), "seconds": round(time.perf_counter() - started, 3)}
+        document = record.document("explore", described, [path], model, spent) | {
+            "sigmas": found.sigmas.tolist(),
+            "eigenvalues": found.values.tolist(),
+            "residuals": found.residuals.tolist(),
+            "entropy": found.entropy.tolist(),
+            "products": found.about["products"],
+        }
+        about = {**found.about, "model": model, "job": described, "input": document["inputs"][0]}
+        return Explored(recording, dataclasses.replace(found, about=about), audio, document)
 
 
 def average(explored: Sequence[Directions]) -> Directions:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffmusic import models, record
+from diffmusic import record
 from diffmusic.adapter import Adapter, peft
 from diffmusic.audio import files
 from diffmusic.audio.resample import resample
@@ -25,6 +25,7 @@ from diffmusic.fuse import GUIDANCE, LEVEL, WINDOW, Fused, fuse, learn, sweep
 from diffmusic.guidance import Tick
 from diffmusic.likeness import likeness
 from diffmusic.listening_page import Track
+from diffmusic.models import SAFE, Access
 from diffmusic.parameters import values
 from diffmusic.prior import Backbone, Costs
 
@@ -55,13 +56,14 @@ class FusionJob:
     seed: int = 0
     batch: int | None = None
     device: str = "auto"
+    dtype: str = "auto"
 
     @property
     def learns(self) -> bool:
         """Whether the reference is learnt in this run."""
         return self.finetune and self.adapter is None
 
-    def prepare(self) -> PreparedFusion:
+    def prepare(self, access: Access = SAFE) -> PreparedFusion:
         """Load and check the components. Raises InputError for what does not exist or cannot be."""
         if self.prompt is None and self.adapter is None:
             raise InputError("say what the reference is with --prompt TEXT: it is what the sound is led by")
@@ -81,7 +83,8 @@ class FusionJob:
         editors = tuple(load_editor(self.solver, {**self.solver_parameters, "level": level}) for level in levels)
         if self.finetune:
             peft()
-        return PreparedFusion(self, levels, editors, Adapter.load(Path(self.adapter)) if self.adapter else None)
+        adapter = Adapter.load(Path(self.adapter)) if self.adapter else None
+        return PreparedFusion(self, levels, editors, adapter, access)
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,11 @@ class PreparedFusion:
     levels: tuple[float, ...]
     editors: tuple[Editor, ...]
     adapter: Adapter | None
+    access: Access
 
     @cached_property
     def backbone(self) -> Backbone:
-        return models.load(self.job.model, models.device(self.job.device))
+        return self.access.load(self.job.model, self.job.device, self.job.dtype)
 
     def run(self, original: Path, reference: Path, progress: Tick | None = None) -> Fusions:
         """Fuse two recordings. Raises InputError for input that does not fit, Diverged for a run that blew up."""

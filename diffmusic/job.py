@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffmusic import inputs, models, record
+from diffmusic import inputs, record
 from diffmusic import problem as problems
 from diffmusic.audio.image import Stereo
 from diffmusic.errors import InputError
+from diffmusic.models import SAFE, Access
 from diffmusic.parameters import bind, build, values
 from diffmusic.plugins import registry
 from diffmusic.prior import Backbone
@@ -53,12 +54,8 @@ class Job:
         """The job of a run record. Raises InputError for one of another kind."""
         return cls(**record.job(recorded, cls))
 
-    def prepare(self, offline: bool = False, allow_pickle: bool = False) -> Prepared:
-        """Load and check the components. Raises InputError for names and parameters that do not exist.
-
-        offline, allow_pickle: how the model may be had. They are no part of a job: a run record from a stranger must
-        not open pickles.
-        """
+    def prepare(self, access: Access = SAFE) -> Prepared:
+        """Load and check the components. Raises InputError for names and parameters that do not exist."""
         if self.steps < 1 or self.samples < 1 or self.seed < 0:
             raise InputError("--steps and --samples must be at least 1, --seed at least 0")
         if not 0 <= self.guidance < math.inf:
@@ -73,7 +70,7 @@ class Job:
         solver = build(registry().load("solver", self.solver), self.solver_parameters, f"solver {self.solver!r}")
         if not isinstance(solver, Solver | DirectSolver):
             raise InputError(f"solver {self.solver!r} edits recordings and restores none: see diffmusic edit --help")
-        return Prepared(self, operator, solver, offline, allow_pickle)
+        return Prepared(self, operator, solver, access)
 
 
 @dataclass(frozen=True)
@@ -83,15 +80,13 @@ class Prepared:
     job: Job
     operator: Any
     solver: Any
-    offline: bool = False
-    allow_pickle: bool = False
+    access: Access
 
     @cached_property
     def backbone(self) -> Backbone | None:
         if isinstance(self.solver, DirectSolver):
             return None
-        job = self.job
-        return models.load(job.model, models.device(job.device), job.dtype, self.offline, self.allow_pickle)
+        return self.access.load(self.job.model, self.job.device, self.job.dtype)
 
     @property
     def sources(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,25 @@ def load(
             folder = hub.locate(spec.checkpoints[0].repository, offline, allow_pickle)
         target = spec.load()
     return target(folder, device, **_options(target, model, dtype, allow_pickle))
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a model may be had. It is no part of a job: a run record from a stranger must not open pickles.
+
+    offline: download nothing. allow_pickle: read pickled weights where there are no others.
+    """
+
+    offline: bool = False
+    allow_pickle: bool = False
+
+    def load(self, model: str, device_name: str, dtype: str) -> Backbone:
+        """A backbone by what a job says of it; see ``diffmusic.models.load`` and ``device``."""
+        return load(model, device(device_name), dtype, self.offline, self.allow_pickle)
+
+
+SAFE = Access()
+"""What is missing is downloaded, and no pickle is read."""
 
 
 def _like_a_path(model: str) -> bool:

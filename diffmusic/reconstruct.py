@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffmusic import models, record
+from diffmusic import record
 from diffmusic.audio import files
 from diffmusic.edit_job import load_editor
 from diffmusic.editing import Editor
@@ -20,6 +20,7 @@ from diffmusic.errors import InputError
 from diffmusic.fuse import fuse
 from diffmusic.guidance import Tick
 from diffmusic.likeness import likeness
+from diffmusic.models import SAFE, Access
 from diffmusic.parameters import values
 
 # What the paper puts in after 0, 80, 120, 140 and 160 of 200 steps, on Stable Audio's levels from 500 down to 0.3.
@@ -63,8 +64,9 @@ class ReconstructJob:
     steps: int = 200
     seed: int = 0
     device: str = "auto"
+    dtype: str = "auto"
 
-    def prepare(self) -> PreparedReconstruction:
+    def prepare(self, access: Access = SAFE) -> PreparedReconstruction:
         """Load and check the components. Raises InputError for what does not exist or cannot be."""
         if bool(self.figure) == bool(self.levels):
             raise InputError(f"say at which noise levels, with --level SIGMA, or --figure {', '.join(FIGURES)}: either")
@@ -81,7 +83,7 @@ class ReconstructJob:
             for name, row in rows.items()
             for level in levels
         }
-        return PreparedReconstruction(self, levels, editors)
+        return PreparedReconstruction(self, levels, editors, access)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class PreparedReconstruction:
     job: ReconstructJob
     levels: tuple[float, ...]
     editors: Mapping[str, Editor]
+    access: Access
 
     def run(
         self, path: Path, progress: Tick | None = None
@@ -100,7 +103,7 @@ class PreparedReconstruction:
         Raises InputError for input that does not fit, Diverged for a run that blew up.
         """
         job, recording = self.job, files.read(path)
-        backbone, rate = models.load(job.model, models.device(job.device)), recording.sample_rate
+        backbone, rate = self.access.load(job.model, job.device, job.dtype), recording.sample_rate
         torch.manual_seed(job.seed)  # for third-party code that draws outside the generators it is given
         made = fuse(
             recording.samples,

@@ -14,17 +14,11 @@ import torch
 from diffmusic import models
 from diffmusic.adapter import attach, capture
 from diffmusic.dpm_solver import Estimate, move
-from tests import checkpoints
-
-make: Any = getattr(checkpoints, "stable_audio", None)
-if make is None:
-    pytest.skip("this checkout has no Stable Audio", allow_module_level=True)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path: Path = make(tmp_path_factory.mktemp("stable-audio"))
-    return path
+@pytest.fixture
+def folder(built: Callable[[str], Path]) -> Path:
+    return built("stable_audio")
 
 
 def test_two_files_become_one_with_the_reference_learnt(
@@ -69,8 +63,8 @@ def test_a_step_with_the_clean_latent_as_the_models_output_keeps_it(folder: Path
 
 
 @pytest.mark.parametrize("name", ["audioldm2", "stable_audio_3"])
-def test_other_networks_can_be_tuned_too(tmp_path: Path, name: str) -> None:
-    backbone = models.load(str(getattr(checkpoints, name)(tmp_path / name)))
+def test_other_networks_can_be_tuned_too(built: Callable[[str], Path], name: str) -> None:
+    backbone = models.load(str(built(name)))
     z0 = torch.randn(1, *backbone.latent_shape(8000), generator=torch.Generator().manual_seed(0))
     adapter = capture(backbone, z0, "rain", steps=25, rank=4, rate=1e-2, seconds=0.5)
     assert adapter.losses[-1] < 0.95 * adapter.losses[0]

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from diffmusic import outputs, record
-from diffmusic.cli.jobs import options, overridden, result_path, variants
+from diffmusic.cli.flags import model_options, options
+from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.edit_job import EditJob
 from diffmusic.errors import InputError
@@ -43,7 +44,6 @@ PATH = click.Path(path_type=Path)
 @click.option("-o", "--output", type=PATH, metavar="OUT", help="Where to write.  [default: NAME.edited.EXT]")
 @option("--solver", metavar="NAME", help="The method: see the editors among diffmusic solvers.")
 @click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the solver.")
-@option("--model", metavar="NAME|DIR", help="The prior; see diffmusic models.")
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the target (classifier-free guidance).")
 @option("--source-guidance", type=float, metavar="FLOAT", help="Weight of the source.")
 @option("--steps", type=int, metavar="N", help="Noise levels from the strength down.")
@@ -54,7 +54,7 @@ PATH = click.Path(path_type=Path)
     metavar="N",
     help="Latents in one call of the network; more than 1 changes last bits.  [default: 1 on a CPU, else 16]",
 )
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
+@model_options(option)
 @click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
 def edit(path: Path | None, **given: Any) -> None:
@@ -71,7 +71,7 @@ def edit(path: Path | None, **given: Any) -> None:
         if recorded is None:
             raise InputError("give the recording to edit, or --config RUN.json")
         path = Path(recorded["inputs"][0]["path"])
-    prepared = job.prepare()
+    prepared = job.prepare(access(given))
     made = max(1, len(job.targets))
     paths = variants(result_path(path, given["output"], "edited"), ("target", made), ("", job.samples))
     outputs.check([*paths, record_path(paths[0])], [each for each in (path, given["config"]) if each])

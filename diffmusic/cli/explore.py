@@ -9,11 +9,11 @@ import click
 
 from diffmusic import outputs, record
 from diffmusic.audio import files
-from diffmusic.cli.jobs import options, overridden
+from diffmusic.cli.flags import model_options, options
+from diffmusic.cli.jobs import access, overridden
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
 from diffmusic.explore import ExploreJob, average
-from diffmusic.explore import explore as explored
 
 option = options(ExploreJob())
 PATH = click.Path(path_type=Path)
@@ -48,10 +48,9 @@ NAME = "directions.safetensors"
 @option("--step", type=float, metavar="FLOAT", help="Length of the finite differences.")
 @click.option("--central/--no-central", default=None, help="Central differences: twice the cost, a tenth of the error.")
 @option("--source-guidance", type=float, metavar="FLOAT", help="Weight of the source; only 1 makes a covariance.")
-@option("--model", metavar="NAME|DIR", help="The prior; see diffmusic models.")
 @option("--seed", type=int, metavar="N", help="The result is a function of it.")
 @option("--batch", type=int, metavar="N", help="Latents in one call of the network.")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
+@model_options(option)
 @click.option(
     "--average", "averaged", is_flag=True, help="Write only the mean eigenvalues of all INPUTs, for -s averages."
 )
@@ -69,6 +68,7 @@ def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
     recorded = record.load(given["config"], "explore") if given["config"] else None
     known = record.job(recorded, ExploreJob) if recorded else {}
     job = overridden(ExploreJob(**known), {**given, "settings": ()})
+    prepared = job.prepare(access(given))
     if not paths and recorded:
         paths = tuple(Path(each["path"]) for each in recorded["inputs"])
     if not paths or (len(paths) > 1 and not averaged):
@@ -88,7 +88,7 @@ def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
     results = []
     with progress_bar(len(paths)) as begin:
         for number, path in enumerate(paths):
-            results.append(explored(job, path, begin(number, path.name), render=not averaged))
+            results.append(prepared.run(path, begin(number, path.name), render=not averaged))
     directions = average([each.directions for each in results]) if averaged else results[0].directions
     contents = {folder / NAME: directions.encode()}
     recording = results[0].recording

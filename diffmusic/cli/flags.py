@@ -1,8 +1,8 @@
-"""Flags: those an operator's dataclass asks for, and those every ``solve`` has."""
+"""Flags: those an operator's dataclass asks for, those every ``solve`` has, and those of every command with a prior."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +15,39 @@ from diffmusic.parameters import Parameter, parameters
 
 OPERATOR = "operator_"
 """What the names of an operator's values begin with, so that they cannot meet those of the common flags."""
+
+MODEL: dict[str, dict[str, Any]] = {
+    "--model": {"metavar": "NAME|DIR|HUB_ID", "help": "The prior; see diffmusic models."},
+    "--device": {"metavar": "NAME", "help": "auto, cpu, cuda or mps."},
+    "--dtype": {"metavar": "NAME", "help": "Precision of the network: float32 (which auto is), bfloat16 or float16; "
+                "decoders keep float32."},
+    "--offline": {"is_flag": True, "help": "Download nothing: the model is in the cache, or it is an error."},
+    "--allow-pickle": {"is_flag": True, "help": "Read pickled weights where there are no safetensors. A pickle can "
+                       "run any program as it is read: only from those you trust."},
+}  # fmt: skip
+"""The flags of every command with a prior: which one, how it is computed, and how it may be had."""
+
+
+def options(default: Any, make: Callable[..., Any] = click.option) -> Callable[..., Any]:
+    """``make``, whose help then ends with what a job, the default one, has under that name."""
+
+    def option(*names: str, **settings: Any) -> Any:
+        value = getattr(default, names[-1].lstrip("-").replace("-", "_"), None)
+        shown = "" if value is False or value in (None, (), "") else f"  [default: {value}]"
+        return make(*names, **settings | {"help": settings["help"] + shown})
+
+    return option
+
+
+def model_options(option: Callable[..., Any]) -> Callable[[Any], Any]:
+    """All of ``MODEL`` as one decorator. option: of the command, from ``options``."""
+
+    def decorate(command: Any) -> Any:
+        for name, settings in reversed(MODEL.items()):
+            command = option(name, **settings)(command)
+        return command
+
+    return decorate
 
 
 def assignments(texts: Sequence[str]) -> dict[str, str]:
@@ -44,33 +77,26 @@ def _flag(parameter: Parameter) -> click.Option:
 
 def common_flags() -> list[click.Parameter]:
     """INPUT... and the flags that do not depend on the operator; those left out are None."""
-    default = Job("")
-
-    def option(*names: str, **settings: Any) -> click.Option:
-        return click.Option(list(names), **settings)
-
+    option = options(Job(""), lambda *names, **settings: click.Option(list(names), **settings))
     path = click.Path(path_type=Path)
     return [
         click.Argument(["inputs"], nargs=-1, required=True, type=path, metavar="INPUT..."),
         option("-o", "--output", type=path, metavar="OUT", help="Where to write; a folder for several inputs.  "
                "[default: NAME.restored.EXT beside the input]"),
-        option("--solver", metavar="NAME", help=f"See diffmusic solvers.  [default: {default.solver}]"),
+        option("--solver", metavar="NAME", help="See diffmusic solvers."),
         option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the solver."),
-        option("--model", metavar="NAME|DIR|HUB_ID", help="The prior; see diffmusic models.  "
-               f"[default: {default.model}]"),
         option("--prompt", multiple=True, metavar="TEXT", help="What the music is, for a prior that reads text; "
                "repeat it for each source of a mixture."),
         option("--negative-prompt", metavar="TEXT", help="What it is not."),
         option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompts (classifier-free guidance); 1 "
-               f"runs the network once a step instead of twice.  [default: {default.guidance}]"),
-        option("--steps", type=int, metavar="N", help=f"Noise levels.  [default: {default.steps}]"),
-        option("--seed", type=int, metavar="N", help=f"The result is a function of it.  [default: {default.seed}]"),
-        option("--samples", type=int, metavar="N", help="Different restorations to draw.  "
-               f"[default: {default.samples}]"),
+               "runs the network once a step instead of twice."),
+        option("--steps", type=int, metavar="N", help="Noise levels."),
+        option("--seed", type=int, metavar="N", help="The result is a function of it."),
+        option("--samples", type=int, metavar="N", help="Different restorations to draw."),
         option("--finish/--no-finish", default=None, help="Put back what was observed (the default), or give the raw "
                "estimate."),
         option("--stereo", type=click.Choice(get_args(Stereo)), help="Solve two channels as mid and side, where the "
-               f"operator is linear, or each by itself.  [default: {default.stereo}]"),
+               "operator is linear, or each by itself."),
         option("--extend/--no-extend", default=None, help="Fill what lies above the prior's band within a gap (the "
                "default), or leave it empty."),
         option("--simulate", is_flag=True, default=None, help="INPUT is clean: damage it first, and measure. For a "
@@ -81,12 +107,7 @@ def common_flags() -> list[click.Parameter]:
         option("--reference", "references", multiple=True, type=path, metavar="CLEAN", help="The true recording, to "
                "measure against; for a mixture each of its sources."),
         option("--plot", type=path, metavar="PNG", help="Draw spectrograms before and after."),
-        option("--device", metavar="NAME", help=f"auto, cpu, cuda or mps.  [default: {default.device}]"),
-        option("--dtype", metavar="NAME", help="Precision of the network: float32, bfloat16 or float16; decoders keep "
-               f"float32.  [default: {default.dtype}, which is float32]"),
-        option("--offline", is_flag=True, help="Download nothing: the model is in the cache, or it is an error."),
-        option("--allow-pickle", is_flag=True, help="Read pickled weights where there are no safetensors. A pickle can "
-               "run any program as it is read: only from those you trust."),
+        *(option(name, **settings) for name, settings in MODEL.items()),
         option("--config", type=path, metavar="RUN.json", help="Take what is not given here from a run record."),
         option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else."),
     ]  # fmt: skip

@@ -9,7 +9,8 @@ import click
 
 from diffmusic import outputs, record
 from diffmusic.audio.resample import resample
-from diffmusic.cli.jobs import options, overridden, result_path, variants
+from diffmusic.cli.flags import model_options, options
+from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
 from diffmusic.fusion_job import FusionJob, Fusions
@@ -72,12 +73,11 @@ class Window(click.ParamType):
     metavar="KEY=VALUE",
     help="Set a parameter of the solver, such as order=3 or reset=true; see diffmusic solvers fusion.",
 )
-@option("--model", metavar="NAME|DIR", help="The prior; see diffmusic models.")
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompt (classifier-free guidance).")
 @option("--steps", type=int, metavar="N", help="Noise levels of the whole walk.")
 @option("--seed", type=int, metavar="N", help="The result is a function of it.")
 @option("--batch", type=int, metavar="N", help="Latents in one call of the network; more than 1 changes the last bits.")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
+@model_options(option)
 @click.option("--plot", type=PATH, metavar="PNG", help="Draw spectrograms of all that was made.  [a sweep: OUT.png]")
 @click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
@@ -94,7 +94,7 @@ def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
     recorded = record.load(given["config"], "fuse") if given["config"] else None
     job = overridden(FusionJob(**record.job(recorded, FusionJob)) if recorded else DEFAULT, given)
     original, reference = _pair(given_paths, recorded)
-    prepared = job.prepare()
+    prepared = job.prepare(access(given))
     base = result_path(original, given["output"], "fused")
     audio = variants(base, ("", job.sweep or 1))
     plot = given["plot"] or (base.with_suffix(".png") if job.sweep else None)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
-
-import click
 
 from diffmusic.audio import files
 from diffmusic.cli.flags import assignments
 from diffmusic.errors import InputError
 from diffmusic.inputs import ARRAYS
+from diffmusic.models import Access
 
 AnyJob = TypeVar("AnyJob")
 
@@ -33,15 +32,9 @@ def overridden(job: AnyJob, given: Mapping[str, Any]) -> AnyJob:
     return changed
 
 
-def options(default: Any) -> Callable[..., Any]:
-    """``click.option`` whose help ends with what a job, the default one, has under that name."""
-
-    def option(*names: str, **settings: Any) -> Any:
-        value = getattr(default, names[-1].lstrip("-").replace("-", "_"), None)
-        shown = "" if value is False or value in (None, (), "") else f"  [default: {value}]"
-        return click.option(*names, **settings | {"help": settings["help"] + shown})
-
-    return option
+def access(given: Mapping[str, Any]) -> Access:
+    """How the flags let the model be had."""
+    return Access(given["offline"], given["allow_pickle"])
 
 
 def result_path(path: Path, output: Path | None, word: str) -> Path:

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from diffmusic import outputs, record
-from diffmusic.cli.jobs import options, overridden, result_path, variants
+from diffmusic.cli.flags import model_options, options
+from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
 from diffmusic.plot import grid
@@ -46,10 +47,9 @@ option = options(DEFAULT)
     metavar="KEY=VALUE",
     help="Set a parameter of the solver; see diffmusic solvers fusion.",
 )
-@option("--model", metavar="NAME|DIR", help="The prior; see diffmusic models.")
 @option("--steps", type=int, metavar="N", help="Noise levels of the whole walk.")
 @option("--seed", type=int, metavar="N", help="The result is a function of it.")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
+@model_options(option)
 @click.option(
     "-o",
     "--output",
@@ -73,7 +73,7 @@ def reconstruct(path: Path | None, **given: Any) -> None:
         if recorded is None:
             raise InputError("give the recording to look at, or --config RUN.json")
         path = Path(recorded["inputs"][0]["path"])
-    prepared = job.prepare()
+    prepared = job.prepare(access(given))
     base = result_path(path, given["output"], "reconstructed")
     paths, picture = variants(base, ("", len(prepared.editors))), base.with_suffix(".png")
     outputs.check([*paths, picture, record_path(paths[0])], [each for each in (path, given["config"]) if each])

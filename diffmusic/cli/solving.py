@@ -12,7 +12,7 @@ import click
 from diffmusic import outputs, record
 from diffmusic.audio import files
 from diffmusic.cli.flags import OPERATOR
-from diffmusic.cli.jobs import overridden, result_path, variants
+from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import progress_bar, record_path, report, write
 from diffmusic.errors import DiffmusicError, InputError
 from diffmusic.job import Job
@@ -27,7 +27,7 @@ def solve_files(operator: str, given: dict[str, Any]) -> None:
     if plot and plot.suffix.lower() != ".png":
         raise InputError(f"--plot {plot}: the picture is a PNG; give a name that ends in .png")
     job = _job(operator, given)
-    prepared = job.prepare(given["offline"], given["allow_pickle"])
+    prepared = job.prepare(access(given))
     runs = _runs(paths, job, prepared.sources)
     if len(runs) > 1 and (references or plot):
         raise InputError("--reference and --plot take one input at a time")
