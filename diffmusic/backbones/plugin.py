@@ -14,7 +14,12 @@ MEMORY = (1.42, 0.054)
 def diffmusic_backbones() -> list[Spec]:
     # The tags name the `_class_name` of the model_index.json files that a backbone reads.
     return [
-        Spec("mini", "diffmusic.backbones.musicldm:mini", "the small prior inside this package", ("DiffmusicMini",)),
+        Spec(
+            "mini",
+            "diffmusic.backbones.musicldm:mini",
+            "the small prior inside this package: 16 kHz mono, 24 MB, MIT",
+            ("DiffmusicMini",),
+        ),
         Spec(
             "musicldm",
             "diffmusic.backbones.musicldm:MusicLDM.load",
