@@ -190,8 +190,11 @@ def measured(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def run(chosen: argparse.Namespace, split: str, rows: Callable[[Case], Sequence[str]]) -> None:
-    """Measure every cell of these rows that has not been measured yet, clip by clip."""
+def run(chosen: argparse.Namespace, split: str, rows: Callable[[Case], Sequence[str]], rotate: bool = False) -> None:
+    """Measure every cell of these rows that has not been measured yet, clip by clip.
+
+    rotate: each problem begins with another clip.
+    """
     torch.set_num_threads(chosen.threads)
     shard, shards = (int(part) for part in chosen.shard.split("/"))
     done = {(line["problem"], line["row"], line["clip"]) for line in measured(chosen.name)}
@@ -201,7 +204,8 @@ def run(chosen: argparse.Namespace, split: str, rows: Callable[[Case], Sequence[
     music = {mixed: list(clips(chosen.work, split, chosen.clips, mixed)) for mixed in (False, True)}
     for number in range(shard, chosen.clips, shards):
         for problem in chosen.only:
-            name, clean = music[problem == "mixing"][number]
+            turn = chosen.only.index(problem) if rotate else 0
+            name, clean = music[problem == "mixing"][(number + turn) % chosen.clips]
             for row in ["truth", *rows(CASES[problem])]:
                 if (problem, row, name) in done:
                     continue

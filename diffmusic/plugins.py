@@ -1,4 +1,4 @@
-"""Discovery: which operators, solvers, backbones and metrics are installed, and by whom.
+"""Discovery: which operators, solvers, backbones, metrics and datasets are installed, and by whom.
 
 A distribution joins by one entry point in the group ``diffmusic`` that names a module with hook
 implementations. This module imports neither torch nor any component, so listing stays fast.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import click
 
 GROUP = "diffmusic"
-KINDS = ("operator", "solver", "backbone", "metric")
+KINDS = ("operator", "solver", "backbone", "metric", "dataset")
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -65,8 +65,8 @@ class Spec:
 
     ``target`` is ``"module:attribute"``. For an operator or a solver the attribute is a frozen dataclass,
     for a backbone a callable ``(source: Path | None, device: str) -> Backbone``, which may also take the keywords
-    ``dtype`` and ``allow_pickle``; for a metric a callable ``(reference, estimate, sample_rate) -> float``. ``tags``
-    are words shown in listings; those of a backbone name the ``_class_name`` of the model_index.json that it reads.
+    ``dtype`` and ``allow_pickle``; for a metric what ``diffmusic.metric`` describes, for a dataset what
+    ``diffmusic.dataset`` does. ``tags`` are words shown in listings; those of a backbone name the ``_class_name`` of the model_index.json that it reads.
     ``checkpoints``: published weights of a backbone, the first of them the one that its name stands for.
     """
 
@@ -106,6 +106,11 @@ class Hooks:
     @hookspec
     def diffmusic_metrics(self) -> list[Spec]:
         """Return the metrics of this plugin."""
+        return []
+
+    @hookspec
+    def diffmusic_datasets(self) -> list[Spec]:
+        """Return the datasets of this plugin."""
         return []
 
     @hookspec
