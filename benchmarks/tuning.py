@@ -4,10 +4,10 @@
     python -m benchmarks.tuning --name tuning --report
 
 Each solver has five values of the one parameter that its results hang on, a factor of about two apart, at twenty-five
-passes through the decoder. Each problem starts from another clip, so that the first shard of five hears five. The score
-is the geometric mean over five problems of the LSD of the raw estimate, in the damaged part where a problem has one:
-finishing is the same for all solvers and would hide them. The best value of each is what `benchmarks.problems` compares,
-and the default where it is better by more than the clips differ.
+passes through the decoder. Each problem starts from another clip, so that the first shard of five hears five. The
+score is the geometric mean over five problems of the LSD of the raw estimate, in the damaged part where a problem has
+one: finishing is the same for all solvers and would hide them. The best value of each is what `benchmarks.problems`
+compares, and the default where it is better by more than the clips differ.
 """
 
 from __future__ import annotations
