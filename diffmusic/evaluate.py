@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def evaluate(
     """Metrics of pairs over the files that have the same name, those of sets over all files, as plain values.
 
     names: as ``diffmusic.metric.load`` takes them. prompts: what an estimate should sound like, by its name. begin: is
-    told of every file, with the part of the work that is done before it. Raises InputError for whatever cannot be compared.
+    told of every file, with the part of the work that is done before it. Raises InputError for what cannot be compared.
     """
     loaded = {text: metrics.load(text, access) for text in dict.fromkeys(names)}
     pairwise = {text: each for text, each in loaded.items() if not metrics.is_set(each)}
@@ -160,13 +161,18 @@ def evaluate(
         if unsaid:
             raise InputError(f"metric {row(text)[0]!r} needs to be told what {unsaid[0]} should sound like: --prompt")
     found = [_recordings(path) for path in (reference, estimate)] if sets else []
-    total = len(matched.pairs) + len(sets) * sum(map(len, found))
+    embedders = {_embedding(each): each for each in sets.values()}
+    total = len(matched.pairs) + len(embedders) * sum(map(len, found))
     rows: list[dict[str, Any]] = []
     for name, paths in matched.pairs.items():
         begin(len(rows) / total, name)
         a, b, rate, done = read_pair(*paths, fit or Fit())
         values = {text: _value(metrics.measure(each, a, b, rate, prompts(name))) for text, each in pairwise.items()}  # type: ignore[arg-type]
         rows.append({"name": name, "values": values, "done": done, "files": record.files(paths)})
+    embedded: dict[str, list[list[np.ndarray]]] = {}
+    for number, (key, embedder) in enumerate(embedders.items()):
+        before = len(rows) + number * sum(map(len, found))
+        embedded[key] = _embed(embedder, found, lambda done, name, before=before: begin((before + done) / total, name))
     return {
         "command": "evaluate",
         "versions": record.versions(),
@@ -174,10 +180,7 @@ def evaluate(
         "fit": {"cut": bool(fit and fit.cut), "mono": bool(fit and fit.mono)},
         "files": rows,
         "metrics": {text: _summary(text, each, rows) for text, each in pairwise.items()},
-        "sets": {
-            text: _set(each, found, lambda done, name: begin((len(rows) + done) / total, name))
-            for text, each in sets.items()
-        },
+        "sets": {text: _compare(each, embedded[_embedding(each)]) for text, each in sets.items()},
         "unmatched": {"reference": list(matched.only_reference), "estimate": list(matched.only_estimate)},
     }
 
@@ -198,16 +201,28 @@ def _described(metric: Metric) -> dict[str, Any]:
     return {"model": metric.describe()} if hasattr(metric, "describe") else {}
 
 
-def _set(metric: SetMetric, found: Sequence[Sequence[Path]], begin: Begin) -> dict[str, Any]:
-    """The value of two sets of files, how many files and windows there were, and what the metric says of itself."""
-    embeddings: list[list[np.ndarray]] = []
+def _embedding(metric: SetMetric) -> str:
+    return json.dumps(metric.describe(), sort_keys=True)
+
+
+def _embed(metric: SetMetric, found: Sequence[Sequence[Path]], begin: Begin) -> list[list[np.ndarray]]:
+    """The embeddings of every file of two sets."""
+    embedded: list[list[np.ndarray]] = []
     for paths in found:
-        embeddings.append([])
+        embedded.append([])
         for path in paths:
-            begin(sum(map(len, embeddings)), path.name)
+            begin(sum(map(len, embedded)), path.name)
             recording = files.read(path)
-            embeddings[-1].append(metric.embed(recording.samples, recording.sample_rate))
-    a, b = (np.concatenate(each) for each in embeddings)
-    value = _value(metric.distance(a, b))
-    return {"value": value, "files": [len(each) for each in embeddings], "windows": [len(a), len(b)],
-            **_described(metric)}  # fmt: skip
+            embedded[-1].append(metric.embed(recording.samples, recording.sample_rate))
+    return embedded
+
+
+def _compare(metric: SetMetric, embedded: Sequence[Sequence[np.ndarray]]) -> dict[str, Any]:
+    """The value of two sets, how many files and windows they have, and what the metric says of itself."""
+    a, b = (np.concatenate(each) for each in embedded)
+    return {
+        "value": _value(metric.distance(a, b)),
+        "files": [len(each) for each in embedded],
+        "windows": [len(a), len(b)],
+        **_described(metric),
+    }

@@ -38,7 +38,8 @@ class SetMetric(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What every number has to be accompanied by: the name of the embedding and the hash of its weights."""
+        """What every number has to be accompanied by: ``embedding``, its name, and ``sha256``, the hash of its weights.
+        Metrics that say the same embed alike: what one has embedded may be given to another."""
         ...
 
 
