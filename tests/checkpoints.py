@@ -89,7 +89,7 @@ def clap(folder: Path) -> None:
         "intermediate_size": 16, "projection_dim": 12, "max_position_embeddings": 80,
     }  # fmt: skip
     audio = {
-        "hidden_size": 16, "patch_embeds_hidden_size": 4, "depths": [1, 1], "num_attention_heads": [2, 2],
+        "hidden_size": 8, "patch_embeds_hidden_size": 4, "depths": [1, 1], "num_attention_heads": [2, 2],
         "num_hidden_layers": 2, "projection_dim": 12, "spec_size": 32, "num_mel_bins": 8, "window_size": 4,
     }  # fmt: skip
     torch.manual_seed(3)
