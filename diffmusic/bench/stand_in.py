@@ -15,7 +15,7 @@ HOP = 640
 
 @dataclass(frozen=True)
 class StandIn:
-    """A ``Backbone`` with the rate, channels and excerpts of another, whose latents are levels of stretches of audio."""
+    """A ``Backbone`` with the rate, channels and excerpts of another, whose latents are levels of audio."""
 
     sample_rate: int = 16000
     channels: int = 1
