@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import io
+import json
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -119,7 +121,15 @@ def metric(named: Named) -> Any:
 def describe(named: Named) -> dict[str, Any]:
     """What of a metric determines its values."""
     made = metric(named)
-    return {"metric": str(named), **(made.describe() if isinstance(made, SetMetric) else {})}
+    return {"name": str(named), **(made.describe() if hasattr(made, "describe") else {})}
+
+
+def place(named: Named) -> str | None:
+    """Under which name a record has the embeddings of a metric of sets; metrics with the same embedding share them."""
+    if not isinstance(metric(named), SetMetric):
+        return None
+    facts = json.dumps(metric(named).describe(), sort_keys=True, default=str)
+    return hashlib.sha256(facts.encode()).hexdigest()[:12]
 
 
 def _scores(
@@ -127,12 +137,14 @@ def _scores(
 ) -> dict[str, Any]:
     """Every metric of an estimate, (channels, time); embeddings, for metrics of sets, are of each source."""
     scores: dict[str, Any] = {}
-    embeddings: dict[str, Any] = {}
+    embeddings: dict[str | None, Any] = {}
     for named in task.metrics:
         made = metric(named)
         if isinstance(made, SetMetric):
-            windows = np.concatenate([made.embed(part, rate) for part in np.split(estimate, sources)])
-            embeddings[str(named)] = [[float(f"{value:.7g}") for value in row] for row in windows]
+            where = place(named)
+            if where not in embeddings:
+                windows = np.concatenate([made.embed(part, rate) for part in np.split(estimate, sources)])
+                embeddings[where] = [[float(f"{value:.7g}") for value in row] for row in windows]
         elif not _takes_prompt(made):
             scores[str(named)] = float(made(clean, estimate, rate))
         elif prompt is not None:

@@ -144,7 +144,7 @@ def document(suite: Suite, cells: Sequence[Cell], library: Library, models: Sequ
         "about": suite.about,
         "dataset": str(Named(suite.dataset.name, {k: v for k, v in suite.dataset.parameters.items() if k != "path"})),
         "clips": suite.clips.model_dump(),
-        "metrics": [{"name": str(each), **cell.describe(each)} for each in suite.metrics],
+        "metrics": [{**cell.describe(each), "embeddings": cell.place(each)} for each in suite.metrics],
         "models": [{"name": each.name, "dtype": each.dtype, "sha256": each.hash} for each in models],
         "published": published.read(suite.published) if suite.published else None,
         "cells": [entry(each) for each in cells],

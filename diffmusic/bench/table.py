@@ -113,18 +113,17 @@ def _line(
                 error = float(np.std(numbers, ddof=1) / np.sqrt(len(numbers))) if len(numbers) > 1 else 0.0
                 values[f"{name}{suffix}"] = Value(float(np.mean(numbers)), error, len(numbers))
         for described in plan["metrics"] if first["row"] != TRUTH else ():
-            name = described["name"]
+            name, place = described["name"], described["embeddings"]
             pairs = [
-                (each["clip"], found["embeddings"][name])
+                (each["clip"], found["embeddings"][place])
                 for each, found in measured
-                if name in found["embeddings"] and each["clip"] in truth
+                if place in found["embeddings"] and each["clip"] in truth
             ]
-            clips = dict.fromkeys(clip for clip, _ in pairs)
-            if pairs and all(name in truth[clip].get("finished", {}).get("embeddings", ()) for clip in clips):
+            if pairs:
                 ours = np.concatenate([np.array(windows) for _, windows in pairs])
-                theirs = np.concatenate([np.array(truth[clip]["finished"]["embeddings"][name]) for clip in clips])
+                theirs = [np.array(truth[clip]["embeddings"][place]) for clip in dict.fromkeys(clip for clip, _ in pairs)]
                 try:
-                    distance = metric(Named.parse(name)).distance(theirs, ours)
+                    distance = metric(Named.parse(name)).distance(np.concatenate(theirs), ours)
                 except InputError:  # too few to say anything
                     continue
                 values[f"{name}{suffix}"] = Value(float(distance), 0.0, len(pairs))
@@ -198,7 +197,7 @@ def described(plan: Mapping[str, Any]) -> list[str]:
     facts = [f"- {clips['count']} clips{length}{rate} of {plan['dataset']}, chosen by seed {clips['seed']}"]
     facts += [f"- prior {each['name']}, weights {each['sha256'][:12]}" for each in plan["models"]]
     for each in plan["metrics"]:
-        more = [f"{key} {value}" for key, value in each.items() if key not in ("name", "metric")]
+        more = [f"{key} {value}" for key, value in each.items() if key not in ("name", "embeddings")]
         facts += [f"- {each['name']}: {', '.join(more)}"] if more else []
     return facts
 
