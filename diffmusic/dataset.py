@@ -8,13 +8,17 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from diffmusic.parameters import build, row
+from diffmusic.plugins import registry
+
 
 @dataclass(frozen=True)
 class Clip:
     """A recording, or an excerpt of one.
 
     audio: (channels, time), float32, full scale 1. sample_rate: Hz. start: seconds into the recording.
-    sources: its stems by name, each of the shape of ``audio``, which is their sum; empty where there are none.
+    sources: its stems by name, each of the shape of ``audio``, which is their sum (up to what a lossy format did to
+    each); empty where there are none.
     prompt: what it is, in words. target: what an edit should make of it.
     """
 
@@ -40,5 +44,15 @@ class Dataset(Protocol):
         ...
 
     def load(self, name: str, /, start: float = 0.0, seconds: float | None = None) -> Clip:
-        """A recording, or the excerpt of that many seconds that begins at ``start``."""
+        """A recording, or the excerpt of that many seconds that begins at ``start``: no more is read than has to be.
+        Raises InputError for a name that is not there, and for an excerpt that is not all in the recording."""
         ...
+
+
+def load(text: str) -> Dataset:
+    """A dataset by its name, with parameters if it has any: ``"folder path=music"``.
+
+    Raises InputError for what is no dataset, or not one with these parameters.
+    """
+    name, given = row(text)
+    return build(registry().load("dataset", name), given, f"dataset {name!r}")  # type: ignore[no-any-return]

@@ -15,6 +15,8 @@ from diffmusic.errors import InputError
 from diffmusic.plugins import reason
 
 INDEX = "model_index.json"
+ALONE = {".": ["transformers", "a module"]}
+"""The index of a repository that is one module of transformers: its files lie at the top."""
 WEIGHTS = (".safetensors", ".bin", ".msgpack", ".h5", ".onnx", ".ckpt", ".pt", ".pth")
 SMALL = (".json", ".txt", ".model")
 """What a part holds beside its weights: settings and vocabularies."""
@@ -36,7 +38,7 @@ def choose(sizes: Mapping[str, int], index: Mapping[str, Any], allow_pickle: boo
 
     sizes: every file of the repository, in bytes. Raises InputError for a part without files that can be read.
     """
-    chosen = {INDEX: sizes.get(INDEX, 0)}
+    chosen = {INDEX: sizes[INDEX]} if INDEX in sizes else {}
     for part in parts(index):
         files = {name: size for name, size in sizes.items() if PurePosixPath(name).parent.as_posix() == part}
         chosen |= {name: size for name, size in files.items() if name.endswith(SMALL)}
@@ -60,15 +62,16 @@ def _variant(name: str) -> bool:
     return bool(re.search(r"\.(fp16|bf16|fp32|ema|non_ema)[.-]", PurePosixPath(name).name))
 
 
-def cached(repository: str) -> Path | None:
-    """The folder of a model in the cache, if every part is there."""
+def cached(repository: str, alone: bool = False) -> Path | None:
+    """The folder of a model in the cache, if every part is there. alone: it may be one module, without an index."""
     # Read where the library keeps it: importing what would ask the library takes longer than any listing may.
     from huggingface_hub.constants import HF_HUB_CACHE
 
     kept = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
     try:
         folder = kept / "snapshots" / (kept / "refs" / "main").read_text().strip()
-        index = json.loads((folder / INDEX).read_text())
+        single = alone and not (folder / INDEX).exists() and (folder / "config.json").exists()
+        index = ALONE if single else json.loads((folder / INDEX).read_text())
     except (OSError, ValueError):
         return None
     return None if _lacking(folder, index) else folder
@@ -94,30 +97,34 @@ def offline_mode() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def locate(repository: str, offline: bool = False, allow_pickle: bool = False) -> Path:
-    """The folder of a model: from the cache if all of it is there, else downloaded.
+def locate(repository: str, offline: bool = False, allow_pickle: bool = False, alone: bool = False) -> Path:
+    """The folder of a model: from the cache if all of it is there, else downloaded. alone: what is wanted is one module
+    of transformers, which may be all that the repository is.
 
     Raises InputError, in one line that says what to do, if that is not possible.
     """
-    folder = cached(repository)
+    folder = cached(repository, alone)
     if folder is not None:
         return folder
     if offline or offline_mode():
         why = "--offline" if offline else "HF_HUB_OFFLINE"
+        first = "the same command" if alone else f"diffmusic models pull {repository}"
         raise InputError(
             f"{repository} is not in the cache, or only a part of it is, and {why} forbids to download it: run "
-            f"diffmusic models pull {repository} without it first, or give a folder"
+            f"{first} without it first, or give a folder"
         )
-    return pull(repository, allow_pickle)
+    return pull(repository, allow_pickle, alone)
 
 
-def sizes(repository: str) -> tuple[dict[str, int], dict[str, Any]]:
-    """Every file of a model on the hub with its size, and its model_index.json."""
+def sizes(repository: str, alone: bool = False) -> tuple[dict[str, int], dict[str, Any]]:
+    """Every file of a model on the hub with its size, and its model_index.json. alone: see ``locate``."""
     from huggingface_hub import HfApi, hf_hub_download
 
     def ask() -> tuple[dict[str, int], dict[str, Any]]:
         info = HfApi().model_info(repository, files_metadata=True)
         found = {each.rfilename: each.size or 0 for each in info.siblings or ()}
+        if alone and INDEX not in found and "config.json" in found:
+            return found, ALONE
         if INDEX not in found:
             raise InputError(f"{repository} holds no {INDEX}: it is not a model in the diffusers layout")
         return found, json.loads(Path(hf_hub_download(repository, INDEX)).read_text())
@@ -125,14 +132,15 @@ def sizes(repository: str) -> tuple[dict[str, int], dict[str, Any]]:
     return _asked(repository, ask)
 
 
-def pull(repository: str, allow_pickle: bool = False) -> Path:
-    """Download what is needed of a model, or what is missing of it, into the cache. Returns its folder there."""
+def pull(repository: str, allow_pickle: bool = False, alone: bool = False) -> Path:
+    """Download what is needed of a model, or what is missing of it, into the cache. Returns its folder there.
+    alone: see ``locate``."""
     from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
     from huggingface_hub.utils import disable_progress_bars
 
     if offline_mode():
         raise InputError("HF_HUB_OFFLINE is set: unset it to download")
-    found, index = sizes(repository)
+    found, index = sizes(repository, alone)
     try:
         chosen = choose(found, index, allow_pickle)
     except InputError as error:

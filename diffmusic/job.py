@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from diffmusic import inputs, record
+from diffmusic import metric as metrics
 from diffmusic import problem as problems
 from diffmusic.audio.image import Stereo
 from diffmusic.errors import InputError
@@ -172,13 +173,15 @@ class Outcome:
 def measure(
     clean: np.ndarray, estimate: np.ndarray, before: np.ndarray | None, lost: list[tuple[int, int]], sample_rate: int
 ) -> dict[str, dict[str, float]]:
-    """Every installed metric against the truth: of the estimate and of what was measured (where that is audio), over
-    the whole recording and over the damaged stretches alone (their mean, weighted by length). A stretch shorter than a
-    metric's frame is padded with silence, which flatters both."""
+    """Every metric tagged ``solve`` against the truth: of the estimate and of what was measured (where that is audio),
+    over the whole recording and over the damaged stretches alone (their mean, weighted by length). A stretch shorter
+    than a metric's frame is padded with silence, which flatters both."""
     scores: dict[str, dict[str, float]] = {}
     whole = [(0, clean.shape[-1])]
     for name, spec in registry().components("metric").items():
-        metric = spec.load()
+        if "solve" not in spec.tags:
+            continue
+        metric = metrics.load(name)
 
         def over(x: np.ndarray, stretches: list[tuple[int, int]], metric: Any = metric) -> float:
             weights = [stop - start for start, stop in stretches]

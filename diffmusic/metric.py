@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+import inspect
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
+
+from diffmusic.errors import InputError
+from diffmusic.models import SAFE, Access
+from diffmusic.parameters import bind, build, row
+from diffmusic.plugins import registry
 
 
 @runtime_checkable
@@ -13,7 +19,8 @@ class PairMetric(Protocol):
     told what the estimate should sound like, and has no value where nobody said."""
 
     def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, /) -> float:
-        """reference, estimate: (channels, time), of equal shape, full scale 1; sample_rate in Hz."""
+        """reference, estimate: (channels, time), of equal shape, full scale 1; sample_rate in Hz. NaN where there is
+        nothing to measure, such as a silent reference."""
         ...
 
 
@@ -36,3 +43,37 @@ class SetMetric(Protocol):
 
 
 Metric = PairMetric | SetMetric
+
+
+def load(text: str, access: Access = SAFE) -> Metric:
+    """A metric by its name, with parameters if it has any: ``"lsd"``, ``"fad embedding=vae"``.
+
+    access: how the models that it measures with may be had. Raises InputError for what is no metric, or not one with
+    these parameters.
+    """
+    name, given = row(text)
+    target = registry().load("metric", name)
+    if isinstance(target, type):
+        return bind(build(target, given, f"metric {name!r}"), access=access)  # type: ignore[no-any-return]
+    if given:
+        raise InputError(f"metric {name!r} has no parameters, and was given {', '.join(given)}")
+    return target  # type: ignore[no-any-return]
+
+
+def is_set(metric: Metric) -> TypeGuard[SetMetric]:
+    """Whether it compares sets rather than pairs."""
+    return isinstance(metric, SetMetric)
+
+
+def takes_prompt(metric: Metric) -> bool:
+    """Whether it has to be told what the estimate should sound like."""
+    return isinstance(metric, PairMetric) and "prompt" in inspect.signature(metric).parameters
+
+
+def measure(
+    metric: PairMetric, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, prompt: str | None = None
+) -> float | None:
+    """The value of a pair; None for a metric that needs a prompt where there is none."""
+    if not takes_prompt(metric):
+        return metric(reference, estimate, sample_rate)
+    return metric(reference, estimate, sample_rate, prompt=prompt) if prompt else None  # type: ignore[call-arg]

@@ -6,7 +6,8 @@ Example: ``low: Annotated[float, Field(gt=0), Doc("lower edge, Hz")] = 300.0``. 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -17,11 +18,12 @@ from typing_extensions import Doc
 from diffmusic.errors import InputError
 from diffmusic.plugins import suggestion
 
-__all__ = ["BOUND", "Doc", "Field", "Parameter", "Span", "bind", "build", "parameters", "values"]
+__all__ = ["BOUND", "Doc", "Field", "Parameter", "Span", "assignments", "bind", "build", "parameters", "row", "values"]
 
-BOUND = ("sample_rate", "measured_rate", "offset")
+BOUND = ("sample_rate", "measured_rate", "offset", "access")
 """Fields that the core sets, never the user: the rate in Hz of the audio that the operator is applied to, that of what
-it measures, and the time in seconds at which the excerpt begins within the whole recording."""
+it measures, the time in seconds at which the excerpt begins within the whole recording, and how the models of a metric
+may be had (``diffmusic.models.Access``)."""
 
 T = TypeVar("T")
 
@@ -119,6 +121,27 @@ def build(component: type[T], given: Mapping[str, Any], what: str) -> T:
         raise InputError(f"{what}{': ' + where if where else ''}: {message}{got}") from None
 
 
+def assignments(texts: Sequence[str]) -> dict[str, str]:
+    """``["rate=2", ...]`` as a mapping. Raises InputError for one without ``=``."""
+    pairs = [text.partition("=") for text in texts]
+    for text, (key, equals, _) in zip(texts, pairs, strict=True):
+        if not equals or not key:
+            raise InputError(f"write KEY=VALUE, not {text!r}")
+    return {key.strip().replace("-", "_"): value for key, _, value in pairs}
+
+
+def row(text: str) -> tuple[str, dict[str, str]]:
+    """A component in one line, ``"diffmusic rate=2 repeats=3"``: its name and what is given of its parameters. Values
+    with blanks are quoted as in a shell. Raises InputError for a line that is none."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"{text!r}: {error}") from None
+    if not words:
+        raise InputError("the name of a component is missing")
+    return words[0], assignments(words[1:])
+
+
 def values(component: Any) -> dict[str, Any]:
     """The parameters of a component as JSON values, as written to a run record; ``build`` takes them back."""
     return {
@@ -127,8 +150,8 @@ def values(component: Any) -> dict[str, Any]:
     }
 
 
-def bind(component: T, **context: float) -> T:
-    """A copy whose ``BOUND`` fields, where it has them, say at which rate and time it is applied."""
+def bind(component: T, **context: Any) -> T:
+    """A copy whose ``BOUND`` fields, where it has them, are these."""
     if not dataclasses.is_dataclass(component):
         return component
     names = {field.name for field in dataclasses.fields(component)}

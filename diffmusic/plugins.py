@@ -66,7 +66,9 @@ class Spec:
     ``target`` is ``"module:attribute"``. For an operator or a solver the attribute is a frozen dataclass,
     for a backbone a callable ``(source: Path | None, device: str) -> Backbone``, which may also take the keywords
     ``dtype`` and ``allow_pickle``; for a metric what ``diffmusic.metric`` describes, for a dataset what
-    ``diffmusic.dataset`` does. ``tags`` are words shown in listings; those of a backbone name the ``_class_name`` of the model_index.json that it reads.
+    ``diffmusic.dataset`` does. ``tags`` are words shown in listings. Those of a backbone name the ``_class_name`` of
+    the model_index.json that it reads. Those of a metric are ``pair`` or ``set``, and ``solve`` for one of pairs that
+    every run reports whose truth is known: it has to be fast, and its defaults have to do.
     ``checkpoints``: published weights of a backbone, the first of them the one that its name stands for.
     """
 

@@ -14,7 +14,17 @@ HEAVY = ("torch", "numpy", "librosa", "diffusers", "transformers", "pydantic", "
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["operators"], ["solvers"], ["models"], ["metrics"], ["plugins"], ["solve", "--help"], ["--version"]],
+    [
+        ["--help"],
+        ["operators"],
+        ["solvers"],
+        ["models"],
+        ["metrics"],
+        ["datasets"],
+        ["plugins"],
+        ["solve", "--help"],
+        ["--version"],
+    ],
 )
 def test_listings_import_nothing_heavy(words: list[str]) -> None:
     script = (
@@ -30,7 +40,7 @@ def test_listings_import_nothing_heavy(words: list[str]) -> None:
 
 def test_help_shows_every_command_with_a_summary(run: Run) -> None:
     out = run("--help").out
-    for command in ("solve", "operators", "solvers", "models", "metrics", "plugins", "check", "doctor"):
+    for command in ("solve", "operators", "solvers", "models", "metrics", "datasets", "plugins", "check", "doctor"):
         assert any(line.split()[:1] == [command] and len(line.split()) > 2 for line in out.splitlines()), command
 
 
@@ -46,7 +56,10 @@ def test_listings_name_what_is_there(run: Run) -> None:
     assert "inpainting" in run("operators").out
     assert {"diffmusic", "interpolate"} <= {line.split()[0] for line in run("solvers").out.splitlines()}
     assert {"mini", "musicldm"} <= {line.split()[0] for line in run("models").out.splitlines()}
-    assert [spec["name"] for spec in json.loads(run("metrics", "--json").out)] == ["lsd", "mel_l1", "si_sdr"]
+    metrics = {spec["name"]: spec["tags"] for spec in json.loads(run("metrics", "--json").out)}
+    assert "pair" in metrics["lsd"]
+    assert "set" in metrics["fad"]
+    assert "folder" in {line.split()[0] for line in run("datasets").out.splitlines()}
 
 
 def test_showing_one_gives_its_equation_and_parameters(run: Run) -> None:
@@ -54,6 +67,9 @@ def test_showing_one_gives_its_equation_and_parameters(run: Run) -> None:
     assert "D* = D - gamma grad_D L" in out
     assert "-s rate=" in out
     assert "--gap" in run("operators", "inpainting").out
+    assert "embedding=" in run("metrics", "fad").out
+    assert "path=" in run("datasets", "folder").out
+    assert "access" not in run("metrics", "fad").out
 
 
 def test_plugins_lists_the_built_in_ones(run: Run) -> None:

@@ -39,10 +39,10 @@ def test_every_command_line_is_understood(run: Callable[..., SimpleNamespace]) -
 
 
 def test_components_in_the_tables_are_the_registered_ones() -> None:
-    from diffmusic.plugins import registry
+    from diffmusic.plugins import KINDS, registry
 
     tables = re.findall(r"^\| (\w+) \|.*\n\|---\|---\|\n((?:\|.*\n)+)", README, flags=re.MULTILINE)
-    assert {kind for kind, _ in tables} == {"operator", "solver", "backbone", "metric"}
+    assert {kind for kind, _ in tables} == set(KINDS)
     for kind in {kind for kind, _ in tables}:
         rows = "".join(rows for each, rows in tables if each == kind)
         assert set(re.findall(r"^\| `([\w-]+)`", rows, flags=re.MULTILINE)) == set(registry().components(kind))

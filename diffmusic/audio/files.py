@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -56,8 +58,46 @@ class Recording:
         return self.subtype in LOSSY
 
 
-def read(path: Path) -> Recording:
-    """Read a whole audio file. Raises InputError, in one line, for whatever is not usable audio."""
+def read(path: Path, start: float = 0.0, seconds: float | None = None) -> Recording:
+    """Read an audio file, or the excerpt of it that begins at ``start``; of all else no sample is read.
+
+    Raises InputError, in one line, for whatever is not usable audio, and for an excerpt that is not all in the file.
+    """
+    with _opened(path) as file:
+        first, count = 0, -1
+        if start or seconds is not None:
+            first, count = excerpt(start, seconds, file.samplerate, file.frames, str(path))
+            file.seek(first)
+        samples = file.read(count, dtype="float64", always_2d=True).T
+        tags = {name: text for name in _TAGS if (text := getattr(file, name))}
+        recording = Recording(samples, file.samplerate, file.format, file.subtype, tags)
+    if recording.samples.shape[-1] == 0:
+        raise InputError(f"{path} holds no samples")
+    if not np.isfinite(recording.samples).all():
+        first += int(np.argmin(np.isfinite(recording.samples).all(axis=0)))
+        raise InputError(f"{path} holds NaN or infinite samples, the first at {first / recording.sample_rate:.3f} s")
+    return recording
+
+
+def duration(path: Path) -> float:
+    """Seconds of an audio file, from its header. Raises InputError for whatever is not usable audio."""
+    with _opened(path) as file:
+        return float(file.frames / file.samplerate)
+
+
+def excerpt(start: float, seconds: float | None, sample_rate: int, samples: int, name: str) -> tuple[int, int]:
+    """The first sample of an excerpt and the number of its samples. Raises InputError, which calls the recording
+    ``name``, for one that is not all in a recording of ``samples`` samples."""
+    first = round(start * sample_rate)
+    count = samples - first if seconds is None else round(seconds * sample_rate)
+    if first < 0 or count < 1 or first + count > samples:
+        length = "the rest" if seconds is None else f"{seconds:g} s"
+        raise InputError(f"{name} lasts {samples / sample_rate:.3f} s: {length} from {start:g} s is not in it")
+    return first, count
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
         if not path.exists():
             raise InputError(f"{path}: no such file")
@@ -66,20 +106,20 @@ def read(path: Path) -> Recording:
         if path.stat().st_size == 0:
             raise InputError(f"{path} is an empty file")
         with soundfile.SoundFile(path) as file:
-            samples = file.read(dtype="float64", always_2d=True).T
-            tags = {name: text for name in _TAGS if (text := getattr(file, name))}
-            recording = Recording(samples, file.samplerate, file.format, file.subtype, tags)
+            yield file
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (soundfile.LibsndfileError, TypeError) as error:  # soundfile has a TypeError for headerless *.raw
         kinds = "WAV, FLAC, OGG, MP3 or AIFF"
         raise InputError(f"{path} is not audio that can be read ({kinds}): {_reason(error)}") from None
-    if recording.samples.shape[-1] == 0:
-        raise InputError(f"{path} holds no samples")
-    if not np.isfinite(recording.samples).all():
-        first = int(np.argmin(np.isfinite(recording.samples).all(axis=0)))
-        raise InputError(f"{path} holds NaN or infinite samples, the first at {first / recording.sample_rate:.3f} s")
-    return recording
+
+
+def below(folder: Path) -> list[Path]:
+    """The audio files in a folder and its sub-folders, sorted, without hidden ones. Raises InputError for no folder."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder" if folder.exists() else f"{folder}: no such folder")
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in FORMATS and path.is_file()]
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def container(path: Path) -> str:

@@ -102,10 +102,10 @@ def verify(folder: Path) -> None:
             raise InputError(f"{folder / name} is damaged: its sha256 is not that of hashes.json; install it again")
 
 
-def weights_hash(folder: Path) -> str:
-    """sha256 over the names and sha256 of every weights file of a model."""
+def weights_hash(folder: Path, parts: str = "*/") -> str:
+    """sha256 over the names and sha256 of every weights file of a model. parts: where they are; "" for one module."""
     digest = sha256()
-    for path in sorted(path for pattern in (SAFE, PICKLED) for path in folder.glob(f"*/{pattern}")):
+    for path in sorted(path for pattern in (SAFE, PICKLED) for path in folder.glob(parts + pattern)):
         digest.update(path.relative_to(folder).as_posix().encode() + b" " + _file_hash(path).encode() + b"\n")
     return digest.hexdigest()
 

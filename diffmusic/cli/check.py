@@ -1,8 +1,9 @@
-"""``diffmusic check NAME``: the contract tests, on any operator, solver, backbone or metric."""
+"""``diffmusic check NAME``: the contract tests, on any operator, solver, backbone, metric or dataset."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +18,8 @@ from diffmusic.plugins import KINDS, registry, suggestion
 @click.option("--device", default="cpu", show_default=True, help="Where a backbone is checked.")
 @click.pass_context
 def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str) -> None:
-    """Run the contract tests on the operator, solver, backbone or metric NAME, or on a model in a folder or the cache.
+    """Run the contract tests on the operator, solver, backbone, metric or dataset NAME, or on a model in a folder or
+    the cache.
 
     Exit code 0 if all pass, 1 if one fails.
     """
@@ -27,21 +29,14 @@ def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str)
         kinds = ["backbone"]
     if not kinds:
         everything = [known for kind in KINDS for known in found.components(kind)]
-        raise InputError(f"no operator, solver, backbone or metric is called {name!r}.{suggestion(name, everything)}")
+        raise InputError(f"no {', '.join(KINDS[:-1])} or {KINDS[-1]} is called {name!r}.{suggestion(name, everything)}")
 
-    from diffmusic import models, testing
-    from diffmusic.cli.flags import assignments
-    from diffmusic.parameters import build
+    from diffmusic import testing
+    from diffmusic.parameters import assignments
 
     failed = 0
     for kind in kinds:
-        if kind == "backbone":
-            component = models.load(name, models.device(device), offline=True)
-        elif kind == "metric":
-            component = found.load(kind, name)
-        else:
-            target, given = found.load(kind, name), assignments(settings)
-            component = build(target, given, f"{kind} {name!r}") if given else testing.example(target)
+        component = _component(kind, name, assignments(settings), device)
         results = testing.run_checks(kind, component)
         click.echo(f"{kind} {name}")
         for result in results:
@@ -49,3 +44,20 @@ def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str)
         failed += sum(not result.passed for result in results)
     click.echo(f"{failed} failed" if failed else "all passed")
     ctx.exit(1 if failed else 0)
+
+
+def _component(kind: str, name: str, given: dict[str, str], device: str) -> Any:
+    """What is to be checked: its example, or what the settings make of it. Nothing is downloaded for it."""
+    from diffmusic import models, testing
+    from diffmusic.parameters import bind, build
+
+    if kind == "backbone":
+        return models.load(name, models.device(device), offline=True)
+    target = registry().load(kind, name)
+    if not isinstance(target, type):
+        if given:
+            raise InputError(f"{kind} {name!r} has no parameters, and was given {', '.join(given)}")
+        return target
+    if not given and hasattr(target, "example"):
+        return testing.example(target)
+    return bind(build(target, given, f"{kind} {name!r}"), access=models.Access(offline=True))

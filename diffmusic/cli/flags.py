@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from diffmusic.audio.image import Stereo
-from diffmusic.errors import InputError
 from diffmusic.job import Job
 from diffmusic.parameters import Parameter, parameters
 
@@ -48,15 +47,6 @@ def model_options(option: Callable[..., Any]) -> Callable[[Any], Any]:
         return command
 
     return decorate
-
-
-def assignments(texts: Sequence[str]) -> dict[str, str]:
-    """``["rate=2", ...]`` as a mapping. Raises InputError for one without ``=``."""
-    pairs = [text.partition("=") for text in texts]
-    for text, (key, equals, _) in zip(texts, pairs, strict=True):
-        if not equals or not key:
-            raise InputError(f"write KEY=VALUE, not {text!r}")
-    return {key.strip().replace("-", "_"): value for key, _, value in pairs}
 
 
 def operator_flags(component: type) -> list[click.Parameter]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from diffmusic.audio import files
-from diffmusic.cli.flags import assignments
 from diffmusic.errors import InputError
 from diffmusic.inputs import ARRAYS
 from diffmusic.models import Access
+from diffmusic.parameters import assignments
 
 AnyJob = TypeVar("AnyJob")
 

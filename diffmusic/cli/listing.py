@@ -1,4 +1,4 @@
-"""``diffmusic operators|solvers|metrics [NAME]`` and ``diffmusic plugins``: what is installed."""
+"""``diffmusic operators|solvers|metrics|datasets [NAME]`` and ``diffmusic plugins``: what is installed."""
 
 from __future__ import annotations
 
@@ -32,16 +32,20 @@ def show(kind: str, name: str) -> None:
     click.echo(f"{name}: {spec.summary}  [{_owner(spec)}]\n")
     # A backbone is offered by what loads it, often a class method: its class says what it is.
     click.echo(inspect.getdoc(getattr(component, "__self__", component)) or "")
-    if kind in ("operator", "solver"):
+    if kind != "backbone" and isinstance(component, type):
         from diffmusic.parameters import parameters
 
         click.echo("\nParameters")
         rows: list[list[str]] = []
         for parameter in parameters(component):
-            flag = f"--{parameter.name.replace('_', '-')}" if kind == "operator" else f"-s {parameter.name}="
+            flag = _WRITTEN[kind].format(parameter.name if kind != "operator" else parameter.name.replace("_", "-"))
             default = "required" if parameter.required else f"[{_plain(parameter.default)}]"
             rows.append([f"  {flag}", parameter.kind, default, parameter.help])
         table(rows or [["  none"]])
+
+
+_WRITTEN = {"operator": "--{}", "solver": "-s {}=", "metric": "{}=", "dataset": "{}="}
+"""How a parameter of each kind is written on the command line."""
 
 
 def _plain(value: Any) -> str:
@@ -74,7 +78,8 @@ def mention_broken() -> None:
 
 operators = _listing("operator", "operators", "List the operators (what damaged the audio), or show one by NAME.")
 solvers = _listing("solver", "solvers", "List the solvers (how it is inverted), or show one by NAME.")
-metrics = _listing("metric", "metrics", "List the metrics, or show one by NAME.")
+metrics = _listing("metric", "metrics", "List the metrics (of pairs or of sets of recordings), or show one by NAME.")
+datasets = _listing("dataset", "datasets", "List the datasets, or show one by NAME.")
 
 
 @click.command()

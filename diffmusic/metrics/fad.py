@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from diffmusic.errors import InputError
+from diffmusic.metrics.embeddings import Embedded
+
+
+@dataclass(frozen=True)
+class FAD(Embedded):
+    """``|m - m'|^2 + tr(C + C' - 2 (C^1/2 C' C^1/2)^1/2)``, lower is better, never negative.
+
+    m and C: mean and covariance (divisor n - 1) of the embeddings of all windows of all recordings. float64; the root
+    is that of a symmetric matrix, so that fewer windows than dimensions, where C is singular, are no trouble. It is
+    biased upwards, the more the fewer windows there are: compare equal counts only, and one embedding with itself.
+    Source: K. Kilgour et al., "Fréchet Audio Distance", Interspeech 2019.
+    """
+
+    def distance(self, reference: np.ndarray, estimate: np.ndarray, /) -> float:
+        """Of embeddings, (windows, dimensions) each. Raises InputError for fewer than two of either."""
+        return frechet_distance(reference, estimate)
 
 
 def frechet_distance(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """``|m - m'|^2 + tr(C + C' - 2 (C^1/2 C' C^1/2)^1/2)``, lower is better, never negative.
+    """``|m - m'|^2 + tr(C + C' - 2 (C^1/2 C' C^1/2)^1/2)`` of embeddings of shape (items, dimensions); see ``FAD``.
 
-    m and C are the mean and the covariance (divisor n - 1) of embeddings of shape (items, dimensions). Everything is
-    float64; the root is taken of a symmetric matrix, so that fewer items than dimensions, where C is singular, are no
-    trouble. It is biased upwards, the more the fewer items: compare rows of equal counts only.
     Raises InputError for fewer than two items or for dimensions that differ.
-    Source: K. Kilgour et al., "Fréchet Audio Distance", Interspeech 2019.
     """
     a, b = (np.asarray(x, dtype=np.float64) for x in (reference, estimate))
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:

@@ -2,31 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffmusic.audio.resample import resample
 from diffmusic.metrics.clap import Clap
+from diffmusic.metrics.embeddings import MINI, clap
+from diffmusic.models import SAFE, Access
+from diffmusic.parameters import Doc
 
 Norm = Literal["channels", "tokens"]
+PUBLISHED = (0.1, True)
+"""Overlap of the windows, and what is left at the end as windows too: as the released code cuts them."""
+MODEL = Doc("mini (the small CLAP inside this package), a folder or hub id of a ClapModel")
 
 
-def lpaps(clap: Clap, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, norm: Norm = "channels") -> float:
-    """The distance of two recordings, (channels, time), of one length; 0 is the same, lower is nearer.
+@dataclass(frozen=True)
+class LPAPS:
+    """``mean_w sum_l mean_c sum_n (f_lnc / |f_lc| - g_lnc / |g_lc|)^2``, lower is nearer, 0 is the same.
 
-        channels:  sum_l mean_n sum_c (f_lnc / |f_ln| - g_lnc / |g_ln|)^2
-        tokens:    sum_l mean_c sum_n (f_lnc / |f_lc| - g_lnc / |g_lc|)^2
-
-    ``f``, ``g``: outputs of the four stages ``l`` of the audio tower, tokens ``n``, channels ``c``; the mean over
-    windows of the model's length, half overlapping. ``channels`` is what LPIPS does (R. Zhang et al., arXiv:1801.03924;
-    for audio V. Iashin and E. Rahtu, arXiv:2110.08791). ``tokens`` is what the released code of arXiv:2402.10009 does,
-    for comparison with its figures, given its CLAP.
+    ``f``, ``g``: outputs of the four stages ``l`` of the audio tower, tokens ``n``, channels ``c``; ``w``: windows of
+    the model's length, one every 9/10 of it. This is what the released code of H. Manor and T. Michaeli,
+    arXiv:2402.10009, computes, and so what its published figures mean: unit vectors are taken along tokens, in the
+    place of channels. The figures themselves need its CLAP (HTSAT-base, music_audioset_epoch_15_esc_90.14).
     """
+
+    embedding: Annotated[str, MODEL] = MINI
+    access: Access = SAFE
+
+    def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, /) -> float:
+        """reference, estimate: (channels, time), of equal length."""
+        return lpaps(clap(self.embedding, self.access), reference, estimate, sample_rate, "tokens", *PUBLISHED)
+
+    def describe(self) -> dict[str, Any]:
+        """Name and hash of the model, its rate and its windows."""
+        return clap(self.embedding, self.access).describe()
+
+
+@dataclass(frozen=True)
+class LPAPSChannels:
+    """``mean_w sum_l mean_n sum_c (f_lnc / |f_ln| - g_lnc / |g_ln|)^2``, lower is nearer, 0 is the same.
+
+    LPAPS with unit vectors along channels, as LPIPS has them (R. Zhang et al., arXiv:1801.03924; for audio V. Iashin
+    and E. Rahtu, arXiv:2110.08791), unweighted; all else as in ``lpaps``, with whose figures it does not compare.
+    """
+
+    embedding: Annotated[str, MODEL] = MINI
+    access: Access = SAFE
+
+    def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, /) -> float:
+        """reference, estimate: (channels, time), of equal length."""
+        return lpaps(clap(self.embedding, self.access), reference, estimate, sample_rate, "channels", *PUBLISHED)
+
+    def describe(self) -> dict[str, Any]:
+        """Name and hash of the model, its rate and its windows."""
+        return clap(self.embedding, self.access).describe()
+
+
+def lpaps(
+    clap: Clap,
+    reference: np.ndarray,
+    estimate: np.ndarray,
+    sample_rate: int,
+    norm: Norm = "channels",
+    overlap: float = 0.5,
+    tails: bool = False,
+) -> float:
+    """The distance of two recordings, (channels, time), of one length, by a norm: see the two classes. overlap, tails:
+    of the windows, see ``diffmusic.metrics.windows``."""
     total = 0.0
-    for f, g in zip(_stages(clap, reference, sample_rate), _stages(clap, estimate, sample_rate), strict=True):
+    stages = (_stages(clap, x, sample_rate, overlap, tails) for x in (reference, estimate))
+    for f, g in zip(*stages, strict=True):
         dim, other = (-1, 1) if norm == "channels" else (1, -1)
         difference = torch.nn.functional.normalize(f, dim=dim) - torch.nn.functional.normalize(g, dim=dim)
         total += float(difference.square().sum(dim, keepdim=True).mean(other).mean())
@@ -34,12 +83,8 @@ def lpaps(clap: Clap, reference: np.ndarray, estimate: np.ndarray, sample_rate: 
 
 
 @torch.no_grad()
-def _stages(clap: Clap, x: np.ndarray, sample_rate: int) -> list[Tensor]:
-    """(windows, tokens, channels) after each stage."""
-    rate, length = clap.extractor.sampling_rate, int(clap.extractor.nb_max_samples)
-    mono = resample(x.mean(0, keepdims=True), sample_rate, rate)[0]
-    last = max(0, len(mono) - length)
-    windows = [mono[start : start + length] for start in sorted({*range(0, last + 1, length // 2), last})]
-    features = clap.extractor(windows, sampling_rate=rate, return_tensors="pt")["input_features"].float()
-    states = clap.model.audio_model(input_features=features, output_hidden_states=True).hidden_states
-    return [state.flatten(2).transpose(1, 2) for state in states[1:]]
+def _stages(clap: Clap, x: np.ndarray, sample_rate: int, overlap: float = 0.5, tails: bool = False) -> list[Tensor]:
+    """(windows, tokens, channels) after each stage, float64."""
+    features = clap.features(x, sample_rate, overlap, tails)
+    states = clap.model.audio_model(**features, output_hidden_states=True).hidden_states
+    return [state.flatten(2).transpose(1, 2).double() for state in states[1:]]

@@ -15,15 +15,16 @@ def lsd(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
 
     Amplitudes at 16 kHz, Hann window of 1024, hop 512, centred frames with reflection, floor 1e-10; the mean over
     channels. reference, estimate: (channels, time), of equal shape. Source: the DiffMusic slides and their code;
-    other papers take the logarithm of the power, which doubles the value.
+    other papers take the logarithm of the power, which doubles the value: see ``lsd_power``.
     """
-    spectra = [np.log10(np.maximum(_magnitude(resample(x, sample_rate, RATE)), FLOOR)) for x in (reference, estimate)]
+    spectra = [log_magnitudes(resample(x, sample_rate, RATE), N_FFT, HOP, FLOOR) for x in (reference, estimate)]
     return float(np.sqrt(np.square(spectra[0] - spectra[1]).mean(-1)).mean())
 
 
-def _magnitude(x: np.ndarray) -> np.ndarray:
-    """Magnitude STFT, (channels, frames, bins)."""
-    x = np.pad(x, [(0, 0), (0, max(0, N_FFT - x.shape[-1]))])
-    x = np.pad(x, [(0, 0), (N_FFT // 2, N_FFT // 2)], mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(x, N_FFT, axis=-1)[:, ::HOP]
-    return np.abs(np.fft.rfft(frames * get_window("hann", N_FFT), axis=-1))
+def log_magnitudes(x: np.ndarray, n_fft: int, hop: int, floor: float) -> np.ndarray:
+    """``log10 max(|X|, floor)`` of the STFT of (channels, time), (channels, frames, bins): Hann window, centred frames
+    with reflection. What is shorter than a window is padded with silence."""
+    x = np.pad(x, [(0, 0), (0, max(0, n_fft - x.shape[-1]))])
+    x = np.pad(x, [(0, 0), (n_fft // 2, n_fft // 2)], mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(x, n_fft, axis=-1)[:, ::hop]
+    return np.log10(np.maximum(np.abs(np.fft.rfft(frames * get_window("hann", n_fft), axis=-1)), floor))

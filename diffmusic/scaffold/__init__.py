@@ -71,8 +71,10 @@ _KINDS = {
     "operator": ("{Class}", "the sound and one echo of it", ', ("linear",)', "()", "solve {name} song.flac"),
     "solver": ("{Class}", "a gradient step on the clean estimate", ', ("prior",)', "()", _SOLVE + " --solver {name}"),
     "backbone": ("load", "white noise: no network, no weights", "", "()", _SOLVE + " --model {name}"),
-    "metric": ("{module}", "energy of the difference, dB (lower is better)", "", "", _SOLVE + " --simulate"),
-}
+    "metric": ("{module}", "energy of the difference, dB (lower is better)", ', ("pair", "solve")', "",
+               _SOLVE + " --simulate"),
+    "dataset": ("{Class}", "sine tones a semitone apart", "", "()", "datasets {name}"),
+}  # fmt: skip
 """By kind: what the Spec names, its summary and tags, how a test gets at it, and a command that uses it."""
 
 

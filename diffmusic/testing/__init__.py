@@ -1,4 +1,4 @@
-"""The contract tests that every operator, solver, backbone and metric has to pass, a third party's too.
+"""The contract tests that every operator, solver, backbone, metric and dataset has to pass, a third party's too.
 
 ``check_operator(MyOperator())`` in a plugin's own test raises AssertionError with the failing numbers;
 ``diffmusic check NAME`` prints every result.
@@ -11,20 +11,24 @@ from typing import Any
 
 from diffmusic.testing.backbones import backbone_checks
 from diffmusic.testing.checks import Check, Result, examine
+from diffmusic.testing.datasets import dataset_checks
 from diffmusic.testing.metrics import metric_checks
 from diffmusic.testing.operators import operator_checks
 from diffmusic.testing.solvers import solver_checks
 
-__all__ = ["check_backbone", "check_metric", "check_operator", "check_solver", "example", "run_checks"]
+__all__ = [
+    "check_backbone", "check_dataset", "check_metric", "check_operator", "check_solver", "example", "run_checks",
+]  # fmt: skip
 
 
 def run_checks(kind: str, component: Any) -> list[Result]:
-    """Run every check of a kind (operator, solver, backbone or metric) on a component."""
+    """Run every check of a kind (operator, solver, backbone, metric or dataset) on a component."""
     checks: dict[str, Callable[[Any], list[Check]]] = {
         "operator": operator_checks,
         "solver": solver_checks,
         "backbone": backbone_checks,
         "metric": metric_checks,
+        "dataset": dataset_checks,
     }
     return examine(component, checks[kind](component))
 
@@ -52,10 +56,16 @@ def check_backbone(backbone: Any) -> None:
 
 
 def check_metric(metric: Any) -> None:
-    """Assert that a metric is repeatable and pure, gives a number for audio of any shape, and orders by error."""
+    """Assert that a metric is repeatable and pure, takes audio of any shape, and orders by error; one of sets also that
+    it says what it embeds with."""
     results = examine(metric, metric_checks(metric))
     failed = [f"{result.name}: {result.detail}" for result in results if not result.passed]
     assert not failed, f"{metric} fails {len(failed)} of {len(results)} checks: " + "; ".join(failed)
+
+
+def check_dataset(dataset: Any) -> None:
+    """Assert that the recordings of a dataset have names of their own, and load whole and in parts as they should."""
+    _demand(examine(dataset, dataset_checks(dataset)), dataset)
 
 
 def example(component: type) -> Any:

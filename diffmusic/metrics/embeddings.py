@@ -1,0 +1,120 @@
+"""What sets of recordings are compared in: embeddings by name, each loaded once in a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+import torch
+
+from diffmusic import hub
+from diffmusic.backbones.folder import weights_hash
+from diffmusic.errors import InputError
+from diffmusic.metrics.clap import Clap
+from diffmusic.metrics.windows import windows
+from diffmusic.models import SAFE, Access
+from diffmusic.parameters import Doc
+from diffmusic.prior import Backbone
+
+MINI = "mini"
+VAE = "vae"
+HELP = "mini (the small CLAP inside this package), a folder or hub id of a ClapModel, vae, or vae:MODEL"
+
+
+class Embedding(Protocol):
+    """Something that turns recordings into vectors."""
+
+    def audio(self, x: np.ndarray, sample_rate: int) -> np.ndarray:
+        """(windows, dimensions) of audio (channels, time)."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Name, hash of the weights, rate in Hz and length of a window in seconds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What all set metrics share: the embedding of a recording, and what to say of it."""
+
+    embedding: Annotated[str, Doc(HELP)] = MINI
+    access: Access = SAFE
+
+    def embed(self, audio: np.ndarray, sample_rate: int, /) -> np.ndarray:
+        """(windows, dimensions), float64, of audio (channels, time): windows half overlapping, of its mono sum."""
+        return load(self.embedding, self.access).audio(audio, sample_rate).astype(np.float64)
+
+    def describe(self) -> dict[str, Any]:
+        """Name and hash of the embedding, its rate and its windows."""
+        return load(self.embedding, self.access).describe()
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """Latents of a backbone's encoder, averaged over time: windows of its excerpt length, half overlapping."""
+
+    backbone: Backbone
+    name: str
+
+    @torch.no_grad()
+    def audio(self, x: np.ndarray, sample_rate: int) -> np.ndarray:
+        """(windows, dimensions): the dimensions are what a latent has beside time."""
+        rate = self.backbone.sample_rate
+        length = round(self.backbone.excerpt_seconds * rate)
+        rows = []
+        for part in windows(x, sample_rate, rate, length):
+            samples = torch.from_numpy(np.tile(part, -(-length // len(part)))[:length]).float()
+            z = self.backbone.encode(samples.expand(1, self.backbone.channels, -1).to(self.backbone.device))
+            rows.append(z.float().mean(dim=self._time(length)).flatten().cpu().numpy())
+        return np.stack(rows)
+
+    def _time(self, length: int) -> int:
+        """Which dimension of a latent is time: the one that grows with the audio."""
+        one, two = (self.backbone.latent_shape(n) for n in (length, 2 * length))
+        return next(k for k in range(-len(one), 0) if one[k] != two[k])
+
+    def describe(self) -> dict[str, Any]:
+        """The hash is that of the encoder's weights where they lie in a folder of their own."""
+        model = self.backbone.describe()
+        vae = getattr(self.backbone, "folder", Path()) / "vae"
+        return {
+            "embedding": self.name,
+            "sha256": weights_hash(vae, "") if vae.is_dir() else model.get("sha256"),
+            "sample_rate": self.backbone.sample_rate,
+            "window_seconds": self.backbone.excerpt_seconds,
+        }
+
+
+@cache
+def load(name: str, access: Access = SAFE) -> Embedding:
+    """An embedding by its name; see ``HELP``. Raises InputError for what is none of these or cannot be had."""
+    if name == VAE or name.startswith(f"{VAE}:"):
+        return Latents(access.load(name.removeprefix(VAE).removeprefix(":") or "mini", "cpu", "auto"), name)
+    return clap(name, access)
+
+
+@cache
+def clap(name: str, access: Access = SAFE, speaks: bool = False) -> Clap:
+    """A CLAP by its name. speaks: its text tower is wanted too, and has to work. Raises InputError as ``load`` does."""
+    if speaks:
+        found = clap(name, access)
+        found.check_text()
+        return found
+    if name == MINI:
+        from diffmusic.backbones.musicldm import MINI as INSIDE
+
+        return Clap.load(INSIDE, name)
+    return Clap.load(module_folder(name, access), name, access.allow_pickle)
+
+
+def module_folder(name: str, access: Access) -> Path:
+    """The folder of a module of transformers, given itself or by its id on the hub. Raises InputError."""
+    folder = Path(name)
+    if not folder.is_dir():
+        if not hub.is_repository(name):
+            raise InputError(f"{name!r} is neither a folder nor an id on the hub such as laion/clap-htsat-unfused")
+        folder = hub.locate(name, access.offline, access.allow_pickle, alone=True)
+    return folder

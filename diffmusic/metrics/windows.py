@@ -1,0 +1,26 @@
+"""Recordings as the models hear them: mono, at one rate, in windows of one length."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diffmusic.audio.resample import resample
+
+
+def windows(
+    x: np.ndarray, sample_rate: int, rate: int, length: int, overlap: float = 0.5, tails: bool = False
+) -> list[np.ndarray]:
+    """The mean of the channels of x, (channels, time), at ``rate``, in windows of ``length`` samples that overlap by
+    that fraction, each (time,).
+
+    The last window ends with the audio, and only audio that is shorter than a window gives a window that is shorter.
+    tails: instead, windows begin at all multiples of the hop, and the last ones are what is left there.
+    """
+    mono = resample(x.mean(0, keepdims=True), sample_rate, rate)[0]
+    hop = length - round(length * overlap)
+    if tails:
+        starts = list(range(0, len(mono), hop))
+    else:
+        last = max(0, len(mono) - length)
+        starts = sorted({*range(0, last + 1, hop), last})
+    return [mono[start : start + length] for start in starts]
