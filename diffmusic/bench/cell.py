@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import io
 import json
 import time
@@ -19,6 +18,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from diffmusic import metric as metrics
 from diffmusic import models, record
 from diffmusic import problem as problems
 from diffmusic.bench.clips import Material
@@ -28,8 +28,9 @@ from diffmusic.bench.suite import Settings
 from diffmusic.edit import edit
 from diffmusic.errors import DiffmusicError
 from diffmusic.inputs import damaged
-from diffmusic.metric import SetMetric
+from diffmusic.metric import Metric
 from diffmusic.metrics.si_sdr import si_sdr
+from diffmusic.models import Access
 from diffmusic.parameters import bind
 from diffmusic.passage import Passage
 from diffmusic.plugins import reason
@@ -109,13 +110,13 @@ def describe_model(model: str, device: str, dtype: str, offline: bool) -> dict[s
 
 
 @lru_cache(maxsize=32)
-def _metric(compact: str) -> Any:
-    return Named.parse(compact).component("metric")
+def _metric(text: str, offline: bool) -> Metric:
+    return metrics.load(text, Access(offline))
 
 
-def metric(named: Named) -> Any:
+def metric(named: Named, offline: bool = False) -> Metric:
     """A metric with what it needs, loaded once in a process."""
-    return _metric(str(named))
+    return _metric(str(named), offline)
 
 
 def describe(named: Named) -> dict[str, Any]:
@@ -126,9 +127,10 @@ def describe(named: Named) -> dict[str, Any]:
 
 def place(named: Named) -> str | None:
     """Under which name a record has the embeddings of a metric of sets; metrics with the same embedding share them."""
-    if not isinstance(metric(named), SetMetric):
+    made = metric(named)
+    if not metrics.is_set(made):
         return None
-    facts = json.dumps(metric(named).describe(), sort_keys=True, default=str)
+    facts = json.dumps(made.describe(), sort_keys=True, default=str)
     return hashlib.sha256(facts.encode()).hexdigest()[:12]
 
 
@@ -139,21 +141,15 @@ def _scores(
     scores: dict[str, Any] = {}
     embeddings: dict[str | None, Any] = {}
     for named in task.metrics:
-        made = metric(named)
-        if isinstance(made, SetMetric):
+        made = metric(named, task.offline)
+        if metrics.is_set(made):
             where = place(named)
             if where not in embeddings:
                 windows = np.concatenate([made.embed(part, rate) for part in np.split(estimate, sources)])
                 embeddings[where] = [[float(f"{value:.7g}") for value in row] for row in windows]
-        elif not _takes_prompt(made):
-            scores[str(named)] = float(made(clean, estimate, rate))
-        elif prompt is not None:
-            scores[str(named)] = float(made(clean, estimate, rate, prompt=prompt))
+        else:
+            scores[str(named)] = metrics.measure(made, clean, estimate, rate, prompt)
     return {"scores": scores, "embeddings": embeddings}
-
-
-def _takes_prompt(made: Callable[..., Any]) -> bool:
-    return "prompt" in inspect.signature(made).parameters
 
 
 def _truth(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -32,7 +32,15 @@ class Named:
         raise ValueError("write NAME key=value ..., or a mapping with a name")
 
     def __str__(self) -> str:
-        return " ".join([self.name, *(f"{key}={shown(value)}" for key, value in self.parameters.items())])
+        return " ".join(
+            [
+                self.name,
+                *(
+                    f"{key}={shlex.quote(shown(value)) if ' ' in shown(value) else shown(value)}"
+                    for key, value in self.parameters.items()
+                ),
+            ]
+        )
 
     def changed(self, more: Mapping[str, Any]) -> Named:
         """The same with other parameters in the place of its own."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from diffmusic import problem as problems
 from diffmusic.audio.resample import resample
-from diffmusic.metrics.lsd import FLOOR, N_FFT, RATE, _magnitude, lsd
+from diffmusic.metrics.lsd import FLOOR, HOP, N_FFT, RATE, log_magnitudes, lsd
 
 
 def part_lsd(operator: Any, reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float | None:
@@ -24,10 +24,8 @@ def part_lsd(operator: Any, reference: np.ndarray, estimate: np.ndarray, sample_
     measured = getattr(operator, "measured_rate", sample_rate)
     if problems.is_spectrogram(operator) or measured >= min(sample_rate, RATE):
         return None
+    above = N_FFT * measured // (2 * RATE) + 1
     spectra = [
-        np.log10(np.maximum(_magnitude(resample(x, sample_rate, RATE)), FLOOR))[
-            ..., N_FFT * measured // (2 * RATE) + 1 :
-        ]
-        for x in (reference, estimate)
+        log_magnitudes(resample(x, sample_rate, RATE), N_FFT, HOP, FLOOR)[..., above:] for x in (reference, estimate)
     ]
     return float(np.sqrt(np.square(spectra[0] - spectra[1]).mean(-1)).mean())

@@ -74,7 +74,9 @@ def tables(plan: Mapping[str, Any], records: Mapping[str, dict[str, Any]]) -> li
     for problem in dict.fromkeys(each["problem"] for each in plan["cells"]):
         cells = [each for each in plan["cells"] if each["problem"] == problem]
         truth = {
-            each["clip"]: records[each["key"]] for each in cells if each["row"] == TRUTH and each["key"] in records
+            each["clip"]: records[each["key"]]["finished"]
+            for each in cells
+            if each["row"] == TRUTH and "finished" in records.get(each["key"], {})
         }
         groups = dict.fromkeys((each["row"], each["backbone"]) for each in cells)
         lines = []
@@ -121,7 +123,9 @@ def _line(
             ]
             if pairs:
                 ours = np.concatenate([np.array(windows) for _, windows in pairs])
-                theirs = [np.array(truth[clip]["embeddings"][place]) for clip in dict.fromkeys(clip for clip, _ in pairs)]
+                theirs = [
+                    np.array(truth[clip]["embeddings"][place]) for clip in dict.fromkeys(clip for clip, _ in pairs)
+                ]
                 try:
                     distance = metric(Named.parse(name)).distance(np.concatenate(theirs), ours)
                 except InputError:  # too few to say anything
@@ -197,7 +201,11 @@ def described(plan: Mapping[str, Any]) -> list[str]:
     facts = [f"- {clips['count']} clips{length}{rate} of {plan['dataset']}, chosen by seed {clips['seed']}"]
     facts += [f"- prior {each['name']}, weights {each['sha256'][:12]}" for each in plan["models"]]
     for each in plan["metrics"]:
-        more = [f"{key} {value}" for key, value in each.items() if key not in ("name", "embeddings")]
+        more = [
+            f"{key} {value[:12] if key == 'sha256' else value}"
+            for key, value in each.items()
+            if key not in ("name", "embeddings")
+        ]
         facts += [f"- {each['name']}: {', '.join(more)}"] if more else []
     return facts
 
