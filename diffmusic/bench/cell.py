@@ -21,6 +21,7 @@ from torch import Tensor
 from diffmusic import metric as metrics
 from diffmusic import models, record
 from diffmusic import problem as problems
+from diffmusic.audio.resample import resample
 from diffmusic.bench.clips import Material
 from diffmusic.bench.named import Named
 from diffmusic.bench.part import part_lsd
@@ -154,16 +155,24 @@ def _scores(
 
 def _truth(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
     """The clip itself: what an estimate's embeddings are compared with."""
-    sounds["clean"] = material.clean
     sources = 1
     if task.operator is not None:
         damage = _Damage.of(task, material)
         sources = damage.sources
-        if damage.measured.ndim == 2 and damage.rate == material.sample_rate:
-            sounds["measured"] = damage.measured
+        if damage.measured.ndim == 2:
+            length = material.clean.shape[-1]
+            sounds["measured"] = resample(damage.measured, damage.rate, material.sample_rate, length)
+    sounds |= _heard("clean", material.clean, sources)
     prompt = material.prompt if task.operator else material.target
     measured = _scores(task, material.clean, material.clean, material.sample_rate, prompt, sources)
     return {"finished": measured}
+
+
+def _heard(name: str, audio: np.ndarray, sources: int) -> dict[str, np.ndarray]:
+    """A sound to keep, or one for each source."""
+    if sources == 1:
+        return {name: audio}
+    return {f"{name}-{number}": part for number, part in enumerate(np.split(audio, sources), 1)}
 
 
 def _round_trip(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -174,7 +183,7 @@ def _round_trip(task: Task, material: Material, sounds: dict[str, np.ndarray]) -
     parts = np.split(material.clean, damage.sources if damage else 1)
     audio = np.concatenate([Passage.of(x, material.sample_rate, backbone, costs).round_trip() for x in parts])
     spent = {**costs.as_dict()}, time.perf_counter() - started
-    sounds["estimate"] = audio
+    sounds |= _heard("estimate", audio, len(parts))
     return {"finished": _measured(task, material, damage, audio), "costs": spent[0], "seconds": spent[1]}
 
 
@@ -201,7 +210,7 @@ def _solve(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dic
     finished = damage.finished(raw)
     order = damage.order(material.clean, finished, material.sample_rate)
     versions = {"raw": raw[order], "finished": finished[order]}
-    sounds["estimate"] = versions["finished"]
+    sounds |= _heard("estimate", versions["finished"], damage.sources)
     scores = {name: _measured(task, material, damage, audio) for name, audio in versions.items()}
     return {**scores, "costs": result.costs.as_dict(), "seconds": result.seconds}
 

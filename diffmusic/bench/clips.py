@@ -95,7 +95,7 @@ class Library:
         """Where an excerpt begins in one of ``parts`` stretches of a recording; None if none there can be heard."""
         for start in self._starts(name, part, parts):
             clip = self._read(name, start)
-            heard = [*clip.sources.values(), clip.audio]
+            heard = [clip.audio, *(part for mixture in self.mixtures.values() for part in _stems(clip, *mixture))]
             if min(float(np.sqrt(np.mean(np.square(each)))) for each in heard) >= self.options.audible:
                 return start
         return None
@@ -136,24 +136,28 @@ class Library:
         return f"{name}@{start:g}"
 
     def material(self, number: int, problem: Problem) -> Material:
-        """What a problem is given of an excerpt."""
+        """What a problem is given of an excerpt. Without stems, a mixture is made of it and those that follow."""
         clip = self.clip(number)
         count, chosen = self.mixtures[problem.name]
-        clean = clip.audio if count == 1 else np.concatenate(self._sources(number, count, chosen))
-        return Material(self.name(number), np.asarray(clean, np.float64), clip.sample_rate, clip.prompt, clip.target)
+        if count > 1 and not clip.sources:
+            parts = [self.clip((number + step) % len(self.excerpts)).audio for step in range(count)]
+        else:
+            parts = _stems(clip, count, chosen)
+        clean = np.concatenate(parts).astype(np.float64)
+        return Material(self.name(number), clean, clip.sample_rate, clip.prompt, clip.target)
 
-    def _sources(self, number: int, count: int, chosen: tuple[str, ...]) -> list[np.ndarray]:
-        """The stems that are named, or the first ones, and the sum of all others; of a recording without stems, it and
-        the excerpts that follow."""
-        clip = self.clip(number)
-        if not clip.sources:
-            return [self.clip((number + step) % len(self.excerpts)).audio for step in range(count)]
-        usual = [name for name in ("lead", "vocals") if name in clip.sources]
-        leading = chosen or tuple(dict.fromkeys([*usual, *clip.sources]))[: count - 1]
-        for name in leading:
-            if name not in clip.sources:
-                raise InputError(f"{clip.name} has no source {name!r}, but {', '.join(clip.sources)}")
-        if len(leading) != count - 1:
-            raise InputError(f"sources: name {count - 1} of the {count} sources; the last is all the others")
-        stems = [clip.sources[name] for name in leading]
-        return [*stems, clip.audio - sum(stems)]
+
+def _stems(clip: Clip, count: int, chosen: tuple[str, ...]) -> list[np.ndarray]:
+    """The sources of a mixture of ``count``: those that are named, or the lead, or the vocals, or the first ones there
+    are; the last is the sum of all others. The clip itself where nothing is mixed or it has no stems."""
+    if count == 1 or not clip.sources:
+        return [clip.audio]
+    usual = [name for name in ("lead", "vocals") if name in clip.sources]
+    leading = chosen or tuple(dict.fromkeys([*usual, *clip.sources]))[: count - 1]
+    for name in leading:
+        if name not in clip.sources:
+            raise InputError(f"{clip.name} has no source {name!r}, but {', '.join(clip.sources)}")
+    if len(leading) != count - 1:
+        raise InputError(f"sources: name {count - 1} of the {count} sources; the last is all the others")
+    stems = [clip.sources[name] for name in leading]
+    return [*stems, clip.audio - sum(stems)]

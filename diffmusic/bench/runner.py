@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diffmusic import outputs
-from diffmusic.bench import cell, plan, table
+from diffmusic.bench import cell, page, plan, table
 from diffmusic.bench.clips import Library
 from diffmusic.bench.local import Engine
 from diffmusic.bench.plan import Cell, Model
@@ -92,6 +92,7 @@ def report(folder: Path) -> list[Path]:
     contents = {
         folder / "table.md": table.markdown(planned, made).encode(),
         folder / "times.md": table.times(planned, made, records).encode(),
+        folder / "index.html": page.page(planned, made, store),
         folder / "results.jsonl": "".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in lines).encode(),
     }
     outputs.write(contents)
