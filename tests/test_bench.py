@@ -151,7 +151,9 @@ def test_workers_change_nothing(small: Path, tmp_path: Path, tiny: Path) -> None
     for workers in (1, 2):
         prepared = runner.Run.prepare(suite.read(small), tmp_path / str(workers), [Model(str(tiny), "cpu")])
         told: list[int] = []
-        prepared.work(Local(workers), prepared.pending(), lambda cell, record, done, *_, told=told: told.append(done), workers)
+        prepared.work(
+            Local(workers), prepared.pending(), lambda cell, record, done, *_, told=told: told.append(done), workers
+        )
         assert told == list(range(1, 11))
         runner.report(tmp_path / str(workers))
         tables.append(table(tmp_path / str(workers)))

@@ -29,7 +29,7 @@ from diffmusic.bench.suite import Settings
 from diffmusic.edit import edit
 from diffmusic.errors import DiffmusicError
 from diffmusic.inputs import damaged
-from diffmusic.metric import Metric
+from diffmusic.metric import Metric, PairMetric
 from diffmusic.metrics.si_sdr import si_sdr
 from diffmusic.models import Access
 from diffmusic.parameters import bind
@@ -148,7 +148,7 @@ def _scores(
             if where not in embeddings:
                 windows = np.concatenate([made.embed(part, rate) for part in np.split(estimate, sources)])
                 embeddings[where] = [[float(f"{value:.7g}") for value in row] for row in windows]
-        else:
+        elif isinstance(made, PairMetric):
             scores[str(named)] = metrics.measure(made, clean, estimate, rate, prompt)
     return {"scores": scores, "embeddings": embeddings}
 

@@ -49,6 +49,12 @@ class Named:
     def component(self, kind: str) -> Any:
         """The component itself. Raises InputError for a name or a parameter that there is not."""
         target = registry().load(kind, self.name)
+        key = target, repr(sorted(self.parameters.items()))
+        if key not in _MADE:
+            _MADE[key] = self._build(kind, target)
+        return _MADE[key]
+
+    def _build(self, kind: str, target: Any) -> Any:
         if not isinstance(target, type):
             if self.parameters:
                 raise InputError(f"{kind} {self.name!r} has no parameters")
@@ -59,6 +65,10 @@ class Named:
             for key, value in self.parameters.items()
         }
         return build(target, given, f"{kind} {self.name!r}")
+
+
+_MADE: dict[tuple[Any, str], Any] = {}
+"""Components are frozen: what has been built once serves every cell that names it."""
 
 
 def assigned(value: Any) -> dict[str, Any]:

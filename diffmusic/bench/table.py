@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from diffmusic import metric as metrics
 from diffmusic.bench.cell import metric
 from diffmusic.bench.named import Named
 from diffmusic.bench.plan import ROUND_TRIP, TRUTH
@@ -121,13 +122,13 @@ def _line(
                 for each, found in measured
                 if place in found["embeddings"] and each["clip"] in truth
             ]
-            if pairs:
+            made = metric(Named.parse(name))
+            if pairs and metrics.is_set(made):
                 ours = np.concatenate([np.array(windows) for _, windows in pairs])
-                theirs = [
-                    np.array(truth[clip]["embeddings"][place]) for clip in dict.fromkeys(clip for clip, _ in pairs)
-                ]
+                clips = dict.fromkeys(clip for clip, _ in pairs)
+                theirs = np.concatenate([np.array(truth[clip]["embeddings"][place]) for clip in clips])
                 try:
-                    distance = metric(Named.parse(name)).distance(np.concatenate(theirs), ours)
+                    distance = made.distance(theirs, ours)
                 except InputError:  # too few to say anything
                     continue
                 values[f"{name}{suffix}"] = Value(float(distance), 0.0, len(pairs))

@@ -21,6 +21,7 @@ COMMANDS = {
     "fuse": ("diffmusic.cli.fuse:fuse", "Fuse a sound with a reference."),
     "reconstruct": ("diffmusic.cli.reconstruct:reconstruct", "See what a latent put in at a noise level leads to."),
     "bench": ("diffmusic.cli.bench:bench", "Run a suite of clips, problems and solvers, and make its tables."),
+    "evaluate": ("diffmusic.cli.evaluate:command", "Measure recordings against references."),
     "operators": ("diffmusic.cli.listing:operators", "List the operators, or show one."),
     "solvers": ("diffmusic.cli.listing:solvers", "List the solvers, or show one."),
     "models": ("diffmusic.cli.models:models", "List the backbones and their weights, show or download one."),

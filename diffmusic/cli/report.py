@@ -98,7 +98,7 @@ def report(document: dict[str, Any], as_json: bool) -> None:
 
 
 @contextmanager
-def progress_bar(files: int) -> Iterator[Callable[[int, str], Progress | None]]:
+def progress_bar(files: int) -> Iterator[Callable[[float, str], Progress | None]]:
     """One bar on a terminal for all files, silence in a pipe. Yields what makes the progress of a file from its number
     and name."""
     if not sys.stderr.isatty():
@@ -112,7 +112,7 @@ def progress_bar(files: int) -> Iterator[Callable[[int, str], Progress | None]]:
     with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=float(files))
 
-        def begin(number: int, name: str) -> Progress:
+        def begin(number: float, name: str) -> Progress:
             label = name if files == 1 else f"{name} ({number + 1} of {files})"
             bar.update(task, completed=number, description=label)
             return lambda done: bar.update(task, completed=number + done)

@@ -1,0 +1,68 @@
+"""Audio that libsndfile does not read, such as the stems of an MP4 file, by the ffmpeg program."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from diffmusic.errors import InputError
+
+LEAD = 16384
+"""Samples decoded before an excerpt and dropped: the first frame after a seek lacks its overlap with the one before."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One audio stream of a file: its rate in Hz, its channels, and its length in samples."""
+
+    sample_rate: int
+    channels: int
+    samples: int
+
+
+def streams(path: Path) -> list[Stream]:
+    """The audio streams of a file. Raises InputError for a file that is none, and where ffprobe is missing."""
+    fields = "stream=sample_rate,channels,duration"
+    words = ("-v", "error", "-select_streams", "a", "-show_entries", fields, "-of", "json", str(path))
+    found = json.loads(_run("ffprobe", words, path))["streams"]
+    try:
+        return [
+            Stream(
+                int(each["sample_rate"]), each["channels"], round(float(each["duration"]) * int(each["sample_rate"]))
+            )
+            for each in found
+        ]
+    except KeyError as error:
+        raise InputError(f"{path}: a stream does not tell its {error}") from None
+
+
+def decode(path: Path, number: int, stream: Stream, first: int, count: int) -> np.ndarray:
+    """``count`` samples from the sample ``first`` of an audio stream, (channels, time), float32: the same as in the
+    whole of it. Raises InputError for what cannot be decoded, and where ffmpeg is missing."""
+    lead = min(first, LEAD)
+    words = (
+        "-v", "error", "-nostdin", "-ss", f"{(first - lead) / stream.sample_rate:.9f}", "-i", str(path), "-map",
+        f"0:a:{number}", "-af", f"atrim=start_sample={lead}:end_sample={lead + count}", "-f", "f32le", "-",
+    )  # fmt: skip
+    samples = np.frombuffer(_run("ffmpeg", words, path), "<f4").reshape(-1, stream.channels).T
+    if samples.shape[-1] != count:
+        raise InputError(f"{path}: {count} samples from {first} are wanted, and {samples.shape[-1]} are there")
+    return np.ascontiguousarray(samples)
+
+
+def _run(program: str, words: Sequence[str], path: Path) -> bytes:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if shutil.which(program) is None:
+        raise InputError(f"{path} is read by the program {program}, which is not found: install ffmpeg")
+    done = subprocess.run([program, *words], capture_output=True, check=False)
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise InputError(f"{path} cannot be read by {program}: {lines[-1]}")
+    return done.stdout
