@@ -73,22 +73,31 @@ def simulate(operator: Any, paths: Sequence[Path], noise_std: float, snr: float 
     for path, each in zip(paths, recordings, strict=True):
         _same(path, each, first)
     clean = np.concatenate([each.samples for each in recordings])
-    rate = first.sample_rate
+    measured, observed, noise_std = damaged(operator, clean, first.sample_rate, noise_std, snr, seed)
+    return Given(measured, observed, first, clean, clean.shape[-1], noise_std)
+
+
+def damaged(
+    operator: Any, clean: np.ndarray, rate: int, noise_std: float = 0.0, snr: float | None = None, seed: int = 0
+) -> tuple[np.ndarray, int, float]:
+    """What an operator leaves of clean audio, (channels, time) at ``rate``, where it mixes sources source after source:
+    the measurement, its rate, and the deviation of the noise in it."""
     observed = int(operator.observed_rate(rate)) if hasattr(operator, "observed_rate") else rate
     if problems.clean_rate(operator, observed) != rate:
         raise InputError(f"--simulate starts from the file's own {rate} Hz: leave the rate of the result out")
     operator = bind(operator, sample_rate=rate, measured_rate=observed, offset=0.0)
     x = torch.from_numpy(clean)[None]
-    if problems.sources(operator) > 1:
-        x = x.reshape(len(recordings), -1, x.shape[-1]).transpose(0, 1)  # (channels, sources, time)
+    sources = problems.sources(operator)
+    if sources > 1:
+        x = x.reshape(sources, -1, x.shape[-1]).transpose(0, 1)  # (channels, sources, time)
     y = operator.forward(x)
-    measured = (y[:, 0] if problems.sources(operator) > 1 else y[0]).numpy()
+    measured = (y[:, 0] if sources > 1 else y[0]).numpy()
     if snr is not None:
         noise_std = float(np.sqrt(np.mean(np.square(measured))) * 10 ** (-snr / 20))
     if noise_std > 0:
         measured = measured + noise_std * np.random.default_rng(seed).standard_normal(measured.shape)
         measured = np.maximum(measured, 0) if problems.is_spectrogram(operator) else measured
-    return Given(measured, observed, first, clean, clean.shape[-1], noise_std)
+    return measured, observed, noise_std
 
 
 def magnitudes(path: Path) -> np.ndarray:

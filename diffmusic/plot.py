@@ -67,3 +67,20 @@ def grid(
 def _decibels(audio: np.ndarray, sample_rate: int, spec: MelSpec) -> np.ndarray:
     mono = torch.from_numpy(resample(audio.mean(0), sample_rate, spec.sample_rate))
     return LogMel(spec)(mono[None])[0].numpy() * 20 / np.log(10)
+
+
+def thumbnail(audio: np.ndarray, sample_rate: int, top: float | None = None) -> tuple[bytes, float]:
+    """A log-mel spectrogram without axes as a PNG, a pixel a frame of 20 ms and a band; and its loudest level, dB.
+
+    audio: (channels, time). top: the level that is brightest, by default its own; 80 dB below it all is dark.
+    """
+    from matplotlib import image
+
+    levels = _decibels(audio, sample_rate, MelSpec())[::2]
+    loudest = float(levels.max())
+    bright = loudest if top is None else top
+    buffer = io.BytesIO()
+    image.imsave(
+        buffer, levels.T, cmap="magma", origin="lower", vmin=bright - 80, vmax=bright, format="png", metadata={}
+    )
+    return buffer.getvalue(), loudest

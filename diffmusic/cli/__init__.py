@@ -20,6 +20,7 @@ COMMANDS = {
     "explore": ("diffmusic.cli.explore:explore", "Find directions in which a recording could change."),
     "fuse": ("diffmusic.cli.fuse:fuse", "Fuse a sound with a reference."),
     "reconstruct": ("diffmusic.cli.reconstruct:reconstruct", "See what a latent put in at a noise level leads to."),
+    "bench": ("diffmusic.cli.bench:bench", "Run a suite of clips, problems and solvers, and make its tables."),
     "evaluate": ("diffmusic.cli.evaluate:command", "Measure recordings against references."),
     "operators": ("diffmusic.cli.listing:operators", "List the operators, or show one."),
     "solvers": ("diffmusic.cli.listing:solvers", "List the solvers, or show one."),

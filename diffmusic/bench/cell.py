@@ -1,0 +1,313 @@
+"""One cell of a benchmark: a clip through one row of one problem, and what is measured of it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import permutations
+from typing import Any, Literal
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from diffmusic import metric as metrics
+from diffmusic import models, record
+from diffmusic import problem as problems
+from diffmusic.audio.resample import resample
+from diffmusic.bench.clips import Material
+from diffmusic.bench.named import Named
+from diffmusic.bench.part import part_lsd
+from diffmusic.bench.suite import Settings
+from diffmusic.edit import edit
+from diffmusic.errors import DiffmusicError
+from diffmusic.inputs import damaged
+from diffmusic.metric import Metric, PairMetric
+from diffmusic.metrics.si_sdr import si_sdr
+from diffmusic.models import Access
+from diffmusic.parameters import bind
+from diffmusic.passage import Passage
+from diffmusic.plugins import reason
+from diffmusic.prior import Backbone, Costs
+from diffmusic.restore import restore
+
+Kind = Literal["truth", "round trip", "solve", "edit"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done to a clip, in values that any process understands.
+
+    truth: measure the clip itself; round trip: encode and decode it, the ceiling of what the prior can restore.
+    keep: return the sounds too.
+    """
+
+    kind: Kind
+    metrics: tuple[Named, ...]
+    operator: Named | None = None
+    solver: Named | None = None
+    settings: Settings = field(default_factory=Settings)
+    snr: float | None = None
+    seed: int = 0
+    model: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    offline: bool = False
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a cell left: its record, and the sounds to keep, FLAC by name."""
+
+    record: dict[str, Any]
+    sounds: Mapping[str, bytes]
+
+
+def run(task: Task, material: Material) -> Result:
+    """Do a task. What goes wrong, whatever it is, is a record too: its ``error`` says why."""
+    started = time.perf_counter()
+    sounds: dict[str, np.ndarray] = {}
+    facts: dict[str, Any] = {"error": None}
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(task.seed)  # for third-party code that draws outside the generators it is given
+            facts |= _DO[task.kind](task, material, sounds)
+    except Exception as error:
+        why = str(error) if isinstance(error, DiffmusicError) else reason(error)
+        facts |= {"error": why, "traceback": traceback.format_exc()}
+        sounds = {}
+    facts |= {
+        "seconds": round(facts.get("seconds", time.perf_counter() - started), 3),
+        "versions": record.versions(),
+        "device": str(_backbone(task).device) if task.model and not facts["error"] else "cpu",
+        "threads": torch.get_num_threads(),
+        "peak_memory_bytes": record.peak_memory(),
+    }
+    kept = {name: _flac(audio, material.sample_rate) for name, audio in sounds.items()} if task.keep else {}
+    return Result(facts, kept)
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: str, device: str, dtype: str, offline: bool) -> Backbone:
+    return models.load(model, models.device(device), dtype, offline)
+
+
+def _backbone(task: Task) -> Backbone:
+    assert task.model is not None
+    return _loaded(task.model, task.device, task.dtype, task.offline)
+
+
+def describe_model(model: str, device: str, dtype: str, offline: bool) -> dict[str, Any]:
+    """What a record says of a prior, its weights' hash among it."""
+    return _loaded(model, device, dtype, offline).describe()
+
+
+@lru_cache(maxsize=32)
+def _metric(text: str, offline: bool) -> Metric:
+    return metrics.load(text, Access(offline))
+
+
+def metric(named: Named, offline: bool = False) -> Metric:
+    """A metric with what it needs, loaded once in a process."""
+    return _metric(str(named), offline)
+
+
+def describe(named: Named) -> dict[str, Any]:
+    """What of a metric determines its values."""
+    made = metric(named)
+    return {"name": str(named), **(made.describe() if hasattr(made, "describe") else {})}
+
+
+def place(named: Named) -> str | None:
+    """Under which name a record has the embeddings of a metric of sets; metrics with the same embedding share them."""
+    made = metric(named)
+    if not metrics.is_set(made):
+        return None
+    facts = json.dumps(made.describe(), sort_keys=True, default=str)
+    return hashlib.sha256(facts.encode()).hexdigest()[:12]
+
+
+def _scores(
+    task: Task, clean: np.ndarray, estimate: np.ndarray, rate: int, prompt: str | None, sources: int = 1
+) -> dict[str, Any]:
+    """Every metric of an estimate, (channels, time); embeddings, for metrics of sets, are of each source."""
+    scores: dict[str, Any] = {}
+    embeddings: dict[str | None, Any] = {}
+    for named in task.metrics:
+        made = metric(named, task.offline)
+        if metrics.is_set(made):
+            where = place(named)
+            if where not in embeddings:
+                windows = np.concatenate([made.embed(part, rate) for part in np.split(estimate, sources)])
+                embeddings[where] = [[float(f"{value:.7g}") for value in row] for row in windows]
+        elif isinstance(made, PairMetric):
+            scores[str(named)] = metrics.measure(made, clean, estimate, rate, prompt)
+    return {"scores": scores, "embeddings": embeddings}
+
+
+def _truth(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The clip itself: what an estimate's embeddings are compared with."""
+    sources = 1
+    if task.operator is not None:
+        damage = _Damage.of(task, material)
+        sources = damage.sources
+        if damage.measured.ndim == 2:
+            length = material.clean.shape[-1]
+            sounds["measured"] = resample(damage.measured, damage.rate, material.sample_rate, length)
+    sounds |= _heard("clean", material.clean, sources)
+    prompt = material.prompt if task.operator else material.target
+    measured = _scores(task, material.clean, material.clean, material.sample_rate, prompt, sources)
+    return {"finished": measured}
+
+
+def _heard(name: str, audio: np.ndarray, sources: int) -> dict[str, np.ndarray]:
+    """A sound to keep, or one for each source."""
+    if sources == 1:
+        return {name: audio}
+    return {f"{name}-{number}": part for number, part in enumerate(np.split(audio, sources), 1)}
+
+
+def _round_trip(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Each source, encoded and decoded."""
+    backbone = _backbone(task)
+    damage = _Damage.of(task, material) if task.operator else None
+    costs, started = Costs(), time.perf_counter()
+    parts = np.split(material.clean, damage.sources if damage else 1)
+    audio = np.concatenate([Passage.of(x, material.sample_rate, backbone, costs).round_trip() for x in parts])
+    spent = {**costs.as_dict()}, time.perf_counter() - started
+    sounds |= _heard("estimate", audio, len(parts))
+    return {"finished": _measured(task, material, damage, audio), "costs": spent[0], "seconds": spent[1]}
+
+
+def _solve(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The raw estimate, and the finished one."""
+    assert task.solver is not None
+    damage = _Damage.of(task, material)
+    backbone = _backbone(task) if task.model else None
+    result = restore(
+        damage.measured,
+        damage.rate,
+        damage.given,
+        task.solver.component("solver"),
+        backbone,
+        steps=task.settings.steps,
+        seed=task.seed,
+        prompt=material.prompt if task.settings.prompted else None,
+        guidance=task.settings.weight(editing=False),
+        noise_std=damage.noise_std,
+        length=material.clean.shape[-1],
+        finish=False,
+    )
+    raw = result.audio[0]
+    finished = damage.finished(raw)
+    order = damage.order(material.clean, finished, material.sample_rate)
+    versions = {"raw": raw[order], "finished": finished[order]}
+    sounds |= _heard("estimate", versions["finished"], damage.sources)
+    scores = {name: _measured(task, material, damage, audio) for name, audio in versions.items()}
+    return {**scores, "costs": result.costs.as_dict(), "seconds": result.seconds}
+
+
+def _edit(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The clip made what its target says."""
+    assert task.solver is not None
+    if material.target is None:
+        raise DiffmusicError("the dataset does not say what this clip is to become")
+    settings = task.settings
+    result = edit(
+        material.clean,
+        material.sample_rate,
+        task.solver.component("solver"),
+        _backbone(task),
+        targets=(material.target,),
+        source=material.prompt or "",
+        strength=settings.strength,
+        steps=settings.steps,
+        guidance=settings.weight(editing=True),
+        source_guidance=settings.source_guidance,
+        seed=task.seed,
+    )
+    sounds["estimate"] = result.audio[0]
+    scores = _measured(task, material, None, result.audio[0])
+    return {"finished": scores, "costs": result.costs.as_dict(), "seconds": result.seconds}
+
+
+_DO: Mapping[Kind, Callable[[Task, Material, dict[str, np.ndarray]], dict[str, Any]]] = {
+    "truth": _truth,
+    "round trip": _round_trip,
+    "solve": _solve,
+    "edit": _edit,
+}
+
+
+def _measured(task: Task, material: Material, damage: _Damage | None, estimate: np.ndarray) -> dict[str, Any]:
+    """The scores of an estimate; for a problem also how well it explains the measurement, and the part's LSD."""
+    rate = material.sample_rate
+    if damage is None:
+        return _scores(task, material.clean, estimate, rate, material.target)
+    made = _scores(task, material.clean, estimate, rate, material.prompt, damage.sources)
+    own = {"misfit": damage.misfit(estimate), "part": part_lsd(damage.operator, material.clean, estimate, rate)}
+    made["scores"] |= {name: value for name, value in own.items() if value is not None}
+    return made
+
+
+@dataclass(frozen=True)
+class _Damage:
+    """A clip as it was measured. given: the operator as the suite has it; operator: bound to the clip; y: the
+    measurement as that sees it, (items, channels, ...)."""
+
+    given: Any
+    operator: Any
+    measured: np.ndarray
+    rate: int
+    noise_std: float
+    y: Tensor
+
+    @classmethod
+    def of(cls, task: Task, material: Material) -> _Damage:
+        assert task.operator is not None
+        given = task.operator.component("operator")
+        measured, rate, noise = damaged(given, material.clean, material.sample_rate, snr=task.snr, seed=task.seed)
+        bound = bind(given, sample_rate=material.sample_rate, measured_rate=rate, offset=0.0)
+        y = problems.measurement(bound, torch.from_numpy(measured)[None])
+        operator = problems.fitted(bound, y)
+        return cls(given, operator, measured, rate, noise, y if problems.sources(given) == 1 else y.transpose(0, 1))
+
+    @property
+    def sources(self) -> int:
+        return problems.sources(self.given)
+
+    def _items(self, audio: np.ndarray) -> Tensor:
+        """An estimate as the operator sees it: (1, channels, time), or (channels, sources, time)."""
+        x = torch.from_numpy(audio)[None]
+        return x if self.sources == 1 else x.reshape(self.sources, -1, x.shape[-1]).transpose(0, 1)
+
+    def finished(self, raw: np.ndarray) -> np.ndarray:
+        """With what was observed put back."""
+        return problems.finish(self.operator, self._items(raw), self.y).transpose(0, 1).reshape(raw.shape).numpy()
+
+    def misfit(self, estimate: np.ndarray) -> float:
+        """``|A x - y| / |y|``."""
+        return float((self.operator.forward(self._items(estimate)) - self.y).norm() / self.y.norm())
+
+    def order(self, clean: np.ndarray, estimate: np.ndarray, rate: int) -> Sequence[int]:
+        """Channels in the order in which sources are most like the true ones, by SI-SDR: which is which, a mixture
+        does not say."""
+        channels = np.split(np.arange(len(clean)), self.sources)
+        orders = [np.concatenate(each).tolist() for each in permutations(channels)] if self.sources <= 4 else []
+        if len(orders) < 2:
+            return list(range(len(clean)))
+        return max(orders, key=lambda order: si_sdr(clean, estimate[order], rate))
+
+
+def _flac(audio: np.ndarray, rate: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(audio.T, -1, 1), rate, format="FLAC", subtype="PCM_16")
+    return file.getvalue()

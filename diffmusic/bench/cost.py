@@ -1,0 +1,157 @@
+"""What a suite will take: cells, passes through network and decoder, and time, before anything is measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffmusic import models
+from diffmusic import problem as problems
+from diffmusic.bench import plan
+from diffmusic.bench.plan import Cell, Model
+from diffmusic.bench.progress import duration
+from diffmusic.bench.stand_in import StandIn
+from diffmusic.bench.suite import Suite
+from diffmusic.edit import edit
+from diffmusic.errors import DiffmusicError, InputError
+from diffmusic.inputs import damaged
+from diffmusic.plugins import Checkpoint, registry
+from diffmusic.prior import Backbone, Costs
+from diffmusic.restore import restore
+
+PASSES = ("network_forward", "network_backward", "decoder_forward", "decoder_backward")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the cells of one prior will take. seconds: of one pass each, measured here; None where it is not here."""
+
+    model: str
+    cells: int
+    passes: Mapping[str, int]
+    seconds: Mapping[str, float] | None
+    gflop: tuple[float, float, float] | None
+    excerpt: float
+    problems: Sequence[str]
+
+    def lines(self) -> Iterator[str]:
+        """As a reader has it."""
+        forward, backward, decoded, gradients = (self.passes[name] for name in PASSES)
+        yield (
+            f"{self.model}: {self.cells} cells, {forward} passes of the network ({backward} with gradient), {decoded} "
+            f"of the decoder ({gradients} with gradient)"
+        )
+        if self.seconds is not None:
+            total = sum(self.passes[name] * self.seconds[name] for name in PASSES)
+            each = ", ".join(f"{1e3 * self.seconds[name]:.0f}" for name in PASSES)
+            yield f"  about {duration(total)} of one worker here, by {each} ms for one of each, forward and backward"
+        elif self.gflop is not None:
+            network, decoder, gradient = self.gflop
+            work = (forward + 2 * backward) * network + (decoded - gradients) * decoder + gradients * gradient
+            yield f"  about {work * self.excerpt / 1e3:.0f} TFLOP; its weights are not here, so no pass could be timed"
+        else:
+            yield "  its weights are not here, so no pass could be timed"
+        yield from (f"  {each}" for each in self.problems)
+
+
+def expected(suite: Suite, given: Sequence[Model]) -> list[Expected]:
+    """For every prior. Each row of each problem is run once on a stand-in, which counts what it is asked."""
+    made = []
+    cells = list(plan.cells(suite, given, suite.clips.count))
+    for model in given:
+        checkpoint = _checkpoint(model.name)
+        backbone = _here(model)
+        like: Any = backbone or checkpoint
+        stand_in = StandIn(like.sample_rate, like.channels, like.excerpt_seconds) if like else StandIn()
+        seconds = suite.clips.seconds or stand_in.excerpt_seconds
+        own = [each for each in cells if each.task.model == model.name]
+        passes, wrong = dict.fromkeys(PASSES, 0), []
+        counted: dict[tuple[str, str], Costs | str] = {}
+        for each in own:
+            key = each.place.problem, each.place.row
+            if key not in counted:
+                counted[key] = _counted(each, stand_in, suite.clips.rate or stand_in.sample_rate, seconds)
+                if isinstance(found := counted[key], str):
+                    wrong.append(f"{', '.join(key)}: {found}")
+            if isinstance(costs := counted[key], Costs):
+                passes = {name: count + getattr(costs, name) for name, count in passes.items()}
+        timed = _timed(backbone, seconds) if backbone else None
+        gflop = checkpoint.gflop if checkpoint else None
+        made.append(Expected(model.name, len(own), passes, timed, gflop, seconds, wrong))
+    return made
+
+
+def _checkpoint(name: str) -> Checkpoint | None:
+    """What is known of published weights before they are here."""
+    for listed, spec in registry().components("backbone").items():
+        for each in spec.checkpoints:
+            if name in (listed, each.repository):
+                return each
+    return None
+
+
+def _here(model: Model) -> Backbone | None:
+    try:
+        return models.load(model.name, models.device(model.device), model.dtype, offline=True)
+    except InputError:
+        if _checkpoint(model.name) is None:
+            raise
+        return None
+
+
+def _counted(each: Cell, stand_in: StandIn, rate: int, seconds: float) -> Costs | str:
+    """Passes of a cell, or why it cannot be run."""
+    task, samples = each.task, round(rate * seconds)
+    operator = task.operator.component("operator") if task.operator else None
+    sources = problems.sources(operator) if operator else 1
+    if task.kind == "round trip":
+        return Costs(encoder_forward=sources, decoder_forward=sources)
+    clean = 0.1 * np.random.default_rng(0).standard_normal((sources, samples))
+    assert task.solver is not None
+    solver, settings = task.solver.component("solver"), task.settings
+    try:
+        if operator is None:
+            return edit(
+                clean, rate, solver, stand_in, targets=("target",), source="source", strength=settings.strength,
+                steps=settings.steps, guidance=settings.weight(True), source_guidance=settings.source_guidance,
+            ).costs  # fmt: skip
+        measured, observed, noise = damaged(operator, clean, rate, snr=task.snr)
+        return restore(
+            measured, observed, operator, solver, stand_in, steps=settings.steps, length=samples, finish=False,
+            prompt="prompt" if settings.prompted else None, guidance=settings.weight(False), noise_std=noise,
+        ).costs  # fmt: skip
+    except DiffmusicError as error:
+        return str(error)
+
+
+def _timed(backbone: Backbone, seconds: float) -> dict[str, float]:
+    """Seconds of one pass each, at the length of a clip; one thread."""
+    samples = round(min(seconds, backbone.excerpt_seconds) * backbone.sample_rate)
+    z = torch.zeros(1, *backbone.latent_shape(samples), device=backbone.device, requires_grad=True)
+    condition = backbone.embed(None)
+    made = {}
+    for part, call in (
+        ("network", lambda: backbone.denoise(z, 1.0, condition)),
+        ("decoder", lambda: backbone.decode(z, samples)),
+    ):
+        made[f"{part}_forward"], made[f"{part}_backward"] = _both(call, z)
+    return made
+
+
+def _both(call: Callable[[], torch.Tensor], z: torch.Tensor) -> tuple[float, float]:
+    """Seconds of a call, and what its gradient takes besides; the second of two tries."""
+    for _ in range(2):
+        started = time.perf_counter()
+        with torch.no_grad():
+            float(call().sum())
+        forward = time.perf_counter() - started
+        started = time.perf_counter()
+        (gradient,) = torch.autograd.grad(call().sum(), z)
+        float(gradient.sum())
+        both = time.perf_counter() - started
+    return forward, max(0.0, both - forward)

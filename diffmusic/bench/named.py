@@ -1,0 +1,96 @@
+"""A component as a suite names it: ``dps steps=25 zeta=0.5``, or a mapping."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from diffmusic.errors import InputError
+from diffmusic.parameters import build, parameters
+from diffmusic.plugins import registry
+
+
+@dataclass(frozen=True)
+class Named:
+    """The name of a component, and parameters for it as they were written."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, value: Any) -> Named:
+        """From ``NAME key=value ...`` or ``{name: NAME, key: value}``. Raises ValueError for anything else."""
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str) and value.split():
+            name, *words = shlex.split(value)
+            return cls(name, assigned(words))
+        if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+            return cls(value["name"], {_key(key): each for key, each in value.items() if key != "name"})
+        raise ValueError("write NAME key=value ..., or a mapping with a name")
+
+    def __str__(self) -> str:
+        return " ".join(
+            [
+                self.name,
+                *(
+                    f"{key}={shlex.quote(shown(value)) if ' ' in shown(value) else shown(value)}"
+                    for key, value in self.parameters.items()
+                ),
+            ]
+        )
+
+    def changed(self, more: Mapping[str, Any]) -> Named:
+        """The same with other parameters in the place of its own."""
+        return Named(self.name, {**self.parameters, **more})
+
+    def component(self, kind: str) -> Any:
+        """The component itself. Raises InputError for a name or a parameter that there is not."""
+        target = registry().load(kind, self.name)
+        key = target, repr(sorted(self.parameters.items()))
+        if key not in _MADE:
+            _MADE[key] = self._build(kind, target)
+        return _MADE[key]
+
+    def _build(self, kind: str, target: Any) -> Any:
+        if not isinstance(target, type):
+            if self.parameters:
+                raise InputError(f"{kind} {self.name!r} has no parameters")
+            return target
+        several = {each.name for each in parameters(target) if each.repeatable}
+        given = {
+            key: [value] if key in several and isinstance(value, str) else value
+            for key, value in self.parameters.items()
+        }
+        return build(target, given, f"{kind} {self.name!r}")
+
+
+_MADE: dict[tuple[Any, str], Any] = {}
+"""Components are frozen: what has been built once serves every cell that names it."""
+
+
+def assigned(value: Any) -> dict[str, Any]:
+    """``"rate=2 gap=1:2 gap=3:4"``, words, or a mapping, as a mapping; what is repeated becomes a list."""
+    if isinstance(value, Mapping):
+        return {_key(key): each for key, each in value.items()}
+    if not isinstance(value, str | Sequence):
+        raise ValueError("write key=value ..., or a mapping")
+    made: dict[str, Any] = {}
+    for word in shlex.split(value) if isinstance(value, str) else value:
+        key, equals, text = str(word).partition("=")
+        if not equals or not key:
+            raise ValueError(f"write key=value, not {word!r}")
+        before = made.get(_key(key))
+        made[_key(key)] = text if before is None else [*(before if isinstance(before, list) else [before]), text]
+    return made
+
+
+def _key(key: Any) -> str:
+    return str(key).replace("-", "_")
+
+
+def shown(value: Any) -> str:
+    """A parameter's value as a suite's compact form has it."""
+    return ",".join(map(shown, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,151 @@
+"""The cells of a suite, in order, and what makes each of them the one it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from diffmusic.bench import cell, published
+from diffmusic.bench.cell import Kind, Task
+from diffmusic.bench.clips import Library
+from diffmusic.bench.named import Named
+from diffmusic.bench.suite import Problem, Suite
+from diffmusic.parameters import values
+from diffmusic.solver import DirectSolver
+
+TRUTH: Literal["truth"] = "truth"
+ROUND_TRIP: Literal["round trip"] = "round trip"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cell stands in the tables. clip: its number; backbone: None where no prior is asked."""
+
+    problem: str
+    row: str
+    clip: int
+    backbone: str | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place, the task that fills it, and the key under which its record is kept."""
+
+    place: Place
+    task: Task
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A prior of a suite: how it is loaded, and what of it determines a result."""
+
+    name: str
+    device: str = "auto"
+    dtype: str = "auto"
+    offline: bool = False
+    hash: str = ""
+
+
+def cells(suite: Suite, models: Sequence[Model], count: int) -> Iterator[Cell]:
+    """Every cell, without its key: clip after clip goes through everything, so that a table is fair at any time.
+
+    What needs no prior is done once, whatever the backbones and seeds.
+    """
+    metrics = tuple(suite.metrics)
+    for model in models:
+        for clip in range(count):
+            for seed in suite.seeds:
+                once = seed == suite.seeds[0]
+                first = once and model == models[0]
+                for problem in suite.problems:
+                    common = Task(
+                        "truth", metrics, problem.operator, snr=problem.snr, seed=seed, keep=once and clip < suite.keep
+                    )
+                    prior = replace(
+                        common, model=model.name, device=model.device, dtype=model.dtype, offline=model.offline
+                    )
+                    if first:
+                        yield Cell(Place(problem.name, TRUTH, clip, None, seed), common)
+                    if once:
+                        yield Cell(
+                            Place(problem.name, ROUND_TRIP, clip, model.name, seed), replace(prior, kind=ROUND_TRIP)
+                        )
+                    for row in suite.rows(problem):
+                        direct = isinstance(row.solver.component("solver"), DirectSolver)
+                        if direct and not first:
+                            continue
+                        kind: Kind = "edit" if problem.edit else "solve"
+                        task = replace(common if direct else prior, kind=kind, solver=row.solver, settings=row.settings)
+                        place = Place(problem.name, row.label, clip, None if direct else model.name, seed)
+                        yield Cell(place, task)
+
+
+def keyed(cell: Cell, suite: Suite, library: Library, models: Sequence[Model]) -> Cell:
+    """The cell with its key: a hash of all that determines its result.
+
+    That is the samples, operator and solver with every parameter (defaults written out), the settings, the weights of
+    the prior, the seed, and the metrics with the weights that they measure with. Versions of packages are in the record
+    and not in the key: a new release does not throw results away; another folder does.
+    """
+    problem = next(each for each in suite.problems if each.name == cell.place.problem)
+    return replace(cell, key=digest(identity(cell, problem, library, models)))
+
+
+def identity(cell_: Cell, problem: Problem, library: Library, models: Sequence[Model]) -> dict[str, Any]:
+    """What the key is a hash of."""
+    task = cell_.task
+    model = next((each for each in models if each.name == task.model), None)
+    editing = task.kind == "edit"
+    return {
+        "kind": task.kind,
+        "clip": library.material(cell_.place.clip, problem).identity(),
+        "operator": _written(task.operator, "operator"),
+        "snr": task.snr,
+        "solver": _written(task.solver, "solver"),
+        "settings": task.settings.model_dump() | {"guidance": task.settings.weight(editing)} if task.solver else None,
+        "model": model and {"sha256": model.hash, "dtype": model.dtype},
+        "seed": task.seed,
+        "metrics": [cell.describe(each) for each in task.metrics],
+    }
+
+
+def _written(named: Named | None, kind: str) -> dict[str, Any] | None:
+    if named is None:
+        return None
+    made = named.component(kind)
+    return {"name": named.name, **values(made)}
+
+
+def digest(facts: Any) -> str:
+    """Twenty hexadecimal digits of the sha256 of facts as JSON."""
+    text = json.dumps(facts, sort_keys=True, default=str, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def document(suite: Suite, cells: Sequence[Cell], library: Library, models: Sequence[Model]) -> dict[str, Any]:
+    """All that tables need beside the records: what was planned, in order, and what was measured with."""
+
+    def entry(each: Cell) -> dict[str, Any]:
+        names = {"operator": each.task.operator, "solver": each.task.solver}
+        return {
+            "key": each.key,
+            **asdict(each.place),
+            "clip": library.name(each.place.clip),
+            **{kind: named.name if named else None for kind, named in names.items()},
+        }
+
+    return {
+        "title": suite.title,
+        "about": suite.about,
+        "dataset": str(Named(suite.dataset.name, {k: v for k, v in suite.dataset.parameters.items() if k != "path"})),
+        "clips": suite.clips.model_dump(),
+        "metrics": [{**cell.describe(each), "embeddings": cell.place(each)} for each in suite.metrics],
+        "models": [{"name": each.name, "dtype": each.dtype, "sha256": each.hash} for each in models],
+        "published": published.read(suite.published) if suite.published else None,
+        "cells": [entry(each) for each in cells],
+    }

@@ -1,0 +1,80 @@
+"""A folder of results: one record a cell, written whole or not at all, so that any number of runs may share it.
+
+DIR/plan.json            the cells of the suite, in order, by their keys
+DIR/cells/KEY.json       what was measured in a cell
+DIR/sounds/KEY.NAME.flac what it sounds like, for the clips that are kept
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffmusic import outputs, record
+from diffmusic.bench.cell import Result
+from diffmusic.bench.plan import Cell
+from diffmusic.errors import InputError
+
+
+@dataclass(frozen=True)
+class Store:
+    """The results in a folder."""
+
+    folder: Path
+
+    def open(self, plan: dict[str, Any]) -> None:
+        """Make the folder, and leave the plan there. Raises InputError where it cannot be written."""
+        try:
+            for name in ("cells", "sounds"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.folder} cannot be made: {error.strerror or error}") from None
+        outputs.write({self.folder / "plan.json": _json(plan)})
+
+    def plan(self) -> dict[str, Any]:
+        """The plan of the last run. Raises InputError for a folder that has none."""
+        try:
+            made: dict[str, Any] = json.loads((self.folder / "plan.json").read_text())
+        except FileNotFoundError:
+            raise InputError(f"{self.folder} holds no results yet: run the suite first") from None
+        except ValueError as error:
+            raise InputError(f"{self.folder}/plan.json cannot be read: {error}") from None
+        return made
+
+    def done(self, cell: Cell, retry: bool = False) -> bool:
+        """Whether a cell needs no more work. retry: one that failed does."""
+        found = self.record(cell.key)
+        if found is None or (retry and found["error"]):
+            return False
+        return bool(found["error"]) or not cell.task.keep or bool(self.sounds(cell.key))
+
+    def record(self, key: str) -> dict[str, Any] | None:
+        """What was measured, or None where nothing has been."""
+        try:
+            found: dict[str, Any] = json.loads((self.folder / "cells" / f"{key}.json").read_text())
+        except FileNotFoundError:
+            return None
+        return found
+
+    def records(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Those there are."""
+        return {key: found for key in keys if (found := self.record(key)) is not None}
+
+    def sounds(self, key: str) -> dict[str, Path]:
+        """The sounds of a cell by their names: clean, measured, estimate."""
+        paths = sorted((self.folder / "sounds").glob(f"{key}.*.flac"))
+        return {path.name.split(".")[1]: path for path in paths}
+
+    def put(self, cell: Cell, facts: dict[str, Any], result: Result) -> None:
+        """Keep a result. The record comes last: what has one is complete."""
+        place = self.folder / "sounds"
+        outputs.write({place / f"{cell.key}.{name}.flac": sound for name, sound in result.sounds.items()})
+        document = {"key": cell.key, **facts, **result.record}
+        outputs.write({self.folder / "cells" / f"{cell.key}.json": _json(document)})
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return json.dumps(json.loads(record.dump(document)), ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,108 @@
+"""``diffmusic bench SUITE.yaml``: run a suite, go on with one that was cut off, or write its tables anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from diffmusic.errors import InputError
+
+PATH = click.Path(path_type=Path)
+
+
+def _shard(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, int]:
+    number, slash, count = value.partition("/")
+    if not slash or not number.isdigit() or not count.isdigit() or not int(number) < int(count):
+        raise InputError(f"--shard {value}: write I/N with I from 0 to N-1, such as 0/2 and 1/2")
+    return int(number), int(count)
+
+
+@click.command()
+@click.argument("path", type=PATH, metavar="SUITE.yaml")
+@click.option("-o", "--output", type=PATH, metavar="DIR", help="Folder of the results; it is made, and a run that "
+              "finds some there goes on.  [default: SUITE.results]")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only say how many cells there are, and what they will take.")
+@click.option("--report", is_flag=True, help="Measure nothing: write tables and page of what is in the folder.")
+@click.option("--retry", is_flag=True, help="Measure again what failed.")
+@click.option("--shard", default="0/1", callback=_shard, metavar="I/N", show_default=True, help="Measure every Nth "
+              "cell, from the Ith on; others, on any machine, may fill the same folder.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where cells "
+              "are measured: on this machine, or on a Ray cluster.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Processes of the "
+              "local engine.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Threads of each.")
+@click.option("--address", metavar="A", help="A Ray cluster that runs; by default one is started here.")
+@click.option("--gpus", type=click.FloatRange(0), default=0.0, show_default=True, metavar="F", help="GPUs that a cell "
+              "takes on the Ray cluster; 0.25 lets four share one.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or mps.")
+@click.option("--dtype", default="auto", show_default=True, metavar="NAME", help="Precision of the network.")
+@click.option("--offline", is_flag=True, help="Download nothing.")
+@click.pass_context
+def bench(ctx: click.Context, path: Path, **given: Any) -> None:
+    """Measure solvers on problems: every clip, problem, solver, prior and seed of a suite is a cell with a record of
+    its own. A run that was stopped, by whatever, goes on where it was.
+
+    \b
+    diffmusic bench benchmarks/mini.yaml --dry-run
+    diffmusic bench benchmarks/mini.yaml -o mini --workers 4
+    diffmusic bench benchmarks/mini.yaml -o mini --report
+    """
+    from diffmusic.bench import runner, suite
+    from diffmusic.bench.local import Local, threads
+    from diffmusic.bench.plan import Model
+    from diffmusic.bench.progress import duration
+
+    made = suite.read(path)
+    folder = given["output"] or Path(f"{path.stem}.results")
+    if given["report"]:
+        _wrote(runner.report(folder))
+        return
+    models = [Model(name, given["device"], given["dtype"], given["offline"]) for name in made.backbones]
+    if given["dry_run"]:
+        with threads(given["threads"]):
+            _foretell(made, models)
+        return
+    run = runner.Run.prepare(made, folder, models)
+    pending = run.pending(given["shard"], given["retry"])
+    done = len(run.cells) - len(pending)
+    click.echo(
+        f"{made.title}: {len(run.cells)} cells, {done} of them done or another's, {len(pending)} to measure", err=True
+    )
+
+    def tell(each: Any, record: dict[str, Any], count: int, total: int, left: float | None) -> None:
+        place = each.place
+        what = f"{place.problem}, {place.row}, {run.library.name(place.clip)}"
+        rest = f", {duration(left)} left" if left else ""
+        failed = f"  FAILED: {record['error']}" if record["error"] else ""
+        click.echo(f"{count}/{total}  {what}: {record['seconds']:.1f} s{rest}{failed}", err=True)
+
+    engine = Local(given["workers"], given["threads"])
+    try:
+        run.work(engine, pending, tell, given["workers"])
+    except KeyboardInterrupt:
+        _wrote(runner.report(folder))
+        click.echo("stopped; the same command goes on where this one was", err=True)
+        ctx.exit(130)
+    _wrote(runner.report(folder))
+
+
+def _foretell(made: Any, models: Any) -> None:
+    from diffmusic.bench import cost, plan
+
+    cells = list(plan.cells(made, models, made.clips.count))
+    shape = f"{made.clips.count} clips, {len(made.problems)} problems, {len(models)} priors, {len(made.seeds)} seeds"
+    click.echo(f"{made.title}: {len(cells)} cells ({shape})")
+    for each in cost.expected(made, models):
+        for line in each.lines():
+            click.echo(line)
+    rest = sum(each.task.model is None for each in cells)
+    click.echo(f"no prior: {rest} cells, truth and classical solvers")
+    if made.needs:
+        click.echo(f"needs: {made.needs.strip()}")
+
+
+def _wrote(paths: list[Path]) -> None:
+    for path in paths:
+        click.echo(f"wrote {path}")
