@@ -142,6 +142,10 @@ class LogMelPrior(Pretrained):
             audio = self.vocoder(mel)
         return audio.reshape(len(z), 1, -1)[..., :samples]
 
+    def mel(self, x: Tensor) -> Tensor:
+        """Log-mel in nats of (batch, channels, time), as (batch, channels, frames, bands)."""
+        return self.log_mel(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
     def embed(self, prompt: str | None) -> Any:
         """The condition of a prompt, (1, ...); that of the empty prompt is what the model was trained to take as
         unconditional."""

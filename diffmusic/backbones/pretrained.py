@@ -9,18 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic.audio.mel import LogMel
 from diffmusic.backbones.folder import weights_hash
 from diffmusic.backbones.noise import Noise
 
 
 class Pretrained:
-    """A backbone's noise levels, its mel, and what a run record says of it; ``network`` is the module that denoises."""
+    """A backbone's noise levels, and what a run record says of it; ``network`` is the module that denoises."""
 
     folder: Path
     name: str
     noise: Noise
-    log_mel: LogMel
 
     @property
     def network(self) -> Any:
@@ -36,10 +34,6 @@ class Pretrained:
 
     def sigmas(self, steps: int) -> Tensor:
         return self.noise.sigmas(steps)
-
-    def mel(self, x: Tensor) -> Tensor:
-        """Log-mel in nats of (batch, channels, time), as (batch, channels, frames, bands)."""
-        return self.log_mel(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
     @cached_property
     def _hash(self) -> str:
