@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -19,7 +18,7 @@ from diffmusic.editing import Editor
 from diffmusic.errors import InputError
 from diffmusic.guidance import Tick
 from diffmusic.models import SAFE, Access
-from diffmusic.parameters import build, values
+from diffmusic.parameters import Amount, Count, Field, Seed, build, checked, values
 from diffmusic.plugins import registry
 from diffmusic.prior import Backbone
 from diffmusic.segments import Segment
@@ -35,32 +34,26 @@ class EditJob:
     solver: str = "ddpm-inversion"
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str = "mini"
-    strength: float = STRENGTH
-    steps: int = 50
-    guidance: float = GUIDANCE
-    source_guidance: float = SOURCE_GUIDANCE
+    strength: Amount = STRENGTH
+    steps: Count = 50
+    guidance: Amount = GUIDANCE
+    source_guidance: Amount = SOURCE_GUIDANCE
     segments: Sequence[str] = ()
-    hold: float = 1.0
-    fade: float = FADE
-    seed: int = 0
-    samples: int = 1
-    batch: int | None = None
+    hold: Annotated[float, Field(ge=0, le=1)] = 1.0
+    fade: Amount = FADE
+    seed: Seed = 0
+    samples: Count = 1
+    batch: Count | None = None
     device: str = "auto"
     dtype: str = "auto"
 
     def prepare(self, access: Access = SAFE) -> PreparedEdit:
         """Load and check the components. Raises InputError for what does not exist or cannot be."""
-        segments = tuple(Segment.parse(each) for each in self.segments)
-        if not self.targets and not (segments and all(each.prompt is not None for each in segments)):
+        job = checked(self)
+        segments = tuple(Segment.parse(each) for each in job.segments)
+        if not job.targets and not (segments and all(each.prompt is not None for each in segments)):
             raise InputError('say what the music is to become with --target TEXT ("" for nothing in particular)')
-        if self.steps < 1 or self.samples < 1 or self.seed < 0 or (self.batch or 1) < 1:
-            raise InputError("--steps, --samples and --batch must be at least 1, --seed at least 0")
-        for name in ("guidance", "source_guidance", "fade", "strength"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name):g}: it is 0 or more")
-        if not 0 <= self.hold <= 1:
-            raise InputError(f"--hold {self.hold:g}: it is 0 (free) to 1 (as it was)")
-        return PreparedEdit(self, load_editor(self.solver, self.solver_parameters), segments, access)
+        return PreparedEdit(job, load_editor(job.solver, job.solver_parameters), segments, access)
 
 
 def load_editor(name: str, parameters: Mapping[str, Any]) -> Editor:

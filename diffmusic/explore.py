@@ -20,6 +20,7 @@ from diffmusic.edit import FADE, STRENGTH, Setup
 from diffmusic.errors import Diverged, InputError
 from diffmusic.guidance import Tick
 from diffmusic.models import SAFE, Access
+from diffmusic.parameters import Amount, Count, Positive, Seed, checked
 from diffmusic.prior import Backbone, Costs
 from diffmusic.segments import Segment
 
@@ -33,31 +34,30 @@ class ExploreJob:
     solver: str = "posterior-pc"
     solver_parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model: str = "mini"
-    components: int = 3
+    components: Count = 3
     amount: float = 2.0
-    at: float | None = None
-    until: float = 0.0
-    strength: float = STRENGTH
-    steps: int = 25
-    products: int = 15
-    tolerance: float = 0.02
-    step: float = 0.1
+    at: Positive | None = None
+    until: Amount = 0.0
+    strength: Amount = STRENGTH
+    steps: Count = 25
+    products: Count = 15
+    tolerance: Amount = 0.02
+    step: Positive = 0.1
     central: bool = False
-    source_guidance: float = 1.0
+    source_guidance: Amount = 1.0
     segments: Sequence[str] = ()
-    fade: float = FADE
-    seed: int = 0
-    batch: int | None = None
+    fade: Amount = FADE
+    seed: Seed = 0
+    batch: Count | None = None
     device: str = "auto"
     dtype: str = "auto"
 
     def prepare(self, access: Access = SAFE) -> PreparedExploration:
         """Check what was asked for. Raises InputError for what cannot be."""
-        if self.components < 1 or self.products < self.components or self.steps < 1 or self.seed < 0:
-            raise InputError("--components and --steps must be at least 1, --products no fewer than components")
-        if self.step <= 0 or self.tolerance < 0 or (self.batch or 1) < 1 or (self.at is not None and self.at <= 0):
-            raise InputError("--step, --at and --batch must be above 0, --tolerance 0 or more")
-        return PreparedExploration(self, access)
+        job = checked(self)
+        if job.products < job.components:
+            raise InputError(f"--products {job.products}: no fewer than --components, {job.components}")
+        return PreparedExploration(job, access)
 
 
 @dataclass(frozen=True)

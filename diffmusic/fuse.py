@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from diffmusic.adapter import Adapter, attach, capture
 from diffmusic.editing import Edit, Editor, frame_rate
 from diffmusic.errors import Diverged, InputError
-from diffmusic.guidance import Denoiser, Embedder
+from diffmusic.guidance import Denoiser, Embedder, Tick
 from diffmusic.passage import Passage, window_frames
 from diffmusic.prior import Backbone, Costs
 from diffmusic.sampling import generator
@@ -24,8 +24,6 @@ WINDOW = (0.8, 16.0)
 """The fusion window: levels from where the original is all that is heard to where the reference is."""
 GUIDANCE = 1.0
 """Weight of the reference's prompt: a network that has learnt the reference needs no more."""
-
-Tick = Callable[[float], None]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -26,7 +26,7 @@ from diffmusic.guidance import Tick
 from diffmusic.likeness import likeness
 from diffmusic.listening_page import Track
 from diffmusic.models import SAFE, Access
-from diffmusic.parameters import values
+from diffmusic.parameters import Amount, Count, Positive, Seed, checked, values
 from diffmusic.prior import Backbone, Costs
 
 LEARNING = 0.8
@@ -41,20 +41,20 @@ class FusionJob:
     prompt: str | None = None
     negative_prompt: str = ""
     level: float | None = LEVEL
-    sweep: int | None = None
-    window: Sequence[float] = WINDOW
+    sweep: Count | None = None
+    window: tuple[float, float] = WINDOW
     finetune: bool = True
-    finetune_steps: int = 300
-    finetune_rate: float = 2e-3
-    rank: int = 8
+    finetune_steps: Count = 300
+    finetune_rate: Positive = 2e-3
+    rank: Count = 8
     adapter: str | None = None
     solver: str = "fusion"
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str = "mini"
-    guidance: float = GUIDANCE
-    steps: int = 50
-    seed: int = 0
-    batch: int | None = None
+    guidance: Amount = GUIDANCE
+    steps: Count = 50
+    seed: Seed = 0
+    batch: Count | None = None
     device: str = "auto"
     dtype: str = "auto"
 
@@ -65,26 +65,20 @@ class FusionJob:
 
     def prepare(self, access: Access = SAFE) -> PreparedFusion:
         """Load and check the components. Raises InputError for what does not exist or cannot be."""
-        if self.prompt is None and self.adapter is None:
+        job = checked(self)
+        if job.prompt is None and job.adapter is None:
             raise InputError("say what the reference is with --prompt TEXT: it is what the sound is led by")
-        if self.steps < 1 or self.seed < 0 or (self.batch or 1) < 1 or (self.sweep or 1) < 1:
-            raise InputError("--steps, --batch and --sweep must be at least 1, --seed at least 0")
-        if not 0 <= self.guidance < math.inf:
-            raise InputError(f"--guidance {self.guidance:g}: 1 follows the prompt as it is, more follows it further")
-        if self.finetune_steps < 1 or self.rank < 1 or not 0 < self.finetune_rate < math.inf:
-            raise InputError("--finetune-steps and --rank must be at least 1, --finetune-rate above 0")
-        if not self.finetune and self.adapter:
+        if not job.finetune and job.adapter:
             raise InputError("--no-finetune uses the prompt alone; leave --adapter out")
-        if "level" in self.solver_parameters:
+        if "level" in job.solver_parameters:
             raise InputError("the level is given by --level")
-        low, high = self.window
-        level = math.inf if self.level is None else self.level
-        levels = sweep((low, high), self.sweep) if self.sweep else (level,)
-        editors = tuple(load_editor(self.solver, {**self.solver_parameters, "level": level}) for level in levels)
-        if self.finetune:
+        level = math.inf if job.level is None else job.level
+        levels = sweep(job.window, job.sweep) if job.sweep else (level,)
+        editors = tuple(load_editor(job.solver, {**job.solver_parameters, "level": level}) for level in levels)
+        if job.finetune:
             peft()
-        adapter = Adapter.load(Path(self.adapter)) if self.adapter else None
-        return PreparedFusion(self, levels, editors, adapter, access)
+        adapter = Adapter.load(Path(job.adapter)) if job.adapter else None
+        return PreparedFusion(job, levels, editors, adapter, access)
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,8 @@ def windows(frames: int, length: int, unit: int = 1) -> tuple[list[int], Tensor]
     of the ``unit`` samples of a frame; over the windows they sum to 1.
 
     Neighbours overlap by a quarter or more, where the weights rise and fall linearly; the last window ends with the
-    frames. It takes ``frames > length``.
+    frames. It takes ``frames > length``. Solving has other windows (``diffmusic.long``): nothing is differentiated
+    here, so that those of many latents, levels and prompts share calls, and the latent is as long as the recording.
     """
     count = -(-(frames - length) // max(1, length - length // 4)) + 1
     starts = [round(k * (frames - length) / (count - 1)) for k in range(count)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +18,7 @@ from diffmusic import problem as problems
 from diffmusic.audio.image import Stereo
 from diffmusic.errors import InputError
 from diffmusic.models import SAFE, Access
-from diffmusic.parameters import bind, build, values
+from diffmusic.parameters import Amount, Count, Seed, bind, build, checked, values
 from diffmusic.plugins import registry
 from diffmusic.prior import Backbone
 from diffmusic.restore import GUIDANCE, Progress, restore
@@ -37,15 +36,15 @@ class Job:
     model: str = "mini"
     prompt: Sequence[str] = ()
     negative_prompt: str | None = None
-    guidance: float = GUIDANCE
-    steps: int = 25
-    seed: int = 0
-    samples: int = 1
+    guidance: Amount = GUIDANCE
+    steps: Count = 25
+    seed: Seed = 0
+    samples: Count = 1
     finish: bool = True
     stereo: Stereo = "mid-side"
     extend: bool = True
     simulate: bool = False
-    noise_std: float = 0.0
+    noise_std: Amount = 0.0
     snr: float | None = None
     device: str = "auto"
     dtype: str = "auto"
@@ -53,25 +52,20 @@ class Job:
     @classmethod
     def from_record(cls, recorded: Mapping[str, Any]) -> Job:
         """The job of a run record. Raises InputError for one of another kind."""
-        return cls(**record.job(recorded, cls))
+        return record.job(recorded, cls)
 
     def prepare(self, access: Access = SAFE) -> Prepared:
         """Load and check the components. Raises InputError for names and parameters that do not exist."""
-        if self.steps < 1 or self.samples < 1 or self.seed < 0:
-            raise InputError("--steps and --samples must be at least 1, --seed at least 0")
-        if not 0 <= self.guidance < math.inf:
-            raise InputError(f"--guidance {self.guidance:g}: 1 follows the prompt as it is, more follows it further")
-        if not 0 <= self.noise_std < math.inf:
-            raise InputError(f"--noise-std {self.noise_std:g}: a standard deviation is 0 or more")
-        if self.snr is not None and (self.noise_std or not self.simulate):
+        job = checked(self)
+        if job.snr is not None and (job.noise_std or not job.simulate):
             raise InputError("--snr adds noise with --simulate, and takes the place of --noise-std")
         operator = build(
-            registry().load("operator", self.operator), self.operator_parameters, f"operator {self.operator!r}"
+            registry().load("operator", job.operator), job.operator_parameters, f"operator {job.operator!r}"
         )
-        solver = build(registry().load("solver", self.solver), self.solver_parameters, f"solver {self.solver!r}")
+        solver = build(registry().load("solver", job.solver), job.solver_parameters, f"solver {job.solver!r}")
         if not isinstance(solver, Solver | DirectSolver):
-            raise InputError(f"solver {self.solver!r} edits recordings and restores none: see diffmusic edit --help")
-        return Prepared(self, operator, solver, access)
+            raise InputError(f"solver {job.solver!r} edits recordings and restores none: see diffmusic edit --help")
+        return Prepared(job, operator, solver, access)
 
 
 @dataclass(frozen=True)

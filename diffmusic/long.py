@@ -29,6 +29,8 @@ class Windowed:
 
     There is one latent and so one noise field: windows cannot disagree about what is in both. Nothing but latents and
     audio grows with the length; the graph of a window is made again for the backward pass instead of being kept.
+    Editing has other windows (``diffmusic.guidance.windows``): here a misfit of the whole file is differentiated
+    through network and decoder, so that windows pass one at a time, over a latent padded to equal strides.
     Source of the average: O. Bar-Tal et al., "MultiDiffusion", ICML 2023, arXiv:2302.08113, equation 5.
 
     axis: the latent's axis of time, without batch. frames: of a window. hop: samples a latent frame stands for.

@@ -18,7 +18,10 @@ from typing_extensions import Doc
 from diffmusic.errors import InputError
 from diffmusic.plugins import suggestion
 
-__all__ = ["BOUND", "Doc", "Field", "Parameter", "Span", "assignments", "bind", "build", "parameters", "row", "values"]
+__all__ = [
+    "BOUND", "Amount", "Count", "Doc", "Field", "Parameter", "Positive", "Seed", "Span", "assignments", "bind", "build",
+    "checked", "parameters", "row", "values",
+]  # fmt: skip
 
 BOUND = ("sample_rate", "measured_rate", "offset", "access")
 """Fields that the core sets, never the user: the rate in Hz of the audio that the operator is applied to, that of what
@@ -26,6 +29,11 @@ it measures, the time in seconds at which the excerpt begins within the whole re
 may be had (``diffmusic.models.Access``)."""
 
 T = TypeVar("T")
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""What several jobs have: a number of things, one at least; a seed; a weight or a length; one that is not nothing."""
 
 
 def _parse_span(value: Any) -> Any:
@@ -113,12 +121,27 @@ def build(component: type[T], given: Mapping[str, Any], what: str) -> T:
     try:
         return TypeAdapter(component).validate_python(dict(given))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = str(first["loc"][0]) if first["loc"] else ""
-        message = first["msg"].removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
-        got = "" if not where or first["type"] == "missing" else f" (got {first['input']!r})"
-        raise InputError(f"{what}{': ' + where if where else ''}: {message}{got}") from None
+        where, message = _first(error)
+        raise InputError(f"{what}{': ' + where if where else ''}: {message}") from None
+
+
+def checked(job: T) -> T:
+    """A job, a dataclass, whose values are of their types and within their limits. Raises InputError naming the flag of
+    the first that is not."""
+    try:
+        return TypeAdapter(type(job)).validate_python({name: getattr(job, name) for name in job.__dataclass_fields__})  # type: ignore[attr-defined]
+    except ValidationError as error:
+        where, message = _first(error)
+        raise InputError(f"--{where.replace('_', '-')}: {message}") from None
+
+
+def _first(error: ValidationError) -> tuple[str, str]:
+    """The parameter that the first of pydantic's errors is about, and what is wrong with it."""
+    first = error.errors()[0]
+    where = str(first["loc"][0]) if first["loc"] else ""
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if not where or first["type"] == "missing" else f" (got {first['input']!r})"
+    return where, f"{message[:1].lower()}{message[1:]}{got}"
 
 
 def assignments(texts: Sequence[str]) -> dict[str, str]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from diffmusic import level
 from diffmusic.audio.resample import resample
 from diffmusic.editing import frame_rate
 from diffmusic.guidance import windows
 from diffmusic.prior import Backbone, Costs
-
-LEVEL = 0.1
-"""Root mean square, full scale 1, to which a recording is brought for the prior: -20 dBFS."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,7 @@ class Passage:
     @classmethod
     def of(cls, audio: np.ndarray, sample_rate: int, backbone: Backbone, costs: Costs) -> Passage:
         """Encode a recording, (channels, time) at ``sample_rate`` Hz, full scale 1."""
-        power = float(np.mean(np.square(audio)))
-        gain = math.sqrt(power) / LEVEL if power > 0 else 1.0
+        gain = float(level.gain(torch.tensor(np.mean(np.square(audio)), dtype=torch.float64)))
         low = torch.from_numpy(resample(audio, sample_rate, backbone.sample_rate) / gain).float()
         x = low[:, None] if backbone.channels == 1 else _channels(low, backbone.channels)[None]
         x = x.to(backbone.device)

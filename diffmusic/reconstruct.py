@@ -21,7 +21,7 @@ from diffmusic.fuse import fuse
 from diffmusic.guidance import Tick
 from diffmusic.likeness import likeness
 from diffmusic.models import SAFE, Access
-from diffmusic.parameters import values
+from diffmusic.parameters import Amount, Count, Seed, checked, values
 
 # What the paper puts in after 0, 80, 120, 140 and 160 of 200 steps, on Stable Audio's levels from 500 down to 0.3.
 PAPER = (500.0, 25.2, 5.71, 2.71, 1.29)
@@ -60,30 +60,27 @@ class ReconstructJob:
     solver: str = "fusion"
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str = "mini"
-    guidance: float = 1.0
-    steps: int = 200
-    seed: int = 0
+    guidance: Amount = 1.0
+    steps: Count = 200
+    seed: Seed = 0
     device: str = "auto"
     dtype: str = "auto"
 
     def prepare(self, access: Access = SAFE) -> PreparedReconstruction:
         """Load and check the components. Raises InputError for what does not exist or cannot be."""
-        if bool(self.figure) == bool(self.levels):
+        job = checked(self)
+        if bool(job.figure) == bool(job.levels):
             raise InputError(f"say at which noise levels, with --level SIGMA, or --figure {', '.join(FIGURES)}: either")
-        if self.steps < 1 or self.seed < 0:
-            raise InputError("--steps must be at least 1, --seed at least 0")
-        if not 0 <= self.guidance < math.inf:
-            raise InputError(f"--guidance {self.guidance:g}: 1 follows the prompt as it is, more follows it further")
-        own = tuple(math.inf if level is None else level for level in self.levels)
-        levels, rows = FIGURES[self.figure] if self.figure else (own, {"": {}})
+        own = tuple(math.inf if level is None else level for level in job.levels)
+        levels, rows = FIGURES[job.figure] if job.figure else (own, {"": {}})
         editors = {
             f"{name}{', ' if name else ''}sigma {level:.3g}": load_editor(
-                self.solver, {**self.solver_parameters, "level": level, **row}
+                job.solver, {**job.solver_parameters, "level": level, **row}
             )
             for name, row in rows.items()
             for level in levels
         }
-        return PreparedReconstruction(self, levels, editors, access)
+        return PreparedReconstruction(job, levels, editors, access)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -12,11 +11,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from diffmusic.errors import InputError
+from diffmusic.parameters import checked
 from diffmusic.plugins import FILES
 
+T = TypeVar("T")
 PACKAGES = ("diffmusic", "torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soundfile", "soxr")
 
 
@@ -94,7 +95,7 @@ def load(path: Path, command: str = "solve") -> dict[str, Any]:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a run record: {' '.join(str(error).split())}") from None
-    if not isinstance(record, dict) or record.get("command") != command or "job" not in record:
+    if not isinstance(record, dict) or record.get("command") != command or not isinstance(record.get("job"), dict):
         raise InputError(f"{path} is not a run record of diffmusic {command}")
     for each in record.get("plugin_files", ()):
         path = Path(each["path"])
@@ -105,11 +106,17 @@ def load(path: Path, command: str = "solve") -> dict[str, Any]:
     return record
 
 
-def job(recorded: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    """The fields of a record's job, a dataclass. Raises InputError for a job of another kind or version."""
-    given = recorded["job"]
-    fields = dataclasses.fields(kind)
-    required = {each.name for each in fields if each.default is each.default_factory is dataclasses.MISSING}
-    if not isinstance(given, dict) or not required <= set(given) <= {each.name for each in fields}:
-        raise InputError("the run record's job is not one this version understands")
-    return given
+def job(recorded: Mapping[str, Any], kind: type[T]) -> T:
+    """The job of a record, a dataclass. Raises InputError for one of another kind or version."""
+    try:
+        return checked(kind(**recorded["job"]))
+    except TypeError:  # not a mapping, or of other fields
+        raise InputError("the run record's job is not one this version understands") from None
+
+
+def inputs(recorded: Mapping[str, Any] | None) -> tuple[Path, ...]:
+    """The files that a run was of; none where there is no record. Raises InputError for a record that names none."""
+    try:
+        return tuple(Path(each["path"]) for each in recorded["inputs"]) if recorded else ()
+    except (TypeError, KeyError):
+        raise InputError("the run record does not say which files it is of") from None

@@ -1,4 +1,4 @@
-"""The contract of a solver, and the transition between noise levels that solvers share.
+"""The contract of a solver, and what solvers share: the transition between noise levels, and steps down the misfit.
 
 In the frame ``z_sigma = z_0 + sigma n``, with the clean estimate ``D`` at level ``sigma``, the next level
 ``sigma'`` and fresh noise ``n``:
@@ -103,6 +103,22 @@ def transition(z: Tensor, clean: Tensor, step: Step, eta: float, variance: Tenso
     return moved + fresh.sqrt().reshape(-1, *[1] * (z.ndim - 1)) * step.noise(z)
 
 
+def time_travel(move: Callable[[Tensor, Step], Tensor], z: Tensor, step: Step, repeats: int) -> Tensor:
+    """``z'`` after a move between two levels that is made ``repeats`` times: in between ``z`` goes back up,
+
+        z <- z' + sqrt(sigma^2 - sigma'^2) n
+
+    (A. Lugmayr et al., "RePaint", CVPR 2022, arXiv:2201.09865). move: from ``z`` at ``step.sigma`` to ``z'`` at
+    ``step.sigma_next``. From the last level, 0, nothing goes back up.
+    """
+    z = move(z, step)
+    if step.sigma_next > 0:
+        climb = math.sqrt(step.sigma**2 - step.sigma_next**2)
+        for _ in range(repeats - 1):
+            z = move(z + climb * step.noise(z), step)
+    return z
+
+
 def misfit_gradient(
     clean: Tensor, variable: Tensor, step: Step, space: Space, squared: bool = True
 ) -> tuple[Tensor, Tensor]:
@@ -127,3 +143,19 @@ def misfit_gradient(
     if not squared:  # by hand, because the derivative of a root is not finite at 0
         gradient = gradient / (2 * spread(misfit).sqrt()).clamp(min=torch.finfo(misfit.dtype).tiny)
     return spread(misfit - floor), gradient
+
+
+def correction(clean: Tensor, step: Step, rate: float, space: Space) -> Tensor:
+    """``gamma grad_D L``, the step of a given length down the misfit ``L`` at the clean latent ``D``, of its shape:
+
+        gamma = rate sqrt(dim) s / ||grad L||,   s = sigma / sqrt(1 + sigma^2)
+
+    ``s`` is the spread that a clean latent of unit variance still has at this level. There is no step for an item that
+    fits as well as the noise of the measurement lets it, nor for one whose misfit is flat.
+    """
+    leaf = clean.detach().requires_grad_()
+    excess, gradient = misfit_gradient(leaf, leaf, step, space)
+    norm = gradient.flatten(1).norm(dim=1).reshape(excess.shape)
+    length = rate * math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
+    # A misfit is flat in silence below the mel's floor, for one.
+    return torch.where((excess > 0) & (norm > 0), length / norm, 0.0) * gradient

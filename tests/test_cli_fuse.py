@@ -129,7 +129,7 @@ def test_a_figure_of_the_paper_is_one_command(
         (("--prompt", "a harp", "--level", -1), "level"),
         (("--prompt", "a harp", "--no-finetune", "--adapter", "a.safetensors"), "leave --adapter out"),
         (("--adapter", "none.safetensors"), "no such file"),
-        (("--prompt", "a harp", "--rank", 0), "--rank must be at least 1"),
+        (("--prompt", "a harp", "--rank", 0), "--rank: input should be greater than or equal to 1"),
         (("--prompt", "a harp", "--plot", "a.jpg"), "ends in .png"),
     ],
 )

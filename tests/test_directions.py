@@ -210,7 +210,7 @@ def test_a_change_of_the_posterior_mean_is_c_times_as_large_in_the_next_latent()
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--components", 0), "at least 1"),
+        (("--components", 0), "--components: input should be"),
         (("--components", 9, "--products", 4), "no fewer"),
         (("-o", "nowhere/found"), "does not exist"),
         (("--strength", 1e9), "noise level"),

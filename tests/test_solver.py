@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffmusic.prior import Costs, Prior
 from diffmusic.problem import Problem
-from diffmusic.solver import State, Step, deviations, transition
+from diffmusic.solver import State, Step, correction, deviations, transition
 from diffmusic.testing.oracle import GaussianPrior, Matrix
 from diffmusic_solvers.diffmusic import DiffMusic
 
@@ -124,7 +124,7 @@ def test_diffmusic_is_algorithm_1_with_a_step_of_given_length(abar: float, abar_
 def test_the_correction_is_a_fraction_of_the_remaining_spread_for_every_item() -> None:
     step = setting(0.4, 0.5)
     clean = step.prior.denoise(normal(8, 3, 1, DIM), step.sigma)
-    lengths = DiffMusic(rate=0.2)._correction(clean, step).flatten(1).norm(dim=1)
+    lengths = correction(clean, step, 0.2, "mel").flatten(1).norm(dim=1)
     # At abar = 0.4 the frame's sigma is sqrt(0.6 / 0.4), and sigma / sqrt(1 + sigma^2) = sqrt(0.6).
     torch.testing.assert_close(lengths, torch.full((3,), 0.2 * math.sqrt(DIM * 0.6), dtype=torch.float64))
 
@@ -133,14 +133,13 @@ def test_step_is_unchanged_when_the_misfit_is_scaled() -> None:
     step = setting(0.4, 0.5)
     louder = dataclasses.replace(step, problem=dataclasses.replace(step.problem, features=lambda y: 1000 * y))
     clean = step.prior.denoise(normal(9, 1, 1, DIM), step.sigma)
-    solver = DiffMusic()
-    torch.testing.assert_close(solver._correction(clean, louder), solver._correction(clean, step))
+    torch.testing.assert_close(correction(clean, louder, 1.5, "mel"), correction(clean, step, 1.5, "mel"))
 
 
 def test_a_flat_misfit_corrects_nothing() -> None:
     step = setting(0.4, 0.5)
     silent = dataclasses.replace(step, problem=dataclasses.replace(step.problem, features=lambda y: 0 * y))
-    assert torch.equal(DiffMusic()._correction(normal(1, 1, 1, DIM), silent), torch.zeros(1, 1, DIM).double())
+    assert torch.equal(correction(normal(1, 1, 1, DIM), silent, 1.5, "mel"), torch.zeros(1, 1, DIM).double())
 
 
 def test_costs_are_counted_one_an_item_and_no_gradient_goes_through_the_network() -> None:

@@ -30,6 +30,16 @@ def read_index(folder: Path, parts: Iterable[str]) -> dict[str, Any]:
     return index
 
 
+def opened(source: Path | None, parts: Iterable[str]) -> tuple[Path, dict[str, Any]]:
+    """A model's folder and its model_index.json, once both are complete and undamaged. Raises InputError otherwise."""
+    if source is None:
+        raise InputError("this backbone needs its weights: give --model the folder that holds model_index.json")
+    folder = Path(source)
+    index = read_index(folder, parts)
+    verify(folder)
+    return folder, index
+
+
 def load_module(
     kind: Any,
     folder: Path,
@@ -98,7 +108,7 @@ def verify(folder: Path) -> None:
     for name, expected in json.loads(path.read_text()).items():
         if not (folder / name).is_file():
             raise InputError(f"{folder} is incomplete: {name} is missing")
-        if sha256((folder / name).read_bytes()).hexdigest() != expected:
+        if _digest(folder / name) != expected:
             raise InputError(f"{folder / name} is damaged: its sha256 is not that of hashes.json; install it again")
 
 
@@ -115,5 +125,9 @@ def _file_hash(path: Path) -> str:
     blob = path.resolve()
     if path.is_symlink() and blob.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", blob.name):
         return blob.name
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,10 +13,11 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from diffmusic.audio.mel import LogMel, MelSpec
-from diffmusic.backbones.folder import load_module, read_index, verify, weights_hash
+from diffmusic.backbones.folder import load_module, opened
 from diffmusic.backbones.memory import hifigan_context, in_pieces, recompute
 from diffmusic.backbones.noise import Noise, read_noise
 from diffmusic.backbones.precision import network_dtype
+from diffmusic.backbones.pretrained import Pretrained
 from diffmusic.backbones.text import Encode, Texts
 from diffmusic.errors import InputError
 
@@ -26,7 +26,7 @@ PIECE = 256
 
 
 @dataclass(frozen=True, eq=False)
-class LogMelPrior:
+class LogMelPrior(Pretrained):
     """``z = scaling * E(M(x))`` with ``M`` the log-mel and ``E`` the mode of the VAE; ``x = V(Dec(z / scaling))``.
 
     Audio is (batch, 1, time) at the vocoder's rate, latents are (batch, channels, frames / pixel, bands / pixel). VAE
@@ -63,11 +63,7 @@ class LogMelPrior:
         dtype: of the network; see ``diffmusic.backbones.precision``. checkpointing: compute activations again
         instead of keeping them for the gradient.
         """
-        if source is None:
-            raise InputError("this backbone needs its weights: give --model the folder that holds model_index.json")
-        folder = Path(source)
-        index = read_index(folder, cls.PARTS)
-        verify(folder)
+        folder, index = opened(source, cls.PARTS)
         network = network_dtype(dtype)
         unet = load_module(cls.UNET, folder / "unet", device, network, allow_pickle=allow_pickle)
         vae = load_module(AutoencoderKL, folder / "vae", device, allow_pickle=allow_pickle)
@@ -101,8 +97,8 @@ class LogMelPrior:
         raise NotImplementedError
 
     @property
-    def device(self) -> torch.device:
-        return next(self.unet.parameters()).device
+    def network(self) -> Any:
+        return self.unet
 
     @property
     def sample_rate(self) -> int:
@@ -120,9 +116,6 @@ class LogMelPrior:
         multiple = 2 ** (len(self.unet.config.block_out_channels) - 1)
         frames = math.ceil(samples / (self.log_mel.spec.hop * pixel * multiple)) * multiple
         return self.vae.config.latent_channels, max(frames, multiple), self.log_mel.spec.bands // pixel
-
-    def sigmas(self, steps: int) -> Tensor:
-        return self.noise.sigmas(steps)
 
     def denoise(self, z: Tensor, sigma: float, condition: Any = None) -> Tensor:
         self.texts.release()
@@ -157,20 +150,6 @@ class LogMelPrior:
         """The condition of a prompt, (1, ...); that of the empty prompt is what the model was trained to take as
         unconditional."""
         return self.texts(prompt)
-
-    @cached_property
-    def _hash(self) -> str:
-        return weights_hash(self.folder)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, hash of all weights, sample rate, device and the network's dtype, for the run record."""
-        return {
-            "name": self.name,
-            "sha256": self._hash,
-            "sample_rate": self.sample_rate,
-            "device": str(self.device),
-            "dtype": str(self.unet.dtype).removeprefix("torch."),
-        }
 
 
 def _vocoder_class(library: str, name: str) -> Any:

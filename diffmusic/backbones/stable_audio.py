@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffmusic.audio.mel import LogMel, MelSpec
-from diffmusic.backbones.folder import load_module, read_index, verify, weights_hash
+from diffmusic.backbones.folder import load_module, opened
 from diffmusic.backbones.memory import in_pieces, oobleck_context
 from diffmusic.backbones.noise import Noise, read_noise
 from diffmusic.backbones.precision import network_dtype
+from diffmusic.backbones.pretrained import Pretrained
 from diffmusic.backbones.text import Encode, Texts, tokenizer
-from diffmusic.errors import InputError
 
 PIECE = 64
 """Latent frames that the autoencoder turns into audio, or makes of it, at a time: 3 s."""
@@ -37,7 +37,7 @@ class Condition:
 
 
 @dataclass(frozen=True, eq=False)
-class StableAudio:
+class StableAudio(Pretrained):
     """``z = E(x)`` with ``E`` the mode of the Oobleck autoencoder; ``x = Dec(z)``.
 
     Audio is (batch, 2, time) at 44.1 kHz, latents are (batch, 64, frames) of 2048 samples each. The transformer always
@@ -69,11 +69,7 @@ class StableAudio:
 
         dtype: of the transformer. checkpointing: compute its activations again instead of keeping them.
         """
-        if source is None:
-            raise InputError("this backbone needs its weights: give --model the folder that holds model_index.json")
-        folder = Path(source)
-        read_index(folder, ("vae", "transformer", "projection_model", "scheduler"))
-        verify(folder)
+        folder, _ = opened(source, ("vae", "transformer", "projection_model", "scheduler"))
 
         def part(kind: Any, name: str, chosen: torch.dtype = torch.float32) -> Any:
             return load_module(kind, folder / name, device, chosen, allow_pickle=allow_pickle)
@@ -93,8 +89,8 @@ class StableAudio:
         )
 
     @property
-    def device(self) -> torch.device:
-        return next(self.transformer.parameters()).device
+    def network(self) -> Any:
+        return self.transformer
 
     @property
     def sample_rate(self) -> int:
@@ -116,9 +112,6 @@ class StableAudio:
     def latent_shape(self, samples: int) -> tuple[int, int]:
         """(channels, frames) of a latent: what the transformer was trained on, or more for a longer excerpt."""
         return self.transformer.config.in_channels, max(self._frames(samples), self.transformer.config.sample_size)
-
-    def sigmas(self, steps: int) -> Tensor:
-        return self.noise.sigmas(steps)
 
     def denoise(self, z: Tensor, sigma: float, condition: Condition | None = None) -> Tensor:
         condition = condition or Condition(None)
@@ -181,20 +174,6 @@ class StableAudio:
     def placed(self, condition: Condition, start: float, seconds: float) -> Condition:
         """The condition of an excerpt that begins at ``start`` of a recording of so many ``seconds``."""
         return replace(condition, start=start, seconds=seconds)
-
-    @cached_property
-    def _hash(self) -> str:
-        return weights_hash(self.folder)
-
-    def describe(self) -> dict[str, Any]:
-        """Name, hash of all weights, sample rate, device and the transformer's dtype, for the run record."""
-        return {
-            "name": self.name,
-            "sha256": self._hash,
-            "sample_rate": self.sample_rate,
-            "device": str(self.device),
-            "dtype": str(self.transformer.dtype).removeprefix("torch."),
-        }
 
 
 def _encoder(folder: Path, device: str, projection: Any, allow_pickle: bool) -> Encode:

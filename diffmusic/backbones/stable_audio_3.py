@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffmusic.backbones.folder import load_module, read_index, verify
+from diffmusic.backbones.folder import load_module, opened
 from diffmusic.backbones.memory import recompute
 from diffmusic.backbones.noise import read_noise
 from diffmusic.backbones.precision import network_dtype
@@ -57,16 +57,12 @@ class StableAudio3(StableAudio):
 
         dtype: of the transformer. checkpointing: compute activations again instead of keeping them.
         """
-        if source is None:
-            raise InputError("this backbone needs its weights: give --model the folder that holds model_index.json")
         try:
             from diffusers import AutoencoderSAME, StableAudio3DiTModel
             from diffusers.pipelines.stable_audio_3.modeling_stable_audio_3 import StableAudio3DurationEmbedder
         except ImportError:
             raise InputError("Stable Audio 3 needs diffusers 0.42 or newer: pip install -U diffusers") from None
-        folder = Path(source)
-        read_index(folder, ("vae", "transformer", "duration_embedder", "scheduler"))
-        verify(folder)
+        folder, _ = opened(source, ("vae", "transformer", "duration_embedder", "scheduler"))
 
         def part(kind: Any, name: str, chosen: torch.dtype = torch.float32) -> Any:
             return load_module(kind, folder / name, device, chosen, allow_pickle=allow_pickle)

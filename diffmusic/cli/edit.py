@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from diffmusic import outputs, record
-from diffmusic.cli.flags import model_options, options
+from diffmusic.cli.flags import BATCH, RUN, SOLVER, options, several
 from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.edit_job import EditJob
@@ -42,21 +42,11 @@ PATH = click.Path(path_type=Path)
 @option("--fade", type=float, metavar="SECONDS", help="Soft edges of a segment, inside it.")
 @option("--samples", type=int, metavar="N", help="Different edits to draw for each target.")
 @click.option("-o", "--output", type=PATH, metavar="OUT", help="Where to write.  [default: NAME.edited.EXT]")
-@option("--solver", metavar="NAME", help="The method: see the editors among diffmusic solvers.")
-@click.option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the solver.")
+@several(option, SOLVER)
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the target (classifier-free guidance).")
 @option("--source-guidance", type=float, metavar="FLOAT", help="Weight of the source.")
 @option("--steps", type=int, metavar="N", help="Noise levels from the strength down.")
-@option("--seed", type=int, metavar="N", help="The result is a function of it.")
-@option(
-    "--batch",
-    type=int,
-    metavar="N",
-    help="Latents in one call of the network; more than 1 changes last bits.  [default: 1 on a CPU, else 16]",
-)
-@model_options(option)
-@click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
-@click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
+@several(option, BATCH, RUN)
 def edit(path: Path | None, **given: Any) -> None:
     """Change a recording: say what it is to become, and for a finer change what it is.
 
@@ -66,11 +56,10 @@ def edit(path: Path | None, **given: Any) -> None:
     diffmusic edit --config banjo.wav.json -o again.wav          repeat a run
     """
     recorded = record.load(given["config"], "edit") if given["config"] else None
-    job = overridden(EditJob(**record.job(recorded, EditJob)) if recorded else EditJob(), given)
+    job = overridden(record.job(recorded, EditJob) if recorded else EditJob(), given)
+    path = path or next(iter(record.inputs(recorded)), None)
     if path is None:
-        if recorded is None:
-            raise InputError("give the recording to edit, or --config RUN.json")
-        path = Path(recorded["inputs"][0]["path"])
+        raise InputError("give the recording to edit, or --config RUN.json")
     prepared = job.prepare(access(given))
     made = max(1, len(job.targets))
     paths = variants(result_path(path, given["output"], "edited"), ("target", made), ("", job.samples))

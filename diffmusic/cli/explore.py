@@ -9,7 +9,7 @@ import click
 
 from diffmusic import outputs, record
 from diffmusic.audio import files
-from diffmusic.cli.flags import model_options, options
+from diffmusic.cli.flags import BATCH, RUN, options, several
 from diffmusic.cli.jobs import access, overridden
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
@@ -48,14 +48,10 @@ NAME = "directions.safetensors"
 @option("--step", type=float, metavar="FLOAT", help="Length of the finite differences.")
 @click.option("--central/--no-central", default=None, help="Central differences: twice the cost, a tenth of the error.")
 @option("--source-guidance", type=float, metavar="FLOAT", help="Weight of the source; only 1 makes a covariance.")
-@option("--seed", type=int, metavar="N", help="The result is a function of it.")
-@option("--batch", type=int, metavar="N", help="Latents in one call of the network.")
-@model_options(option)
 @click.option(
     "--average", "averaged", is_flag=True, help="Write only the mean eigenvalues of all INPUTs, for -s averages."
 )
-@click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
-@click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
+@several(option, BATCH, RUN)
 def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
     """Find the directions that matter most in which a recording could have been otherwise, and hear each both ways.
 
@@ -66,11 +62,10 @@ def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
     diffmusic explore *.wav --average -o values                mean eigenvalues, for -s averages=...
     """
     recorded = record.load(given["config"], "explore") if given["config"] else None
-    known = record.job(recorded, ExploreJob) if recorded else {}
-    job = overridden(ExploreJob(**known), {**given, "settings": ()})
+    job = record.job(recorded, ExploreJob) if recorded else ExploreJob()
+    job = overridden(job, {**given, "settings": ()})
     prepared = job.prepare(access(given))
-    if not paths and recorded:
-        paths = tuple(Path(each["path"]) for each in recorded["inputs"])
+    paths = paths or record.inputs(recorded)
     if not paths or (len(paths) > 1 and not averaged):
         raise InputError("give one recording to explore, or several with --average")
     folder = given["output"] or paths[0].with_name(f"{paths[0].stem}.directions")

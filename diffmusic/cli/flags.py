@@ -1,4 +1,4 @@
-"""Flags: those an operator's dataclass asks for, those every ``solve`` has, and those of every command with a prior."""
+"""Flags: those an operator's dataclass asks for, those every ``solve`` has, and blocks of them that commands share."""
 
 from __future__ import annotations
 
@@ -15,16 +15,36 @@ from diffmusic.parameters import Parameter, parameters
 OPERATOR = "operator_"
 """What the names of an operator's values begin with, so that they cannot meet those of the common flags."""
 
-MODEL: dict[str, dict[str, Any]] = {
-    "--model": {"metavar": "NAME|DIR|HUB_ID", "help": "The prior; see diffmusic models."},
-    "--device": {"metavar": "NAME", "help": "auto, cpu, cuda or mps."},
-    "--dtype": {"metavar": "NAME", "help": "Precision of the network: float32 (which auto is), bfloat16 or float16; "
-                "decoders keep float32."},
-    "--offline": {"is_flag": True, "help": "Download nothing: the model is in the cache, or it is an error."},
-    "--allow-pickle": {"is_flag": True, "help": "Read pickled weights where there are no safetensors. A pickle can "
-                       "run any program as it is read: only from those you trust."},
-}  # fmt: skip
-"""The flags of every command with a prior: which one, how it is computed, and how it may be had."""
+Flags = Sequence[tuple[tuple[str, ...], dict[str, Any]]]
+"""Flags with their settings, as ``options`` takes them."""
+
+SOLVER: Flags = (
+    (("--solver",), {"metavar": "NAME", "help": "The method; see diffmusic solvers."}),
+    (("-s", "--set", "settings"), {"multiple": True, "metavar": "KEY=VALUE", "help": "Set a parameter of the solver; "
+      "see diffmusic solvers NAME."}),
+)  # fmt: skip
+"""How it is done."""
+
+RUN: Flags = (
+    (("--seed",), {"type": int, "metavar": "N", "help": "The result is a function of it."}),
+    (("--model",), {"metavar": "NAME|DIR|HUB_ID", "help": "The prior; see diffmusic models."}),
+    (("--device",), {"metavar": "NAME", "help": "auto, cpu, cuda or mps."}),
+    (("--dtype",), {"metavar": "NAME", "help": "Precision of the network: float32 (which auto is), bfloat16 or "
+      "float16; decoders keep float32."}),
+    (("--offline",), {"is_flag": True, "help": "Download nothing: the model is in the cache, or it is an error."}),
+    (("--allow-pickle",), {"is_flag": True, "help": "Read pickled weights where there are no safetensors. A pickle "
+      "can run any program as it is read: only from those you trust."}),
+    (("--config",), {"type": click.Path(path_type=Path), "metavar": "RUN.json", "help": "Take what is not given here "
+      "from a run record."}),
+    (("--json", "as_json"), {"is_flag": True, "help": "Print the run record, and nothing else."}),
+)  # fmt: skip
+"""What every command that makes audio has: the seed, the prior and how it may be had, and the run record."""
+
+BATCH: Flags = (
+    (("--batch",), {"type": int, "metavar": "N", "help": "Latents in one call of the network; more than 1 changes the "
+      "last bits.  [default: 1 on a CPU, else 16]"}),
+)  # fmt: skip
+"""What every command has that walks many latents at once."""
 
 
 def options(default: Any, make: Callable[..., Any] = click.option) -> Callable[..., Any]:
@@ -38,12 +58,12 @@ def options(default: Any, make: Callable[..., Any] = click.option) -> Callable[.
     return option
 
 
-def model_options(option: Callable[..., Any]) -> Callable[[Any], Any]:
-    """All of ``MODEL`` as one decorator. option: of the command, from ``options``."""
+def several(option: Callable[..., Any], *blocks: Flags) -> Callable[[Any], Any]:
+    """Blocks of flags as one decorator. option: of the command, from ``options``."""
 
     def decorate(command: Any) -> Any:
-        for name, settings in reversed(MODEL.items()):
-            command = option(name, **settings)(command)
+        for names, settings in reversed([flag for block in blocks for flag in block]):
+            command = option(*names, **settings)(command)
         return command
 
     return decorate
@@ -73,15 +93,13 @@ def common_flags() -> list[click.Parameter]:
         click.Argument(["inputs"], nargs=-1, required=True, type=path, metavar="INPUT..."),
         option("-o", "--output", type=path, metavar="OUT", help="Where to write; a folder for several inputs.  "
                "[default: NAME.restored.EXT beside the input]"),
-        option("--solver", metavar="NAME", help="See diffmusic solvers."),
-        option("-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the solver."),
+        *(option(*names, **settings) for names, settings in SOLVER),
         option("--prompt", multiple=True, metavar="TEXT", help="What the music is, for a prior that reads text; "
                "repeat it for each source of a mixture."),
         option("--negative-prompt", metavar="TEXT", help="What it is not."),
         option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompts (classifier-free guidance); 1 "
                "runs the network once a step instead of twice."),
         option("--steps", type=int, metavar="N", help="Noise levels."),
-        option("--seed", type=int, metavar="N", help="The result is a function of it."),
         option("--samples", type=int, metavar="N", help="Different restorations to draw."),
         option("--finish/--no-finish", default=None, help="Put back what was observed (the default), or give the raw "
                "estimate."),
@@ -97,7 +115,5 @@ def common_flags() -> list[click.Parameter]:
         option("--reference", "references", multiple=True, type=path, metavar="CLEAN", help="The true recording, to "
                "measure against; for a mixture each of its sources."),
         option("--plot", type=path, metavar="PNG", help="Draw spectrograms before and after."),
-        *(option(name, **settings) for name, settings in MODEL.items()),
-        option("--config", type=path, metavar="RUN.json", help="Take what is not given here from a run record."),
-        option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else."),
+        *(option(*names, **settings) for names, settings in RUN),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ import click
 
 from diffmusic import outputs, record
 from diffmusic.audio.resample import resample
-from diffmusic.cli.flags import model_options, options
+from diffmusic.cli.flags import BATCH, RUN, SOLVER, options, several
 from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
@@ -64,23 +64,11 @@ class Window(click.ParamType):
     metavar="FILE",
     help="What was learnt before, OUT.adapter.safetensors, instead of learning again.",
 )
-@option("--solver", metavar="NAME", help="The method.")
-@click.option(
-    "-s",
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set a parameter of the solver, such as order=3 or reset=true; see diffmusic solvers fusion.",
-)
+@several(option, SOLVER)
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompt (classifier-free guidance).")
 @option("--steps", type=int, metavar="N", help="Noise levels of the whole walk.")
-@option("--seed", type=int, metavar="N", help="The result is a function of it.")
-@option("--batch", type=int, metavar="N", help="Latents in one call of the network; more than 1 changes the last bits.")
-@model_options(option)
 @click.option("--plot", type=PATH, metavar="PNG", help="Draw spectrograms of all that was made.  [a sweep: OUT.png]")
-@click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
-@click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
+@several(option, BATCH, RUN)
 def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
     """Fuse a sound with a reference: first the reference is learnt, then its prompt leads from noise to sound, and the
     original comes in at one noise level.
@@ -92,7 +80,7 @@ def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
     diffmusic fuse --config fused.wav.json -o again.wav                                   repeat a run
     """
     recorded = record.load(given["config"], "fuse") if given["config"] else None
-    job = overridden(FusionJob(**record.job(recorded, FusionJob)) if recorded else DEFAULT, given)
+    job = overridden(record.job(recorded, FusionJob) if recorded else DEFAULT, given)
     original, reference = _pair(given_paths, recorded)
     prepared = job.prepare(access(given))
     base = result_path(original, given["output"], "fused")
@@ -123,8 +111,7 @@ def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
 
 def _pair(paths: tuple[Path, ...], recorded: dict[str, Any] | None) -> tuple[Path, Path]:
     """The original and the reference. Raises InputError for more or fewer."""
-    if not paths and recorded:
-        paths = tuple(Path(given["path"]) for given in recorded["inputs"][:2])
+    paths = paths or record.inputs(recorded)[:2]
     if len(paths) != 2:
         raise InputError("give two recordings: ORIGINAL REFERENCE, or --config RUN.json")
     return paths[0], paths[1]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from diffmusic import outputs, record
-from diffmusic.cli.flags import model_options, options
+from diffmusic.cli.flags import RUN, SOLVER, options, several
 from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
@@ -38,18 +38,8 @@ option = options(DEFAULT)
 @option("--prompt", metavar="TEXT", help="What leads the walk; nothing where it is left out.")
 @option("--negative-prompt", metavar="TEXT", help="What the result is not to be.")
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompt.")
-@option("--solver", metavar="NAME", help="The method.")
-@click.option(
-    "-s",
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set a parameter of the solver; see diffmusic solvers fusion.",
-)
+@several(option, SOLVER)
 @option("--steps", type=int, metavar="N", help="Noise levels of the whole walk.")
-@option("--seed", type=int, metavar="N", help="The result is a function of it.")
-@model_options(option)
 @click.option(
     "-o",
     "--output",
@@ -57,8 +47,7 @@ option = options(DEFAULT)
     metavar="OUT",
     help="Where to write; the picture is OUT with .png.  [default: INPUT.reconstructed.EXT]",
 )
-@click.option("--config", type=PATH, metavar="RUN.json", help="Take what is not given here from a run record.")
-@click.option("--json", "as_json", is_flag=True, help="Print the run record, and nothing else.")
+@several(option, RUN)
 def reconstruct(path: Path | None, **given: Any) -> None:
     """Put the latent of a recording into a walk at given noise levels, and draw what becomes of it: how much of the
     recording a level keeps, and how much the prior makes up.
@@ -68,11 +57,10 @@ def reconstruct(path: Path | None, **given: Any) -> None:
     diffmusic reconstruct sound.wav --figure A.1 -o figure.wav         orders against levels, as the paper has them
     """
     recorded = record.load(given["config"], "reconstruct") if given["config"] else None
-    job = overridden(ReconstructJob(**record.job(recorded, ReconstructJob)) if recorded else DEFAULT, given)
+    job = overridden(record.job(recorded, ReconstructJob) if recorded else DEFAULT, given)
+    path = path or next(iter(record.inputs(recorded)), None)
     if path is None:
-        if recorded is None:
-            raise InputError("give the recording to look at, or --config RUN.json")
-        path = Path(recorded["inputs"][0]["path"])
+        raise InputError("give the recording to look at, or --config RUN.json")
     prepared = job.prepare(access(given))
     base = result_path(path, given["output"], "reconstructed")
     paths, picture = variants(base, ("", len(prepared.editors))), base.with_suffix(".png")

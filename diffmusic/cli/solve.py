@@ -40,7 +40,7 @@ class Operators(click.Group):
             from diffmusic import record
 
             recorded = record.load(Path(args[1]))
-            args = [recorded["job"]["operator"], *(given["path"] for given in recorded["inputs"]), *args]
+            args = [str(recorded["job"].get("operator")), *map(str, record.inputs(recorded)), *args]
         return super().parse_args(ctx, args)
 
 

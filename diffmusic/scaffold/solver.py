@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,14 +9,15 @@ import torch
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, misfit_gradient, transition
+from diffmusic.solver import State, Step, correction, transition
 
 
 @dataclass(frozen=True)
 class Placeholder:
     """``D* = D - gamma grad_D L``, ``z' = D* + k (z - D*) / sigma + s n``, with ``L = ||T A V Dec(D) - T y||^2``.
 
-    ``gamma`` gives the step the length ``rate sqrt(dim) sigma / sqrt(1 + sigma^2)``. z: latents, (batch, ...).
+    ``gamma`` gives the step the length ``rate sqrt(dim) sigma / sqrt(1 + sigma^2)`` (``diffmusic.solver.correction``).
+    z: latents, (batch, ...).
     """
 
     rate: Annotated[float, Field(gt=0), Doc("length of the gradient step, in units of the remaining spread")] = 1.5
@@ -28,9 +28,5 @@ class Placeholder:
         """One move from ``step.sigma`` to ``step.sigma_next``."""
         with torch.no_grad():
             clean = step.prior.denoise(state.z, step.sigma)
-        leaf = clean.detach().requires_grad_()
-        excess, gradient = misfit_gradient(leaf, leaf, step, self.space)
-        norm = gradient.flatten(1).norm(dim=1).reshape(excess.shape)
-        length = self.rate * math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
-        clean = clean - torch.where((excess > 0) & (norm > 0), length / norm, 0.0) * gradient
+        clean = clean - correction(clean, step, self.rate, self.space)
         return State(transition(state.z, clean, step, self.eta))

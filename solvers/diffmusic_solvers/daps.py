@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, misfit_gradient, uncertainty
+from diffmusic.solver import State, Step, correction, uncertainty
 
 
 @dataclass(frozen=True)
@@ -53,13 +51,5 @@ class DAPS:
             variance = uncertainty(state.z, x, step.sigma).reshape(-1, *[1] * (x.ndim - 1))
             x = x + variance.sqrt() * step.noise(x)
         for number in range(1, self.corrections + 1):
-            x = x - self._correction(x, step) / number
+            x = x - correction(x, step, self.rate, self.space) / number
         return State(x + step.sigma_next * step.noise(x) if step.sigma_next > 0 else x)
-
-    def _correction(self, x: Tensor, step: Step) -> Tensor:
-        """The first data step at ``x``, of its shape; none for an item that fits as well as it should."""
-        leaf = x.detach().requires_grad_()
-        excess, gradient = misfit_gradient(leaf, leaf, step, self.space)
-        norm = gradient.flatten(1).norm(dim=1).reshape(excess.shape)
-        length = self.rate * math.sqrt(x[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
-        return torch.where((excess > 0) & (norm > 0), length / norm, 0.0) * gradient

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, misfit_gradient, transition, uncertainty
+from diffmusic.solver import State, Step, correction, time_travel, transition, uncertainty
 
 
 @dataclass(frozen=True)
@@ -48,26 +47,12 @@ class DiffMusic:
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
 
     def step(self, state: State, step: Step) -> State:
-        z = self._move(state.z, step)
-        if step.sigma_next > 0:
-            climb = math.sqrt(step.sigma**2 - step.sigma_next**2)
-            for _ in range(self.repeats - 1):
-                z = self._move(z + climb * step.noise(z), step)
-        return State(z)
+        return State(time_travel(self._move, state.z, step, self.repeats))
 
     def _move(self, z: Tensor, step: Step) -> Tensor:
         with torch.no_grad():
             clean = step.prior.denoise(z, step.sigma)
         variance = uncertainty(z, clean, step.sigma) if self.analytic else 0.0
         for _ in range(self.corrections):
-            clean = clean - self._correction(clean, step)
+            clean = clean - correction(clean, step, self.rate, self.space)
         return transition(z, clean, step, self.eta, variance)
-
-    def _correction(self, clean: Tensor, step: Step) -> Tensor:
-        """``gamma grad_D L`` at the clean latent, of its shape."""
-        leaf = clean.detach().requires_grad_()
-        excess, gradient = misfit_gradient(leaf, leaf, step, self.space)
-        norm = gradient.flatten(1).norm(dim=1).reshape(excess.shape)
-        length = self.rate * math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
-        # An item whose misfit is flat (silence below the mel's floor) has no direction to go.
-        return torch.where((excess > 0) & (norm > 0), length / norm, 0.0) * gradient

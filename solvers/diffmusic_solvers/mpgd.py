@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, misfit_gradient, transition
+from diffmusic.solver import State, Step, misfit_gradient, time_travel, transition
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,7 @@ class MPGD:
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
 
     def step(self, state: State, step: Step) -> State:
-        z = self._move(state.z, step)
-        if step.sigma_next > 0:
-            climb = math.sqrt(step.sigma**2 - step.sigma_next**2)
-            for _ in range(self.repeats - 1):
-                z = self._move(z + climb * step.noise(z), step)
-        return State(z)
+        return State(time_travel(self._move, state.z, step, self.repeats))
 
     def _move(self, z: Tensor, step: Step) -> Tensor:
         with torch.no_grad():

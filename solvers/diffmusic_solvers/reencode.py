@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
-from diffmusic.solver import State, Step, transition, uncertainty
+from diffmusic.solver import State, Step, time_travel, transition, uncertainty
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,7 @@ class Reencode:
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
 
     def step(self, state: State, step: Step) -> State:
-        z = self._move(state.z, step)
-        if step.sigma_next > 0:
-            climb = math.sqrt(step.sigma**2 - step.sigma_next**2)
-            for _ in range(self.repeats - 1):
-                z = self._move(z + climb * step.noise(z), step)
-        return State(z)
+        return State(time_travel(self._move, state.z, step, self.repeats))
 
     def _move(self, z: Tensor, step: Step) -> Tensor:
         with torch.no_grad():

@@ -1,6 +1,5 @@
 """RED-diff: the estimate is optimised, and the prior's denoiser tells it where music is."""
 
-import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import torch
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, misfit_gradient
+from diffmusic.solver import State, Step, correction
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,6 @@ class REDDiff:
         with torch.no_grad():
             clean = step.prior.denoise(state.z, step.sigma)
         before = clean if state.memory is None else state.memory
-        leaf = before.detach().requires_grad_()
-        excess, gradient = misfit_gradient(leaf, leaf, step, self.space)
-        norm = gradient.flatten(1).norm(dim=1).reshape(excess.shape)
-        length = self.rate * math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
-        data = torch.where((excess > 0) & (norm > 0), length / norm, 0.0) * gradient
+        data = correction(before, step, self.rate, self.space)
         estimate = before - self.pull * (before - clean) - data
         return State(estimate + step.sigma_next * step.noise(estimate), memory=estimate)

@@ -1,0 +1,50 @@
+"""What every backbone has that is read from a folder, whatever its network and its latents are."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffmusic.backbones.folder import weights_hash
+from diffmusic.backbones.noise import Noise
+
+
+class Pretrained:
+    """A backbone's noise levels, and what a run record says of it; ``network`` is the module that denoises."""
+
+    folder: Path
+    name: str
+    noise: Noise
+
+    @property
+    def network(self) -> Any:
+        raise NotImplementedError
+
+    @property
+    def sample_rate(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def sigmas(self, steps: int) -> Tensor:
+        return self.noise.sigmas(steps)
+
+    @cached_property
+    def _hash(self) -> str:
+        return weights_hash(self.folder)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, hash of all weights, sample rate, device and the network's dtype, for the run record."""
+        return {
+            "name": self.name,
+            "sha256": self._hash,
+            "sample_rate": self.sample_rate,
+            "device": str(self.device),
+            "dtype": str(self.network.dtype).removeprefix("torch."),
+        }
