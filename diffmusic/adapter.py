@@ -47,7 +47,8 @@ GAIN = 0.01
 class Adapter:
     """What was learnt, and of what.
 
-    weights: the matrices ``A`` and ``B`` of every layer, by peft's names, float32 on the CPU.
+    weights: the matrices ``A`` and ``B`` of every layer, by peft's names, float32 on the CPU. They are trained and used
+    in float32 too, whatever the network computes in.
     alpha: the scale of ``B A``, over its rank. prompt: by which the recording is known.
     model: what the backbone said of itself, its hash above all. losses: what was measured, first and last included.
     """
@@ -73,11 +74,13 @@ class Adapter:
                     raise InputError(f"{path} holds no adapter of diffmusic")
                 facts = json.loads(kept[FORMAT])
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+                return cls(weights, **facts | {"losses": tuple(facts["losses"])})
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             raise InputError(f"{path} is not a safetensors file that can be read: {error}") from None
-        return cls(weights, **facts | {"losses": tuple(facts["losses"])})
+        except (TypeError, KeyError):
+            raise InputError(f"{path} holds no adapter that this version understands") from None
 
 
 def peft() -> Any:
@@ -129,6 +132,9 @@ def _adapted(backbone: Any, rank: int, alpha: float) -> tuple[Any, nn.Module]:
     ]
     config = peft().LoraConfig(r=rank, lora_alpha=alpha, target_modules=layers)
     peft().inject_adapter_in_model(config, network)
+    for parameter in network.parameters():  # half precision would lose most steps of the optimiser
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
     return dataclasses.replace(backbone, **{field: network.eval()}), network  # type: ignore[type-var]
 
 
@@ -175,6 +181,7 @@ def capture(
 
     def loss(item: Tensor, sigma: float, noise: Tensor) -> Tensor:
         costs.network_forward += len(item)
+        costs.network_calls += 1
         clean = tuned.denoise(item + sigma * noise, sigma, condition)
         return (1 + sigma**-2) * (clean - item).square().mean()
 

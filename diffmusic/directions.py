@@ -28,7 +28,7 @@ from torch import Tensor
 
 from diffmusic.editing import Edit
 from diffmusic.errors import InputError
-from diffmusic.inversion import independent_path, invert, replay
+from diffmusic.inversion import cleaned, independent_path, invert, replay
 from diffmusic.posterior import Pairs, Search, entropy, matched, search
 from diffmusic.sampling import generator
 from diffmusic.solver import deviations
@@ -117,7 +117,7 @@ def find(
     for first in range(0, len(sigmas), width):
         levels = range(first, min(len(sigmas), first + width))
         centres = (
-            {} if central else dict(zip(levels, _clean(task, path[levels], [sigmas[i] for i in levels]), strict=True))
+            {} if central else dict(zip(levels, cleaned(task, path[levels], [sigmas[i] for i in levels]), strict=True))
         )
         running: dict[int, Search] = {i: search(start[None].double(), components, products, tolerance) for i in levels}
         blocks = {i: next(each) for i, each in running.items()}
@@ -126,9 +126,9 @@ def find(
             directions = torch.cat([*blocks.values()]).reshape(-1, 1, *shape).to(task.z0) * mask
             order = [i for i, block in blocks.items() for _ in block]
             points = path[order]
-            ahead = _clean(task, points + step * directions, [sigmas[i] for i in order])
+            ahead = cleaned(task, points + step * directions, [sigmas[i] for i in order])
             if central:
-                behind = _clean(task, points - step * directions, [sigmas[i] for i in order])
+                behind = cleaned(task, points - step * directions, [sigmas[i] for i in order])
                 change = (ahead - behind) / (2 * step)
             else:
                 change = (ahead - torch.stack([centres[i] for i in order])) / step
@@ -156,13 +156,6 @@ def find(
         residuals.float(),
         {"products": spent, "step": step, "central": central, "tolerance": tolerance},
     )
-
-
-def _clean(task: Edit, points: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """``D`` at points, (points, items, ...), each at its level, under the source's text."""
-    items = points.shape[1]
-    levels = [sigma for sigma in sigmas for _ in range(items)]
-    return task.denoise(points.flatten(0, 1), levels, task.source).unflatten(0, points.shape[:2])
 
 
 def follow(

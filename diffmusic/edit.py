@@ -14,10 +14,9 @@ from torch import Tensor
 from diffmusic import segments as places
 from diffmusic.editing import Edit, Editor, Region, frame_rate, levels
 from diffmusic.errors import Diverged, InputError
-from diffmusic.guidance import Denoiser, Embedder, Text, Tick
-from diffmusic.passage import Passage, encode, window_frames
+from diffmusic.guidance import Embedder, Text, Tick
+from diffmusic.passage import Passage, denoiser, encode
 from diffmusic.prior import Backbone, Costs
-from diffmusic.sampling import generator
 from diffmusic.segments import Segment
 
 STRENGTH = 2.73
@@ -149,12 +148,12 @@ class Setup:
             sigmas,
             embed.text(source, None, source_guidance),
             tuple(_text(embed, target, negative_prompt, guidance, segments, masks) for target in targets),
-            Denoiser(backbone, costs, batch or (1 if backbone.device.type == "cpu" else 16), window_frames(backbone)),
+            denoiser(backbone, costs, batch),
             noise=lambda number: torch.zeros_like(passage.z),
             regions=tuple(Region(*each) for each in zip(masks, strengths, strict=True)),
             hold=hold,
             frame_rate=rate,
-            encode=lambda x: encode(backbone, x.to(passage.audio)),
+            encode=lambda x: encode(backbone, x.to(passage.audio), costs),
             audio=passage.audio,
             sample_rate=backbone.sample_rate,
             offset=start,
@@ -164,12 +163,7 @@ class Setup:
 
     def task(self, seed: int, draw: int = 0, tick: Tick = lambda done: None) -> Edit:
         """What an editor is given for one draw."""
-
-        def noise(number: int) -> Tensor:
-            field = torch.randn(self.passage.z.shape[1:], generator=generator(seed, draw, number), dtype=torch.float32)
-            return field.to(self.passage.z).expand_as(self.passage.z)
-
-        return dataclasses.replace(self.edit, noise=noise, tick=tick)
+        return dataclasses.replace(self.edit, noise=lambda number: self.passage.noise(seed, draw, number), tick=tick)
 
     def put_back(self, z: Tensor, audio: np.ndarray) -> None:
         """Write what latents sound like into the recording, (channels, time), as far as it is to be heard."""

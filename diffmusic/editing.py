@@ -142,6 +142,8 @@ def strength(backbone: Any, start: int, steps: int = 200) -> float:
     grid = getattr(getattr(backbone, "noise", None), "grid", None)
     if grid is None:
         return float(backbone.sigmas(steps)[steps - start])
+    if steps > len(grid):
+        raise InputError(f"--t-start {start}/{steps}: this prior was trained at {len(grid)} levels, no more")
     return float(grid[min(len(grid) - 1, (start - 1) * (len(grid) // steps) + 1)])
 
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from diffmusic.adapter import Adapter, attach, capture
 from diffmusic.editing import Edit, Editor, frame_rate
 from diffmusic.errors import Diverged, InputError
-from diffmusic.guidance import Denoiser, Embedder, Tick
-from diffmusic.passage import Passage, window_frames
+from diffmusic.guidance import Embedder, Tick
+from diffmusic.passage import Passage, denoiser, window_frames
 from diffmusic.prior import Backbone, Costs
-from diffmusic.sampling import generator
 
 LEVEL = 3.0
 """The noise level at which the original is put in."""
@@ -104,10 +102,6 @@ def fuse(
     embed, results = Embedder(tuned, 0.0, original.shape[-1] / sample_rate), list[np.ndarray]()
     text = embed.text(prompt, negative_prompt, guidance)
 
-    def noise(number: int) -> Tensor:
-        field = torch.randn(passage.z.shape[1:], generator=generator(seed, number), dtype=torch.float32)
-        return field.to(passage.z).expand_as(passage.z)
-
     for number, editor in enumerate(editors):
 
         def tick(done: float, number: int = number) -> None:
@@ -119,8 +113,8 @@ def fuse(
             sigmas,
             text,
             (text,),
-            Denoiser(tuned, costs, batch or (1 if backbone.device.type == "cpu" else 16), window_frames(backbone)),
-            noise,
+            denoiser(tuned, costs, batch),
+            lambda number: passage.noise(seed, number),
             frame_rate=frame_rate(backbone),
             audio=passage.audio,
             sample_rate=backbone.sample_rate,

@@ -88,6 +88,12 @@ def extrapolated(clean: Tensor, before: Tensor | None, levels: Sequence[float], 
     return clean + (clean - before) / (2 * ratio)
 
 
+def cleaned(task: Edit, points: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """``D`` at points, (points, items, ...), each at its level, under the source's text."""
+    levels = [sigma for sigma in sigmas for _ in range(points.shape[1])]
+    return task.denoise(points.flatten(0, 1), levels, task.source).unflatten(0, points.shape[:2])
+
+
 def invert(task: Edit, path: Tensor, eta: float = 1.0, order: int = 1, done: float = 0.5) -> Code:
     """The code of ``task.z0`` along a path, under the source's text.
 
@@ -99,8 +105,7 @@ def invert(task: Edit, path: Tensor, eta: float = 1.0, order: int = 1, done: flo
     parts = []
     for first in range(0, levels, size):
         points = path[first : min(levels, first + size)]
-        sigmas = [sigma for sigma in task.sigmas[first : first + len(points)] for _ in range(items)]
-        parts.append(task.denoise(points.flatten(0, 1), sigmas, task.source).unflatten(0, points.shape[:2]))
+        parts.append(cleaned(task, points, task.sigmas[first : first + len(points)]))
         task.tick(done * (first + len(points)) / levels)
     clean = torch.cat(parts)
     means = []

@@ -1,10 +1,20 @@
-"""Regularised inversion of a linear operator that has an adjoint."""
+"""Linear operators: convolution, and the regularised inversion of whatever has an adjoint."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
+
+
+def convolved(x: Tensor, h: Tensor, transposed: bool = False) -> Tensor:
+    """``h * x`` over the last axis, cut to the length of ``x``; h: (taps,). transposed: the adjoint of that, the
+    correlation ``sum_k h[k] x[n + k]``."""
+    size = x.shape[-1] + len(h) - 1
+    response = torch.fft.rfft(h, size)
+    product = torch.fft.rfft(x, size) * (response.conj() if transposed else response)
+    return torch.fft.irfft(product, size)[..., : x.shape[-1]]
 
 
 def regularised_inverse(operator: Any, y: Tensor, near: Tensor, weight: float, iterations: int = 30) -> Tensor:

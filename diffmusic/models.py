@@ -106,4 +106,8 @@ def device(name: str) -> str:
     if not there.get(name.split(":")[0], False):
         usable = ", ".join(each for each, available in there.items() if available)
         raise InputError(f"device {name!r} is not available here; {usable} can be used")
+    try:
+        torch.empty(0, device=name)
+    except RuntimeError as error:  # such as cuda:7 where there is one
+        raise InputError(f"device {name!r} cannot be used: {' '.join(str(error).split())[:200]}") from None
     return name

@@ -11,8 +11,9 @@ from torch import Tensor
 from diffmusic import level
 from diffmusic.audio.resample import resample
 from diffmusic.editing import frame_rate
-from diffmusic.guidance import windows
+from diffmusic.guidance import Denoiser, windows
 from diffmusic.prior import Backbone, Costs
+from diffmusic.sampling import generator
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Passage:
         low = torch.from_numpy(resample(audio, sample_rate, backbone.sample_rate) / gain).float()
         x = low[:, None] if backbone.channels == 1 else _channels(low, backbone.channels)[None]
         x = x.to(backbone.device)
-        return cls(backbone, x, encode(backbone, x), gain, len(audio), audio.shape[-1], sample_rate, costs)
+        return cls(backbone, x, encode(backbone, x, costs), gain, len(audio), audio.shape[-1], sample_rate, costs)
 
     def audio_of(self, z: Tensor) -> np.ndarray:
         """The recording that latents stand for, (channels, time), float64, as long and as loud as the one encoded."""
@@ -50,6 +51,11 @@ class Passage:
         if len(x) != self.channels:
             x = _channels(x, self.channels) if self.channels > 1 else x.mean(0, keepdim=True)
         return resample(self.gain * x.numpy(), self.backbone.sample_rate, self.sample_rate, self.length)
+
+    def noise(self, *key: int) -> Tensor:
+        """The standard normal field of a key, such as (seed, sample, number), of the shape of ``z``; items share it."""
+        field = torch.randn(self.z.shape[1:], generator=generator(*key), dtype=torch.float32)
+        return field.to(self.z).expand_as(self.z)
 
     def round_trip(self) -> np.ndarray:
         """What encoding and decoding alone make of the recording: the ceiling of any edit's fidelity."""
@@ -61,22 +67,29 @@ def _channels(x: Tensor, count: int) -> Tensor:
     return x[[min(channel, len(x) - 1) for channel in range(count)]]
 
 
+def denoiser(backbone: Backbone, costs: Costs, batch: int | None) -> Denoiser:
+    """What answers for latents of any length. batch: by default one on a CPU, where more change the last bits."""
+    return Denoiser(backbone, costs, batch or (1 if backbone.device.type == "cpu" else 16), window_frames(backbone))
+
+
 def window_frames(backbone: Backbone) -> int:
     """Latent frames of the length that a backbone was trained on."""
     return backbone.latent_shape(round(backbone.excerpt_seconds * backbone.sample_rate))[1]
 
 
-def encode(backbone: Backbone, x: Tensor) -> Tensor:
+def encode(backbone: Backbone, x: Tensor, costs: Costs) -> Tensor:
     """Latents of (items, channels, time), in windows where it is long: neighbours are blended over their overlap."""
     length, hop = window_frames(backbone), round(backbone.sample_rate / frame_rate(backbone))
     frames = backbone.latent_shape(x.shape[-1])[1]
     with torch.no_grad():
         if frames <= 2 * length:
+            costs.encoder_forward += len(x)
             return torch.cat([backbone.encode(item[None]) for item in x])
         starts, weights = windows(frames, length)
         padded = torch.nn.functional.pad(x, (0, max(0, frames * hop - x.shape[-1])))
         z = torch.zeros(len(x), *backbone.latent_shape(x.shape[-1]), dtype=x.dtype, device=x.device)
         for start, weight in zip(starts, weights, strict=True):
+            costs.encoder_forward += len(x)
             piece = padded[..., start * hop : (start + length) * hop]
             part = torch.cat([backbone.encode(item[None]) for item in piece])[:, :, :length]
             z[:, :, start : start + length] += weight.to(z).reshape(-1, *[1] * (z.ndim - 3)) * part

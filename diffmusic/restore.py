@@ -81,7 +81,7 @@ def restore(
     started = time.perf_counter()
     rate = problems.clean_rate(operator, sample_rate)
     operator = bind(operator, sample_rate=rate, measured_rate=sample_rate, offset=0.0)
-    y = problems.measurement(operator, torch.from_numpy(np.ascontiguousarray(measured))[None])
+    y = problems.measurement(operator, torch.from_numpy(np.ascontiguousarray(measured, dtype=np.float64))[None])
     operator = problems.fitted(operator, y)
     length = length or problems.clean_length(operator, y)
     validate(operator, length, rate)

@@ -88,7 +88,7 @@ def test_it_stops_when_nothing_falls_any_more(backbone: Any) -> None:
     kept = capture(backbone, latents(backbone), "a harp", steps=500, rate=1e-9, patience=0, costs=costs)
     assert len(kept.losses) == 2  # at first, and once no better
     assert costs.network_backward == 25
-    assert costs.network_forward == 25 + 2 * adapter.PROBES
+    assert costs.network_forward == costs.network_calls == 25 + 2 * adapter.PROBES
 
 
 def test_what_was_best_is_kept(backbone: Any) -> None:
@@ -96,6 +96,18 @@ def test_what_was_best_is_kept(backbone: Any) -> None:
     wild = capture(backbone, z0, "a harp", steps=10, rate=1.0)
     assert wild.losses[-1] > wild.losses[0]
     assert error(attach(backbone, wild), z0) == pytest.approx(error(backbone, z0), rel=1e-6)
+
+
+def test_what_is_learnt_has_full_precision_whatever_the_network_has(tiny: Path) -> None:
+    half: Any = models.load(str(tiny), dtype="bfloat16")
+    z0 = latents(half)
+    learnt = capture(half, z0, "a harp", steps=3)
+    changed = [each for name, each in learnt.weights.items() if "lora_B" in name and bool(each.any())]
+    assert changed
+    assert not any(torch.equal(each, each.bfloat16().float()) for each in changed)
+    tuned: Any = attach(half, learnt)
+    assert tuned.unet.dtype == torch.bfloat16
+    assert error(tuned, z0) != error(half, z0)
 
 
 def test_progress_is_told(backbone: Any) -> None:
@@ -129,6 +141,8 @@ def test_one_line_says_what_is_wrong(backbone: Any, captured: Adapter, tmp_path:
     assert "not a safetensors file" in message(tmp_path / "text")
     save_file({"a": torch.zeros(1)}, tmp_path / "other")
     assert "no adapter of diffmusic" in message(tmp_path / "other")
+    save_file({"a": torch.zeros(1)}, tmp_path / "later", {adapter.FORMAT: '{"rank": 1, "twist": 2}'})
+    assert "no adapter that this version understands" in message(tmp_path / "later")
     with pytest.raises(InputError, match="made for another model"):
         attach(backbone, dataclasses.replace(captured, model="0" * 64))
 

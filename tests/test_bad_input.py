@@ -11,6 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+import torch
+
+from diffmusic.cli import cli
 
 Song = Callable[..., Path]
 Run = Callable[..., SimpleNamespace]
@@ -141,9 +144,10 @@ def test_unknown_words_are_met_with_the_nearest(refused: Refused, words: tuple[s
         (("--steps", "0"), "--steps"),
         (("--steps", "many"), "'many' is not a valid integer"),
         (("--steps", "5000"), "steps must be 1 to 1000"),
-        (("--seed", "-1"), "--seed at least 0"),
-        (("--samples", "0"), "--samples must be at least 1"),
+        (("--seed", "-1"), "--seed: input should be greater than or equal to 0"),
+        (("--samples", "0"), "--samples: input should be greater than or equal to 1"),
         (("--device", "tpu"), "device 'tpu' is not available here"),
+        (("--device", "cpu:x"), "device 'cpu:x' cannot be used"),
         (("--dtype", "int8"), "dtype 'int8' is not known; auto, float32, bfloat16, float16 are"),
         (("--model", "nobody/nothing", "--offline"), "nobody/nothing is not in the cache"),
         (("--period", "x"), "period: input should be a valid number"),
@@ -164,6 +168,33 @@ def test_output_equal_to_input(refused: Refused, song: Song, tmp_path: Path) -> 
     assert "would overwrite an input" in refused(*SOLVE, path, "--gap", "0.6:0.9", "-o", path)
     (tmp_path / "link.wav").symlink_to(path)
     assert "would overwrite an input" in refused(*SOLVE, path, "--gap", "0.6:0.9", "-o", tmp_path / "link.wav")
+
+
+def test_too_little_memory_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "main", lambda *_, **__: torch.empty(10**15))
+    result = run("doctor")
+    assert (result.code, result.err) == (1, "error: not enough memory\n")
+
+
+@pytest.mark.parametrize("command", ["solve", "edit", "explore", "fuse", "reconstruct"])
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"job": {"steps": "many"}}, ""),
+        ({"job": {"operator": "inpainting", "seed": -1}}, ""),
+        ({"job": {"nothing": 1}}, ""),
+        ({"job": ["steps"]}, "is not a run record"),
+        ({"inputs": 3}, ""),
+        ({"inputs": [{}]}, "which files"),
+        ({"inputs": []}, ""),
+    ],
+)
+def test_records_that_were_changed_by_hand(
+    refused: Refused, tmp_path: Path, command: str, changed: dict[str, object], message: str
+) -> None:
+    written = {"command": command, "job": {"operator": "inpainting"} if command == "solve" else {}, "inputs": []}
+    (tmp_path / "run.json").write_text(json.dumps(written | changed))
+    assert message in refused(command, "--config", tmp_path / "run.json")
 
 
 def test_record_that_would_overwrite_the_config(refused: Refused, song: Song, tmp_path: Path) -> None:

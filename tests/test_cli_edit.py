@@ -120,6 +120,7 @@ def test_shift_and_stroke_from_the_command_line(song: Song, edit: Run, tmp_path:
         (("--target", "x", "--solver", "nope"), "unknown solver"),
         (("--target", "x", "--t-start", "abc"), "N/STEPS"),
         (("--target", "x", "--t-start", "300/200"), "1 to 200"),
+        (("--target", "x", "--t-start", "300/2000"), "trained at 1000 levels"),
         (("--target", "x", "--hold", "2"), "--hold"),
         (("--target", "x", "-s", "stroke=1:2,3"), "START:END,LOW:HIGH,DB"),
     ],

@@ -11,6 +11,7 @@ from diffmusic.audio.autoregressive import bridge
 from diffmusic.errors import InputError
 from diffmusic.parameters import build
 from diffmusic.problem import Problem
+from diffmusic.restore import restore
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_solvers.interpolate import Interpolate
 
@@ -123,3 +124,8 @@ class Quieter:
 def test_an_operator_that_names_no_damage_is_refused() -> None:
     with pytest.raises(InputError, match="says where its damage is"):
         Interpolate().estimate(Problem(Quieter(), sinusoids()))
+
+
+def test_a_recording_of_single_precision_is_restored_in_double() -> None:
+    measured = np.zeros((1, 16000), dtype=np.float32)
+    assert restore(measured, 16000, Inpainting(gap=((0.4, 0.6),)), Interpolate()).audio.dtype == np.float64

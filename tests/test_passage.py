@@ -40,7 +40,7 @@ def test_channels_and_level_come_back(backbone: int, recording: int) -> None:
     assert passage.z.shape[:2] == ((recording, 1) if backbone == 1 else (1, 2))
     assert float(passage.audio.square().mean().sqrt()) == pytest.approx(0.1, rel=1e-5)
     assert np.allclose(passage.round_trip(), x, atol=1e-6)
-    assert costs.decoder_forward == len(passage.z)
+    assert costs.encoder_forward == costs.decoder_forward == len(passage.z)
 
 
 def test_other_rates_come_back_as_long() -> None:
@@ -52,7 +52,8 @@ def test_other_rates_come_back_as_long() -> None:
 
 def test_long_recordings_are_encoded_and_decoded_in_windows_without_seams() -> None:
     x = noise(1, 5 * 16000 + 123)
-    assert np.allclose(Passage.of(x, 16000, identity(1), Costs()).round_trip(), x, atol=1e-6)
+    assert np.allclose(Passage.of(x, 16000, identity(1), costs := Costs()).round_trip(), x, atol=1e-6)
+    assert costs.encoder_forward == costs.decoder_forward == 7
 
 
 def test_silence_stays_silent() -> None:
@@ -64,7 +65,7 @@ def test_segments_are_read_and_refused() -> None:
     assert Segment.parse("3:5.5=a banjo: solo@home=1") == Segment(3.0, 5.5, "a banjo: solo@home=1")
     assert Segment.parse("0:2@1.5") == Segment(0.0, 2.0, None, 1.5)
     assert Segment.parse("0:2@1.5=") == Segment(0.0, 2.0, "", 1.5)
-    for text in ("", "3", "5:3", "a:b", "1:2:3", "1:2@x", "-1:2", "1:inf"):
+    for text in ("", "3", "5:3", "a:b", "1:2:3", "1:2@x", "1:2@nan", "1:2@-1", "-1:2", "1:inf"):
         with pytest.raises(InputError):
             Segment.parse(text)
     with pytest.raises(InputError, match="overlap"):

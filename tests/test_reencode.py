@@ -10,12 +10,9 @@ from diffmusic.problem import Operator, Problem
 from diffmusic.solver import State, Step
 from diffmusic.testing.oracle import GaussianPrior
 from diffmusic_solvers.reencode import Reencode
+from tests.draws import normal
 
 DIM = 12
-
-
-def normal(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 MAP = torch.linalg.qr(normal(1, DIM, DIM)).Q

@@ -13,6 +13,7 @@ from diffmusic.problem import Problem
 from diffmusic.solver import State, Step, correction, deviations, transition
 from diffmusic.testing.oracle import GaussianPrior, Matrix
 from diffmusic_solvers.diffmusic import DiffMusic
+from tests.draws import normal
 
 DIM = 12
 
@@ -24,10 +25,6 @@ def scheduler() -> DDIMScheduler:
     made.alphas_cumprod = made.alphas_cumprod.double()
     made.set_timesteps(50)
     return made
-
-
-def normal(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

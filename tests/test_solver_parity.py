@@ -24,13 +24,10 @@ from diffmusic.problem import Problem
 from diffmusic.solver import State, Step, misfit_gradient
 from diffmusic.testing.oracle import GaussianPrior
 from diffmusic_solvers import daps, diffmusic, dps, dps_jacobian_free, dsg, mpgd
+from tests.draws import normal
 
 DIM, ROWS, BATCH = 12, 5, 2
 ABARS = (0.02, 0.1, 0.35, 0.6, 0.9, 0.995, 1.0)
-
-
-def normal(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 MATRIX, Y = normal(2, ROWS, DIM) / 3, normal(3, BATCH, 1, ROWS)

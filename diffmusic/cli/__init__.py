@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from importlib import import_module
@@ -128,6 +129,9 @@ def _run(argv: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped; nothing was written", err=True)
         return 130
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        # What torch raises is a RuntimeError that says so.
+        if not isinstance(error, MemoryError) and not re.search("out of memory|allocate memory", str(error)):
+            raise
         click.echo("error: not enough memory", err=True)
         return 1

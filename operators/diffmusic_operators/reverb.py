@@ -14,7 +14,7 @@ from torch import Tensor
 from diffmusic.audio import files
 from diffmusic.audio.resample import resample
 from diffmusic.errors import InputError
-from diffmusic.linear import regularised_inverse
+from diffmusic.linear import convolved, regularised_inverse
 from diffmusic.parameters import Doc, Field
 
 _RATE = 48000  # at which a synthetic room is made, so that it is the same room at every rate
@@ -51,20 +51,13 @@ class Reverb:
         """``mean y^2 / |h|^2``, (batch, 1, 1)."""
         return y.square().flatten(1).mean(1).reshape(-1, 1, 1) / self.impulse(y).square().sum()
 
-    def _filter(self, x: Tensor, conjugate: bool) -> Tensor:
-        h = self.impulse(x)
-        size = x.shape[-1] + len(h) - 1
-        response = torch.fft.rfft(h, size)
-        product = torch.fft.rfft(x, size) * (response.conj() if conjugate else response)
-        return torch.fft.irfft(product, size)[..., : x.shape[-1]]
-
     def forward(self, x: Tensor) -> Tensor:
         """``h * x``."""
-        return self._filter(x, conjugate=False)
+        return convolved(x, self.impulse(x))
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Correlation with ``h``: ``sum_k h[k] y[n + k]``."""
-        return self._filter(y, conjugate=True)
+        return convolved(y, self.impulse(y), transposed=True)
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
         """``argmin_x |h * x - y|^2 + w |h|^2 |x - estimate|^2``: a Wiener filter whose prior is the estimate."""

@@ -10,7 +10,7 @@ import torch
 import torchaudio.functional as effects
 from torch import Tensor
 
-from diffmusic.linear import regularised_inverse
+from diffmusic.linear import convolved, regularised_inverse
 from diffmusic.parameters import Doc, Field
 
 Kind = Literal["lowpass", "highpass", "bandpass", "bandreject", "equalizer", "bass", "treble"]
@@ -37,20 +37,13 @@ class Biquad:
         frequency = min(self.frequency, 0.49 * self.sample_rate)
         return _impulse(self.kind, frequency, self.gain, self.q, self.sample_rate).to(like)
 
-    def _filter(self, x: Tensor, conjugate: bool) -> Tensor:
-        h = self.impulse(x)
-        size = x.shape[-1] + len(h) - 1
-        response = torch.fft.rfft(h, size)
-        product = torch.fft.rfft(x, size) * (response.conj() if conjugate else response)
-        return torch.fft.irfft(product, size)[..., : x.shape[-1]]
-
     def forward(self, x: Tensor) -> Tensor:
         """``h * x``."""
-        return self._filter(x, conjugate=False)
+        return convolved(x, self.impulse(x))
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Correlation with ``h``."""
-        return self._filter(y, conjugate=True)
+        return convolved(y, self.impulse(y), transposed=True)
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
         """``argmin_x |h * x - y|^2 + w |h|^2 |x - estimate|^2``: what the filter let through is taken from there."""
