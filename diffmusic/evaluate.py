@@ -171,8 +171,11 @@ def evaluate(
         rows.append({"name": name, "values": values, "done": done, "files": record.files(paths)})
     embedded: dict[str, list[list[np.ndarray]]] = {}
     for number, (key, embedder) in enumerate(embedders.items()):
-        before = len(rows) + number * sum(map(len, found))
-        embedded[key] = _embed(embedder, found, lambda done, name, before=before: begin((before + done) / total, name))
+
+        def embedding(done: float, name: str, before: int = len(rows) + number * sum(map(len, found))) -> None:
+            begin((before + done) / total, name)
+
+        embedded[key] = _embed(embedder, found, embedding)
     return {
         "command": "evaluate",
         "versions": record.versions(),
