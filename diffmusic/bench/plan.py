@@ -54,11 +54,12 @@ class Model:
 def cells(suite: Suite, models: Sequence[Model], count: int) -> Iterator[Cell]:
     """Every cell, without its key: clip after clip goes through everything, so that a table is fair at any time.
 
-    What needs no prior is done once, whatever the backbones and seeds.
+    Clips come in an order of which every beginning is spread over all of them. What needs no prior is done once,
+    whatever the backbones and seeds.
     """
     metrics = tuple(suite.metrics)
     for model in models:
-        for clip in range(count):
+        for clip in spread(count):
             for seed in suite.seeds:
                 once = seed == suite.seeds[0]
                 first = once and model == models[0]
@@ -83,6 +84,12 @@ def cells(suite: Suite, models: Sequence[Model], count: int) -> Iterator[Cell]:
                         task = replace(common if direct else prior, kind=kind, solver=row.solver, settings=row.settings)
                         place = Place(problem.name, row.label, clip, None if direct else model.name, seed)
                         yield Cell(place, task)
+
+
+def spread(count: int) -> list[int]:
+    """The numbers below ``count`` by their binary digits read backwards: 0, the middle, the quarters, the eighths."""
+    width = max(1, (count - 1).bit_length())
+    return sorted(range(count), key=lambda number: int(f"{number * 2**width // count:0{width}b}"[::-1], 2))
 
 
 def keyed(cell: Cell, suite: Suite, library: Library, models: Sequence[Model]) -> Cell:
