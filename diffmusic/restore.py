@@ -21,7 +21,7 @@ from diffmusic.prior import Backbone, Costs
 from diffmusic.problem import Problem
 from diffmusic.solver import DirectSolver
 
-GUIDANCE = 2.5
+GUIDANCE = 4.0
 """How far classifier-free guidance goes where there is a prompt."""
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from diffmusic.backbones.musicldm import MusicLDM
 from diffmusic.metrics.clap import Clap
 from diffmusic.metrics.fad import frechet_distance
+from diffmusic.restore import GUIDANCE
 from training import train_clap
 from training.captions import captions
 from training.data import EXCERPT_SECONDS, MEL
@@ -17,7 +18,6 @@ from training.tables import Table, embed, excerpts
 from training.train_clap import rows_of
 
 LENGTH = round(EXCERPT_SECONDS * MEL.sample_rate)
-GUIDANCE = 2.5
 PAIRS = (
     ("piano", "violin"), ("flute", "trumpet"), ("church organ", "nylon guitar"), ("harpsichord", "cello"),
     ("vibraphone", "choir"), ("marimba", "string ensemble"), ("music box", "tuba"), ("accordion", "harp"),
@@ -86,7 +86,7 @@ def _middles(work: Path) -> Tensor:
     return to_float(split(work, "test")[:, start : start + length])
 
 
-def steering(backbone: MusicLDM, work: Path, draws: int = 2) -> list[Table]:
+def steering(backbone: MusicLDM, work: Path, draws: int = 4) -> list[Table]:
     """Pairs of instruments: the same noise under either caption, and which of the two a CLAP hears in the result.
 
     A pair counts if the mean over the draws of ``cos(x, a) - cos(x, b)`` is positive for samples of ``a`` and negative
