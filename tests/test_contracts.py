@@ -21,7 +21,7 @@ def test_solver(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name", sorted({*FOUND.components("metric")} - {"kl"})
-)  # tests/test_kl.py gives it its classifier
+)  # tests/test_pair_metrics.py gives it one
 def test_metric(name: str) -> None:
     testing.check_metric(metric.load(name))
 

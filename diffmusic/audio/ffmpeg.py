@@ -42,18 +42,27 @@ def streams(path: Path) -> list[Stream]:
         raise InputError(f"{path}: a stream does not tell its {error}") from None
 
 
-def decode(path: Path, number: int, stream: Stream, first: int, count: int) -> np.ndarray:
-    """``count`` samples from the sample ``first`` of an audio stream, (channels, time), float32: the same as in the
-    whole of it. Raises InputError for what cannot be decoded, and where ffmpeg is missing."""
+def decode(path: Path, found: Sequence[Stream], first: int, count: int) -> list[np.ndarray]:
+    """``count`` samples from the sample ``first`` of every audio stream, (channels, time) each, float32: the same as in
+    the whole of it. found: what ``streams`` says; all have one rate.
+
+    Raises InputError for what cannot be decoded, and where ffmpeg is missing.
+    """
     lead = min(first, LEAD)
+    cut = f"atrim=start_sample={lead}:end_sample={lead + count}"
+    parts = ";".join(f"[0:a:{k}]{cut}[part{k}]" for k in range(len(found)))
+    joined = "".join(f"[part{k}]" for k in range(len(found))) + f"amerge=inputs={len(found)}[all]"
+    # A seek, were it to 0, would pass over the frame before the first one, which that overlaps with.
+    seek = ("-ss", f"{(first - lead) / found[0].sample_rate:.9f}") if first > lead else ()
     words = (
-        "-v", "error", "-nostdin", "-ss", f"{(first - lead) / stream.sample_rate:.9f}", "-i", str(path), "-map",
-        f"0:a:{number}", "-af", f"atrim=start_sample={lead}:end_sample={lead + count}", "-f", "f32le", "-",
+        "-v", "error", "-nostdin", *seek, "-i", str(path), "-filter_complex", f"{parts};{joined}", "-map", "[all]",
+        "-f", "f32le", "-",
     )  # fmt: skip
-    samples = np.frombuffer(_run("ffmpeg", words, path), "<f4").reshape(-1, stream.channels).T
+    channels = [each.channels for each in found]
+    samples = np.frombuffer(_run("ffmpeg", words, path), "<f4").reshape(-1, sum(channels)).T
     if samples.shape[-1] != count:
         raise InputError(f"{path}: {count} samples from {first} are wanted, and {samples.shape[-1]} are there")
-    return np.ascontiguousarray(samples)
+    return [np.ascontiguousarray(part) for part in np.split(samples, np.cumsum(channels)[:-1])]
 
 
 def _run(program: str, words: Sequence[str], path: Path) -> bytes:

@@ -24,8 +24,8 @@ class MUSDB18:
     mixture, drums, bass, other and vocals. A name is that of a file without .stem.mp4.
 
     Each stream was coded by itself, and all above 16 kHz is lost, so that the sources add up to the mixture only up to
-    that. The same samples as stempeg's and museval's. Source: Z. Rafii et al., "The MUSDB18 corpus for music
-    separation", doi:10.5281/zenodo.1117372; for academic use only.
+    that. The samples are those of the package musdb, unrounded, and as many as the file tells. Source: Z. Rafii et al.,
+    "The MUSDB18 corpus for music separation", doi:10.5281/zenodo.1117372; for academic use only.
     """
 
     path: Annotated[Path, Doc("the folder that holds train/ and test/")]
@@ -49,7 +49,7 @@ class MUSDB18:
         streams = self._streams(name)
         rate, length = streams[0].sample_rate, min(each.samples for each in streams)
         first, count = files.excerpt(start, seconds, rate, length, name)
-        mixture, *stems = (ffmpeg.decode(self._file(name), k, each, first, count) for k, each in enumerate(streams))
+        mixture, *stems = ffmpeg.decode(self._file(name), streams, first, count)
         return Clip(name, mixture, rate, start, dict(zip(STREAMS[1:], stems, strict=True)))
 
     def _file(self, name: str) -> Path:
