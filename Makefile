@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format docs clean
+.PHONY: help demo test programs lint format docs clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/\1|\2/p' Makefile | awk -F '|' '{ printf "make %-8s%s\n", $$1, $$2 }'
@@ -19,8 +19,19 @@ demo: $(VENV)/.installed  ## restore a second of lost music: hear demo/restored.
 	@mkdir -p demo
 	$(BIN)/diffmusic solve inpainting examples/clip.flac --gap 4.0:5.0 --simulate --plot demo/restored.png -o demo/restored.flac
 
-test: lint  ## lint, then run every test
+test: lint programs  ## lint, then run every test
 	$(BIN)/python -m pytest
+
+programs:
+	@missing=; for program in chromium ffmpeg; do \
+	    command -v $$program >/dev/null || missing="$$missing $$program"; \
+	done; \
+	test "$$missing" || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing$$missing, for the tests"; \
+	    { apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing; } >/dev/null 2>&1 && exit 0; \
+	fi; \
+	echo "Tests that need$$missing will be skipped. On Debian: apt-get install$$missing"
 
 lint: $(VENV)/.installed-dev  ## check style and types (ruff, mypy)
 	$(BIN)/ruff check .

@@ -53,6 +53,7 @@ def bench(ctx: click.Context, path: Path, **given: Any) -> None:
     from diffmusic.bench.local import Local, threads
     from diffmusic.bench.plan import Model
     from diffmusic.bench.progress import duration
+    from diffmusic.bench.ray import Cluster
 
     made = suite.read(path)
     folder = given["output"] or Path(f"{path.stem}.results")
@@ -78,7 +79,11 @@ def bench(ctx: click.Context, path: Path, **given: Any) -> None:
         failed = f"  FAILED: {record['error']}" if record["error"] else ""
         click.echo(f"{count}/{total}  {what}: {record['seconds']:.1f} s{rest}{failed}", err=True)
 
-    engine = Local(given["workers"], given["threads"])
+    engine = (
+        Cluster(given["address"], given["gpus"], given["threads"])
+        if given["engine"] == "ray"
+        else Local(given["workers"], given["threads"])
+    )
     try:
         run.work(engine, pending, tell, given["workers"])
     except KeyboardInterrupt:

@@ -1,0 +1,78 @@
+"""Cells on a Ray cluster: the same function on the same arguments, so the same results."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from diffmusic.bench import cell
+from diffmusic.bench.cell import Result, Task
+from diffmusic.bench.clips import Material
+from diffmusic.bench.local import Job, threads
+from diffmusic.errors import InputError
+from diffmusic.plugins import FILES, add_file, reason
+
+RETRIES = 3
+"""How often a cell is begun again whose worker or machine is gone."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster: the one at ``address``, or one of this machine alone, which lives as long as the run.
+
+    Every cell takes one CPU and ``gpus`` of a GPU, and is computed by as many threads as it would be here. The clip goes
+    with it: workers need this package (and the files of ``--plugin``), the weights and what metrics measure with, but
+    neither the dataset nor the folder of the results, which only the driver writes.
+    """
+
+    address: str | None = None
+    gpus: float = 0.0
+    threads: int = 1
+
+    def __call__(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, Result]]:
+        """Results as they are done. Raises InputError where there is no Ray, or no cluster."""
+        try:
+            import ray
+        except ImportError:
+            raise InputError("--engine ray needs Ray: pip install 'diffmusic[bench]'") from None
+        mine = not ray.is_initialized()
+        if mine:
+            try:
+                ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+            except Exception as error:  # of many kinds, for an address that does not answer
+                raise InputError(f"no Ray cluster at {self.address or 'this machine'}: {reason(error)}") from None
+        try:
+            yield from self._spread(ray, iter(jobs))
+        finally:
+            if mine:
+                ray.shutdown()
+
+    def _spread(self, ray: Any, jobs: Iterator[Job]) -> Iterator[tuple[Any, Result]]:
+        # No exception of a cell reaches Ray: what is tried again is what was lost with its worker.
+        work = ray.remote(num_cpus=1, num_gpus=self.gpus, max_retries=RETRIES)(_work)
+        running: dict[Any, Any] = {}
+        while True:
+            # As many as there is room for, and as many again, so that nobody waits for the next clip to be read.
+            room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(running)
+            for name, task, material in itertools.islice(jobs, max(0, room)):
+                running[work.remote(task, material, self.threads, list(FILES))] = name
+            if not running:
+                return
+            for done in ray.wait(list(running))[0]:
+                name = running.pop(done)
+                try:
+                    yield name, ray.get(done)
+                except ray.exceptions.RayError as error:
+                    why = f"lost {RETRIES + 1} times with its worker: {reason(error)}"
+                    yield name, Result({"error": why, "seconds": 0.0}, {})
+
+
+def _work(task: Task, material: Material, count: int, plugin_files: list[Path]) -> Result:
+    for path in plugin_files:
+        add_file(path)
+    owned = replace(material, clean=material.clean.copy())  # Ray's is shared between processes, and not to be written
+    with threads(count):
+        return cell.run(task, owned)

@@ -1,0 +1,74 @@
+"""The same cells on a Ray cluster of two nodes, of which one is killed: the same results."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from diffmusic.bench import runner, suite
+from diffmusic.bench.plan import Model
+from diffmusic.bench.ray import Cluster
+from tests.test_bench import records, small, table  # noqa: F401
+
+ray = pytest.importorskip("ray", reason="no Ray here: pip install 'diffmusic[bench]'")
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head and, to be lost, a second node, each with one CPU; both are processes of this machine."""
+    from ray.cluster_utils import Cluster as Nodes
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    cluster = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def test_two_nodes_one_of_which_is_killed(
+    run: Callable[..., SimpleNamespace],
+    small: Path,  # noqa: F811
+    tmp_path: Path,
+    tiny: Path,
+    nodes: Any,
+) -> None:
+    assert run("bench", small, "-o", tmp_path / "here").code == 0
+    lost = nodes.add_node(num_cpus=1)
+    nodes.wait_for_nodes()
+    prepared = runner.Run.prepare(suite.read(small), tmp_path / "there", [Model(str(tiny), "cpu")])
+    alive: list[int] = []
+
+    def tell(cell: Any, record: dict[str, Any], done: int, total: int, left: float | None) -> None:
+        if done == 1:
+            alive.append(sum(node["Alive"] for node in ray.nodes()))
+            nodes.remove_node(lost, allow_graceful=False)
+        alive.append(sum(node["Alive"] for node in ray.nodes()))
+
+    prepared.work(Cluster(nodes.address), prepared.pending(), tell)
+    runner.report(tmp_path / "there")
+    assert alive[0] == 2
+    assert alive[-1] == 1
+    assert table(tmp_path / "there") == table(tmp_path / "here")
+
+    def kept(folder: Path) -> list[dict[str, Any]]:
+        return [
+            {key: value for key, value in each.items() if key not in ("seconds", "peak_memory_bytes")}
+            for each in records(folder)
+        ]
+
+    assert kept(tmp_path / "there") == kept(tmp_path / "here"), "not to the last bit"
+
+
+def test_a_cluster_that_is_not_there(
+    run: Callable[..., SimpleNamespace],
+    small: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    wrong = run("bench", small, "-o", tmp_path / "out", "--engine", "ray", "--address", "127.0.0.1:1")
+    assert wrong.code == 2
+    assert "no Ray cluster at 127.0.0.1:1" in wrong.err
