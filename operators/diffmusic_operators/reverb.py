@@ -9,6 +9,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from diffmusic.audio import files
@@ -53,7 +54,8 @@ class Reverb:
 
     def _filter(self, x: Tensor, conjugate: bool) -> Tensor:
         h = self.impulse(x)
-        size = x.shape[-1] + len(h) - 1
+        # Of a prime length, minutes would take four times as long and twice the memory.
+        size = next_fast_len(x.shape[-1] + len(h) - 1, real=True)
         response = torch.fft.rfft(h, size)
         product = torch.fft.rfft(x, size) * (response.conj() if conjugate else response)
         return torch.fft.irfft(product, size)[..., : x.shape[-1]]
