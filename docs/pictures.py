@@ -33,14 +33,14 @@ SOLVE = {
     "reverb": "solve reverb first.flac --decay 0.8 --simulate",
 }
 """Runs that draw themselves, by ``--plot``."""
-OTHERS = {
+_EDIT = 'edit first.flac --source "flute, strings, bass and drums" --target "xylophone, strings, bass and drums"'
+OTHERS: dict[str, tuple[list[str], dict[str, str]]] = {
     "edit": (
-        'edit first.flac --source "flute, strings, bass and drums" '
-        '--target "xylophone, strings, bass and drums" -o edited.flac',
-        {"the recording": "first.flac", "edited": "edited.flac"},
+        [f"{_EDIT} -o edited.flac", f"{_EDIT} --strength 8 -o more.flac"],
+        {"the recording": "first.flac", "edited": "edited.flac", "edited at strength 8": "more.flac"},
     ),
     "explore": (
-        "explore first.flac --components 1 -o found",
+        ["explore first.flac --components 1 -o found"],
         {"less of it": "found/pc1-minus.flac", "the recording": "first.flac", "more of it": "found/pc1-plus.flac"},
     ),
 }
@@ -74,8 +74,9 @@ def draw(name: str) -> bytes:
     if name in SOLVE:
         cli.main([*shlex.split(SOLVE[name]), "--plot", f"{name}.png"], standalone_mode=False)
         return Path(f"{name}.png").read_bytes()
-    words, panels = OTHERS[name]
-    cli.main(shlex.split(words), standalone_mode=False)
+    runs, panels = OTHERS[name]
+    for words in runs:
+        cli.main(shlex.split(words), standalone_mode=False)
     return spectrograms([(title, files.read(Path(path)).samples) for title, path in panels.items()], RATE)
 
 
