@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 
 def convolved(x: Tensor, h: Tensor, transposed: bool = False) -> Tensor:
     """``h * x`` over the last axis, cut to the length of ``x``; h: (taps,). transposed: the adjoint of that, the
     correlation ``sum_k h[k] x[n + k]``."""
-    size = x.shape[-1] + len(h) - 1
+    # Of a prime length, minutes would take four times as long and twice the memory.
+    size = next_fast_len(x.shape[-1] + len(h) - 1, real=True)
     response = torch.fft.rfft(h, size)
     product = torch.fft.rfft(x, size) * (response.conj() if transposed else response)
     return torch.fft.irfft(product, size)[..., : x.shape[-1]]
@@ -25,19 +27,21 @@ def regularised_inverse(operator: Any, y: Tensor, near: Tensor, weight: float, i
     """
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
-        return (a * b).flatten(1).sum(1).reshape(-1, 1, 1)
+        return torch.linalg.vecdot(a.flatten(1), b.flatten(1)).reshape(-1, 1, 1)
 
-    residual = operator.adjoint(y - operator.forward(near))
+    # In place: minutes of stereo are 100 MB, and the sums below would be as many copies of them.
     probe = operator.adjoint(y)
+    image = operator.forward(probe)
     # The gain where there is something to invert: |A A^T y|^2 / |A^T y|^2.
-    ridge = weight * dot(operator.forward(probe), operator.forward(probe)) / dot(probe, probe).clamp(min=1e-30)
-    direction, change, energy = residual, near * 0, dot(residual, residual)
+    ridge = weight * dot(image, image) / dot(probe, probe).clamp(min=1e-30)
+    del probe
+    residual = operator.adjoint(y - operator.forward(near))
+    direction, change, energy = residual.clone(), torch.zeros_like(near), dot(residual, residual)
     for _ in range(iterations):
         image = operator.forward(direction)
-        curvature = dot(image, image) + ridge * dot(direction, direction)
-        step = energy / curvature.clamp(min=1e-30)
-        change = change + step * direction
-        residual = residual - step * (operator.adjoint(image) + ridge * direction)
+        step = energy / (dot(image, image) + ridge * dot(direction, direction)).clamp(min=1e-30)
+        change.addcmul_(step, direction)
+        residual.addcmul_(-step, operator.adjoint(image)).addcmul_(-step * ridge, direction)
         previous, energy = energy, dot(residual, residual)
-        direction = residual + energy / previous.clamp(min=1e-30) * direction
+        direction.mul_(energy / previous.clamp(min=1e-30)).add_(residual)
     return near + change

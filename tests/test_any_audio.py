@@ -1,5 +1,6 @@
 """The audio that people have: any format, rate, length and number of channels; folders; failures among many."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,19 @@ def test_what_is_clipped_on_writing_is_told(solve: Run, tmp_path: Path) -> None:
     assert "exceed full scale" in result.err
 
 
+def test_a_float_file_over_full_scale_is_kept_or_its_clipping_is_told(run: Run, tmp_path: Path) -> None:
+    """All of it, the observed samples too."""
+    loud = np.random.default_rng(0).uniform(-1.8, 1.8, 8000)
+    soundfile.write(tmp_path / "a.wav", loud, 16000, subtype="FLOAT")
+    words = ("solve", "inpainting", tmp_path / "a.wav", "--gap", "0.1:0.12", "--solver", "interpolate")
+    assert run(*words, "-o", tmp_path / "same.wav").err == ""
+    kept = np.r_[0:1600, 1920:8000]
+    assert np.array_equal(soundfile.read(tmp_path / "same.wav")[0][kept], loud[kept].astype(np.float32))
+    told = re.search(r"note: .*: (\d+) samples exceed full scale", run(*words, "-o", tmp_path / "out.flac").err)
+    assert told
+    assert int(told[1]) >= (abs(loud[kept]) > 1).sum() > 3000
+
+
 def test_a_folder_is_restored_with_one_summary(song: Song, solve: Run, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
@@ -112,6 +126,7 @@ def test_a_failure_among_many_is_named_at_the_end(song: Song, solve: Run, tmp_pa
     assert result.out.splitlines()[-1] == "2 of 3 files restored"
     assert "1 of 3 files failed" in result.err.splitlines()[-1]
     assert "b.wav" in result.err.splitlines()[-1]
+    assert result.err.splitlines()[0].count("b.wav") == 1
     assert (tmp_path / "in" / "c.restored.wav").exists()
 
 

@@ -3,6 +3,8 @@
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -70,6 +72,33 @@ def test_every_page_is_in_the_menu_and_every_problem_has_one() -> None:
     )
     for spec in ours.offers["operator"]:
         assert f"problems/{spec.name}.md" in menu
+
+
+def test_every_solver_with_a_prior_has_a_page_of_equations() -> None:
+    from diffmusic.plugins import registry
+
+    ours = next(
+        each for each in registry().plugins if (each.distribution, each.entry_point) == ("diffmusic", "solvers")
+    )
+    solvers = {spec.name for spec in ours.offers["solver"] if "classical" not in spec.tags}
+    assert {path.stem for path in (DOCS / "methods").glob("*.md")} == solvers | {"index"}
+    index = (DOCS / "methods" / "index.md").read_text()
+    for name in solvers:
+        assert (DOCS / "methods" / f"{name}.md").read_text().startswith(f"# {name}")
+        assert f"[{name}]({name}.md)" in index
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    words = (sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site"))
+    built = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "site" / "methods" / "dps.html").exists()
+
+
+def test_pictures_of_the_site_are_small() -> None:
+    for picture in set((DOCS / "images").glob("*.png")) - {DOCS / "images" / "restored.png"}:
+        assert picture.stat().st_size < 120_000, picture
 
 
 def test_plugins_named_as_patterns_exist() -> None:

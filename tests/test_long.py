@@ -1,5 +1,7 @@
 """Recordings longer than a prior's window: one latent, windows over it, and what they cost."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import torch
 from torch import Tensor
 
 from diffmusic import models
+from diffmusic.audio import mel
+from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.long import Windowed
 from diffmusic.prior import Costs, Prior
 from diffmusic.restore import restore
@@ -89,6 +93,44 @@ def test_a_musicldm_is_windowed_in_its_latent_frames(tiny: Path) -> None:
     with torch.no_grad():
         first = backbone.denoise(z[:, :, : long.frames], 1.0, backbone.embed(None))
     torch.testing.assert_close(whole[:, :, :own], first[:, :, :own])
+
+
+@pytest.mark.parametrize("spec", [MelSpec(), MelSpec(44100, 2048, 512, high=22050)], ids=["16k", "44k"])
+def test_the_log_mel_of_minutes_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch, spec: MelSpec) -> None:
+    """Taken in pieces, value and gradient are the same, whatever is left for the last piece."""
+
+    def taken(piece: int) -> tuple[Tensor, Tensor]:
+        monkeypatch.setattr(mel, "_PIECE", piece)
+        x = noise(2, 40 * spec.hop + 37).requires_grad_()
+        value = LogMel(spec)(x)
+        return value.detach(), torch.autograd.grad((value * noise(*value.shape)).sum(), x)[0]
+
+    whole = taken(1000)
+    for piece in (7, 13, 39):
+        for ours, theirs in zip(taken(piece), whole, strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="free memory is handed back on Linux only")
+def test_the_memory_of_a_long_decoding_does_not_grow_with_its_windows(tiny: Path) -> None:
+    """Ten windows with their gradient, in a process of their own, against two: the graph of one is there at a time."""
+    code = f"""
+import sys, torch
+from dataclasses import replace
+from diffmusic import models, record
+from diffmusic.long import Windowed
+long = Windowed.of(replace(models.load({str(tiny)!r}), excerpt_seconds=4.0))
+peaks = []
+for windows in (2, 2, 10):
+    samples = 16000 * (1 + 3 * windows)
+    assert long.calls(samples) == windows
+    z = torch.randn(1, *long.latent_shape(samples)).requires_grad_()
+    torch.autograd.grad(long.decode(z, samples).square().sum(), z)
+    peaks.append(record.peak_memory())
+print(peaks[2] - peaks[1])
+"""
+    grown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert int(grown) < 22e6, grown  # 10 MB; without trimming 31, without the recomputation 57
 
 
 def test_a_whole_file_problem_longer_than_a_window_is_solved(tiny: Path) -> None:

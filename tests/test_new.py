@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -44,6 +45,7 @@ def test_what_is_written_passes_its_check_at_once(run: Run, tmp_path: Path, kind
     text = "".join(path.read_text() for path in root.rglob("*") if path.is_file())
     assert "placeholder" not in text.lower()
     assert "{" not in (root / "README.md").read_text()
+    assert f": {'an' if kind == 'operator' else 'a'} {kind} of diffmusic" in project["project"]["description"]
 
 
 @pytest.mark.parametrize("name", ["Tape", "tape hiss", "1tape", "tape--hiss", "", "class", "../x"])
@@ -61,23 +63,8 @@ def test_nothing_is_written_over(run: Run, tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*")) == [tmp_path / "diffmusic-x"]
 
 
-SINGLE = """
-from dataclasses import dataclass
-from diffmusic import Spec, hookimpl
-
-@hookimpl
-def diffmusic_operators():
-    return [Spec("quieter", "my_operator:Quieter", "half the level")]
-
-@dataclass(frozen=True)
-class Quieter:
-    '''``y = x / 2``.'''
-
-    def forward(self, x):
-        return 0.5 * x
-
-    adjoint = forward
-"""
+PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
+(SINGLE,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL) if "hookimpl" in block]
 
 
 @pytest.fixture

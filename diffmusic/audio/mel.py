@@ -7,6 +7,9 @@ import torch
 from librosa.filters import mel as slaney_filters
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+_PIECE = 4096  # frames of long audio that are in memory at a time: more than any prior was trained on
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,31 @@ class LogMel:
     Takes audio (batch, time) and gives (batch, frames, bands): time before frequency, as those models lay out the
     input of their VAE. Frame ``t`` is centred on sample ``(t + 1/2) hop`` (reflect padding of ``(n_fft - hop) / 2``),
     so a whole number of hops gives exactly ``time / hop`` frames. float64 stays float64; half precisions are computed
-    in float32. Source: HiFi-GAN's mel, as MusicLDM and AudioLDM2 use it.
+    in float32. Minutes are taken in pieces, whose spectra are computed again for the gradient instead of being kept.
+    Source: HiFi-GAN's mel, as MusicLDM and AudioLDM2 use it.
     """
 
     spec: MelSpec = MelSpec()
 
     def __call__(self, audio: Tensor) -> Tensor:
+        frames, spec = self.spec.frames(audio.shape[-1]), self.spec
+        if audio.ndim != 2 or frames <= _PIECE:
+            return self._mel(audio)
+        # The first and the last piece are mirrored at their outer ends, and every inner frame is whole.
+        margin = -(-((spec.n_fft - spec.hop) // 2) // spec.hop)
+        pieces = []
+        for start in range(0, frames, _PIECE):
+            stop, first = min(frames, start + _PIECE), max(0, start - margin)
+            last = None if stop == frames else (stop + margin) * spec.hop
+            piece = audio[:, first * spec.hop : last]
+            if torch.is_grad_enabled() and piece.requires_grad:
+                mel = checkpoint(self._mel, piece, use_reentrant=False, preserve_rng_state=False)
+            else:
+                mel = self._mel(piece)
+            pieces.append(mel[:, start - first : stop - first])
+        return torch.cat(pieces, dim=1)
+
+    def _mel(self, audio: Tensor) -> Tensor:
         return self.of_magnitude(self.spectrum(audio).abs())
 
     def spectrum(self, audio: Tensor) -> Tensor:

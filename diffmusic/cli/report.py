@@ -41,13 +41,14 @@ def encoded(
     recordings: Mapping[Path, np.ndarray], like: files.Recording, sample_rate: int, before: np.ndarray | None
 ) -> dict[Path, bytes]:
     """The files of some results, (channels, time), in the format of ``like`` where the extension lets it; what will
-    not survive in them is said. before: the audio they were made from, as clipped as which they may be."""
+    not survive in them is said. before: the audio they were made from, which in a lossy file may exceed full scale."""
     contents = {}
     for path, audio in recordings.items():
         kind, subtype = files.output_format(path, like)
         recording = dataclasses.replace(like, samples=audio, sample_rate=sample_rate, format=kind, subtype=subtype)
-        clipped = 0 if before is None else files.clipped(files.with_samples(recording, before))
-        over = files.clipped(recording) - clipped
+        same = before is not None and recording.lossy and subtype == like.subtype
+        known = files.clipped(files.with_samples(recording, before)) if before is not None and same else 0
+        over = files.clipped(recording) - known
         if over > 0:
             click.echo(f"note: {path}: {over} samples exceed full scale and are clipped", err=True)
         if recording.lossy:

@@ -45,7 +45,8 @@ def solve_files(operator: str, given: dict[str, Any]) -> None:
                 if len(runs) == 1:
                     raise
                 failed.append((run[0], error))
-                click.echo(f"error: {run[0]}: {error}", err=True)
+                name = "" if str(run[0]) in str(error) else f"{run[0]}: "
+                click.echo(f"error: {name}{error}", err=True)
                 continue
             report(document, given["as_json"])
     if len(runs) > 1 and not given["as_json"]:

@@ -18,7 +18,7 @@ build-backend = "hatchling.build"
 [project]
 name = "diffmusic-{name}"
 version = "0.1.0"
-description = "{Name}: a {kind} of diffmusic"
+description = "{Name}: {a} {kind} of diffmusic"
 readme = "README.md"
 requires-python = ">=3.11"
 dependencies = ["diffmusic"]
@@ -36,7 +36,7 @@ packages = ["diffmusic_{module}"]
 _README = """\
 # diffmusic-{name}
 
-{Name}: a {kind} of diffmusic.
+{Name}: {a} {kind} of diffmusic.
 
 ```sh
 pip install -e '.[dev]'
@@ -91,6 +91,7 @@ def write(kind: str, name: str, folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"folder {folder} does not exist")
     words = {"kind": kind, "name": name, "module": module, "Class": name.title().replace("-", "")}
+    words["a"] = "an" if kind[0] in "aeiou" else "a"
     words["Name"] = name.capitalize().replace("-", " ")
     target, summary, tags, call, use = (text.format(**words) for text in _KINDS[kind])
     words |= {"target": target, "summary": summary, "tags": tags, "call": call, "use": f"diffmusic {use}"}
@@ -100,7 +101,7 @@ def write(kind: str, name: str, folder: Path) -> list[Path]:
         root / "pyproject.toml": _PYPROJECT.format(**words),
         root / "README.md": _README.format(**words),
         root / f"test_{module}.py": _TEST.format(**words),
-        package / "__init__.py": f'"""{words["Name"]}: a {kind} of diffmusic."""\n',
+        package / "__init__.py": f'"""{words["Name"]}: {words["a"]} {kind} of diffmusic."""\n',
         package / "plugin.py": _PLUGIN.format(**words),
         package / f"{module}.py": pattern.replace("Placeholder", words["Class"]).replace("placeholder", module),
     }

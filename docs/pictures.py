@@ -1,0 +1,92 @@
+"""Draw the pictures of the pages in docs/images/, from real runs: python docs/pictures.py [NAME...]
+
+Five-second excerpts of the example clip, mono at 16 kHz, the mini prior, default settings; a run takes about half a
+minute of one core. What a run prints goes to the terminal: the pages quote it.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+import sys
+import tempfile
+from contextlib import chdir
+from pathlib import Path
+
+from PIL import Image
+
+from diffmusic.audio import files
+from diffmusic.audio.resample import resample
+from diffmusic.cli import cli
+from diffmusic.plot import spectrograms
+
+CLIP = Path(__file__).parents[1] / "examples" / "clip.flac"
+IMAGES = Path(__file__).parent / "images"
+RATE = 16000
+LARGEST = 120_000  # bytes
+
+SOLVE = {
+    "inpainting": "solve inpainting first.flac --gap 2:3 --simulate",
+    "resampling": "solve resampling first.flac --simulate",
+    "stft-magnitude": "solve stft-magnitude first.flac --simulate",
+    "mixing": "solve mixing first.flac second.flac --simulate",
+    "reverb": "solve reverb first.flac --decay 0.8 --simulate",
+}
+"""Runs that draw themselves, by ``--plot``."""
+_EDIT = 'edit first.flac --source "flute, strings, bass and drums" --target "xylophone, strings, bass and drums"'
+OTHERS: dict[str, tuple[list[str], dict[str, str]]] = {
+    "edit": (
+        [f"{_EDIT} -o edited.flac", f"{_EDIT} --strength 8 -o more.flac"],
+        {"the recording": "first.flac", "edited": "edited.flac", "edited at strength 8": "more.flac"},
+    ),
+    "explore": (
+        ["explore first.flac --components 1 -o found"],
+        {"less of it": "found/pc1-minus.flac", "the recording": "first.flac", "more of it": "found/pc1-plus.flac"},
+    ),
+}
+"""Other runs, and the files that a picture of each shows."""
+
+
+def excerpts() -> None:
+    """Write first.flac and second.flac, seconds 0 to 5 and 5 to 10."""
+    clip = files.read(CLIP)
+    mono = resample(clip.samples.mean(0, keepdims=True), clip.sample_rate, RATE)
+    for number, name in enumerate(("first.flac", "second.flac")):
+        samples = mono[:, 5 * RATE * number : 5 * RATE * (number + 1)]
+        Path(name).write_bytes(files.encode(files.with_samples(clip, samples, RATE)))
+
+
+def small(png: bytes) -> bytes:
+    """The picture in 32 colours, as wide as ``LARGEST`` lets it be."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    for width in range(720, 300, -40):
+        height = round(picture.height * width / picture.width)
+        buffer = io.BytesIO()
+        lean = picture.resize((width, height), Image.Resampling.LANCZOS).quantize(32, dither=Image.Dither.NONE)
+        lean.save(buffer, "PNG", optimize=True)
+        if buffer.tell() <= LARGEST:
+            break
+    return buffer.getvalue()
+
+
+def draw(name: str) -> bytes:
+    """The picture of that name, of a run in the working directory."""
+    if name in SOLVE:
+        cli.main([*shlex.split(SOLVE[name]), "--plot", f"{name}.png"], standalone_mode=False)
+        return Path(f"{name}.png").read_bytes()
+    runs, panels = OTHERS[name]
+    for words in runs:
+        cli.main(shlex.split(words), standalone_mode=False)
+    return spectrograms([(title, files.read(Path(path)).samples) for title, path in panels.items()], RATE)
+
+
+def main() -> None:
+    for name in sys.argv[1:] or [*SOLVE, *OTHERS]:
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):
+            excerpts()
+            picture = small(draw(name))
+        (IMAGES / f"{name}.png").write_bytes(picture)
+
+
+if __name__ == "__main__":
+    main()
