@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import librosa
 import numpy as np
@@ -34,7 +35,7 @@ def main() -> None:
     clip = files.read(CLIP)
     rate, truth = clip.sample_rate, clip.samples.mean(0)
     low = resample(resample(truth[None], rate, RATE), RATE, rate, len(truth))[0]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for second in (2, 4, 6, 8):
         gap = slice(second * rate, (second + 1) * rate)
         observed = truth.copy()
