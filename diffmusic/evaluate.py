@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -162,20 +163,18 @@ def evaluate(
             raise InputError(f"metric {row(text)[0]!r} needs to be told what {unsaid[0]} should sound like: --prompt")
     found = [_recordings(path) for path in (reference, estimate)] if sets else []
     embedders = {_embedding(each): each for each in sets.values()}
-    total = len(matched.pairs) + len(embedders) * sum(map(len, found))
+    total, count = len(matched.pairs) + len(embedders) * sum(map(len, found)), itertools.count()
+
+    def told(name: str) -> None:
+        begin(next(count) / total, name)
+
     rows: list[dict[str, Any]] = []
     for name, paths in matched.pairs.items():
-        begin(len(rows) / total, name)
+        told(name)
         a, b, rate, done = read_pair(*paths, fit or Fit())
-        values = {text: _value(metrics.measure(each, a, b, rate, prompts(name))) for text, each in pairwise.items()}  # type: ignore[arg-type]
+        values = {text: _value(metrics.measure(each, a, b, rate, prompts(name))) for text, each in pairwise.items()}
         rows.append({"name": name, "values": values, "done": done, "files": record.files(paths)})
-    embedded: dict[str, list[list[np.ndarray]]] = {}
-    for number, (key, embedder) in enumerate(embedders.items()):
-
-        def embedding(done: float, name: str, before: int = len(rows) + number * sum(map(len, found))) -> None:
-            begin((before + done) / total, name)
-
-        embedded[key] = _embed(embedder, found, embedding)
+    embedded = {key: _embed(embedder, found, told) for key, embedder in embedders.items()}
     return {
         "command": "evaluate",
         "versions": record.versions(),
@@ -208,16 +207,15 @@ def _embedding(metric: SetMetric) -> str:
     return json.dumps(metric.describe(), sort_keys=True)
 
 
-def _embed(metric: SetMetric, found: Sequence[Sequence[Path]], begin: Begin) -> list[list[np.ndarray]]:
+def _embed(metric: SetMetric, found: Sequence[Sequence[Path]], told: Callable[[str], None]) -> list[list[np.ndarray]]:
     """The embeddings of every file of two sets."""
-    embedded: list[list[np.ndarray]] = []
-    for paths in found:
-        embedded.append([])
-        for path in paths:
-            begin(sum(map(len, embedded)), path.name)
-            recording = files.read(path)
-            embedded[-1].append(metric.embed(recording.samples, recording.sample_rate))
-    return embedded
+
+    def embedding(path: Path) -> np.ndarray:
+        told(path.name)
+        recording = files.read(path)
+        return metric.embed(recording.samples, recording.sample_rate)
+
+    return [[embedding(path) for path in paths] for paths in found]
 
 
 def _compare(metric: SetMetric, embedded: Sequence[Sequence[np.ndarray]]) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from typing_extensions import TypeIs
 
 from diffmusic.errors import InputError
 from diffmusic.models import SAFE, Access
@@ -61,7 +62,7 @@ def load(text: str, access: Access = SAFE) -> Metric:
     return target  # type: ignore[no-any-return]
 
 
-def is_set(metric: Metric) -> TypeGuard[SetMetric]:
+def is_set(metric: Metric) -> TypeIs[SetMetric]:
     """Whether it compares sets rather than pairs."""
     return isinstance(metric, SetMetric)
 

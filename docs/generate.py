@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from diffmusic.cli import COMMANDS, cli
+from diffmusic.dataset import Clip, Dataset
+from diffmusic.metric import PairMetric, SetMetric
 from diffmusic.parameters import parameters
-from diffmusic.plugins import Hooks, Plugin, Registry, Spec, registry
+from diffmusic.plugins import KINDS, Hooks, Plugin, Registry, Spec, registry
 from diffmusic.prior import Backbone
 from diffmusic.problem import Operator
 from diffmusic.solver import DirectSolver, Solver
@@ -62,14 +64,13 @@ def hooks() -> str:
             parts.append(f"## {name}({signature})\n\n{inspect.getdoc(hook)}\n")
     parts.append(f"## diffmusic.Spec\n\n{_text(Spec)}")
     for title, contract in (("An operator", Operator), ("A solver", Solver), ("A solver without a prior", DirectSolver),
-                            ("A backbone", Backbone)):  # fmt: skip
+                            ("A backbone", Backbone), ("A metric of pairs", PairMetric),
+                            ("A metric of sets", SetMetric), ("A dataset", Dataset), ("A clip", Clip)):  # fmt: skip
         parts.append(f"## {title}\n\n{_text(contract)}")
         for name, member in vars(contract).items():
-            if not name.startswith("_") and (getattr(member, "__doc__", None) or "").strip():
+            if (not name.startswith("_") or name == "__call__") and (getattr(member, "__doc__", None) or "").strip():
                 parts.append(f"- `{name}`: {' '.join((member.__doc__ or '').split())}")
         parts.append("")
-    parts.append("## A metric\n\nA callable `(reference, estimate, sample_rate) -> float`; audio is (channels, time), "
-                 "float64, of the same shape.\n")  # fmt: skip
     parts.append("## What an installed plugin looks like to diffmusic\n\n" + _text(Plugin))
     return "\n".join(parts)
 
@@ -77,12 +78,12 @@ def hooks() -> str:
 def components() -> str:
     """The equation and the parameters of every component."""
     parts = [f"# Components\n\n{_MADE}Equations are in the frame `z_sigma = z_0 + sigma n`.\n"]
-    for kind in ("operator", "solver", "backbone", "metric"):
+    for kind in KINDS:
         parts.append(f"## {kind.capitalize()}s\n")
         for name, spec in _own().components(kind).items():
             component = spec.load()
             parts.append(f"### {name}\n\n{spec.summary[:1].upper()}{spec.summary[1:]}.\n\n{_text(component)}")
-            rows = parameters(component) if kind in ("operator", "solver") else []
+            rows = parameters(component) if kind != "backbone" and isinstance(component, type) else []
             if rows:
                 parts.append("| parameter | kind | default | |\n|---|---|---|---|")
                 for row in rows:

@@ -274,7 +274,7 @@ def test_medleymd_prompts_without_any_audio_is_refused(medley: Path) -> None:
 
 
 def test_the_clips_that_the_mini_prior_never_saw(tmp_path: Path) -> None:
-    rows = []
+    rows: list[dict[str, object]] = []
     for name, split, lead, rest in (
         ("test/b-0", "test", 0.1, 0.1), ("test/a-1", "test", 0.1, 0.1), ("test/a-0", "test", 0.0, 0.1),
         ("test/c-0", "test", 0.1, 0.0), ("validation/d-0", "validation", 0.1, 0.1),

@@ -244,3 +244,23 @@ def test_wrong_words_are_refused(run: Run, words: tuple[str, ...], expected: str
     assert result.code == 2
     assert expected in result.err
     assert len(result.err.splitlines()) == 1
+
+
+def test_a_module_by_itself_is_pulled_where_one_is_wanted(server: Hub, tiny: Path, tmp_path: Path) -> None:
+    online = shutil.copytree(tiny / "text_encoder", tmp_path / "online")
+    shutil.copytree(tiny / "tokenizer", online, dirs_exist_ok=True)
+    (online / "pytorch_model.bin").write_bytes(b"pickle")
+    (online / "README.md").write_text("no part of the model")
+    server.repositories["someone/clap"] = online
+    # As a prior it is refused before a byte of it is downloaded.
+    assert "holds no model_index.json" in message("someone/clap")
+    assert hub.cached("someone/clap", alone=True) is None
+    folder = hub.locate("someone/clap", alone=True)
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.json", "model.safetensors", "vocab.json", "merges.txt"} <= names
+    assert not names & {"pytorch_model.bin", "README.md"}
+    server.asked.clear()
+    assert hub.locate("someone/clap", offline=True, alone=True) == folder
+    assert server.asked == []
+    (folder / "model.safetensors").unlink()
+    assert "run the same command without it first" in message("someone/clap", offline=True, alone=True)

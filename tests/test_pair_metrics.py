@@ -179,7 +179,7 @@ def test_kl_takes_the_mean_over_windows_of_ten_seconds(classifier: Path) -> None
         with torch.no_grad():
             logits = [model(**extractor(part, sampling_rate=16000, return_tensors="pt")).logits[0] for part in parts]
         means.append(np.mean([row.softmax(-1).numpy() for row in logits], axis=0))
-        assert not torch.allclose(*logits, rtol=1e-3)
+        assert not torch.allclose(logits[0], logits[1], rtol=1e-3)
     expected = float((means[0] * np.log(means[0] / means[1])).sum())
     assert metric.measure(chosen, x, y, 16000) == pytest.approx(expected, rel=1e-4)  # type: ignore[arg-type]
 
