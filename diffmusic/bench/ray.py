@@ -23,9 +23,9 @@ RETRIES = 3
 class Cluster:
     """A Ray cluster: the one at ``address``, or one of this machine alone, which lives as long as the run.
 
-    Every cell takes one CPU and ``gpus`` of a GPU, and is computed by as many threads as it would be here. The clip goes
-    with it: workers need this package (and the files of ``--plugin``), the weights and what metrics measure with, but
-    neither the dataset nor the folder of the results, which only the driver writes.
+    Every cell takes one CPU and ``gpus`` of a GPU, and is computed by as many threads as it would be here. The clip
+    goes with it: workers need this package (and the files of ``--plugin``), the weights and what metrics measure with,
+    but neither the dataset nor the folder of the results, which only the driver writes.
     """
 
     address: str | None = None
@@ -67,7 +67,7 @@ class Cluster:
                     yield name, ray.get(done)
                 except ray.exceptions.RayError as error:
                     why = f"lost {RETRIES + 1} times with its worker: {reason(error)}"
-                    yield name, Result({"error": why, "seconds": 0.0}, {})
+                    yield name, cell.lost(why)
 
 
 def _work(task: Task, material: Material, count: int, plugin_files: list[Path]) -> Result:
