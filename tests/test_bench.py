@@ -315,3 +315,20 @@ def test_time_left_is_that_of_its_likes() -> None:
     assert pace.expected(Place("c", "griffin-lim", 1, None, 0)) == 1
     assert pace.left([Place("a", "dps", 1, "mini", 0)] * 4, workers=2) == 20
     assert [duration(each) for each in (7, 600, 7200, 200000)] == ["7 s", "10 min", "2.0 h", "2.3 days"]
+
+
+def test_tuning_ranks_the_tries_of_each_solver() -> None:
+    from benchmarks.tuning import report
+
+    def line(row: str, problem: str, **raw: float) -> dict[str, Any]:
+        return {"row": row, "problem": problem, "raw": raw}
+
+    text = report([
+        {"row": "truth", "problem": "a"},
+        line("dps zeta=1", "a", lsd=9.0, part=0.5), line("dps zeta=1", "b", lsd=2.0),
+        line("dps zeta=2", "a", lsd=1.0, part=2.0), line("dps zeta=2", "b", lsd=2.0),
+    ])  # fmt: skip
+    assert "| dps zeta=1 | 0.500 | 2.000 | **1.000** | 1 |" in text, (
+        "the geometric mean, of the part where there is one"
+    )
+    assert "| dps zeta=2 | 2.000 | 2.000 | 2.000 | 1 |" in text
