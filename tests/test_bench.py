@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffmusic.bench import runner, suite
+from diffmusic.bench import cell, clips, local, runner, suite
 from diffmusic.bench.local import Local
 from diffmusic.bench.plan import Model, Place
 from diffmusic.bench.progress import Pace, duration
@@ -146,24 +146,99 @@ def test_shards_share_a_folder(run: Run, small: Path, tmp_path: Path) -> None:
     assert table(tmp_path / "shared") == table(tmp_path / "whole")
 
 
-def test_workers_change_nothing(small: Path, tmp_path: Path, tiny: Path) -> None:
-    tables = []
-    for workers in (1, 2):
-        prepared = runner.Run.prepare(suite.read(small), tmp_path / str(workers), [Model(str(tiny), "cpu")])
-        told: list[int] = []
-        prepared.work(
-            Local(workers), prepared.pending(), lambda cell, record, done, *_, told=told: told.append(done), workers
-        )
-        assert told == list(range(1, 11))
-        runner.report(tmp_path / str(workers))
-        tables.append(table(tmp_path / str(workers)))
-    assert tables[0] == tables[1]
+def test_workers_change_nothing(run: Run, small: Path, tmp_path: Path) -> None:
+    assert run("bench", small, "-o", tmp_path / "one").code == 0
+    two = run("bench", small, "-o", tmp_path / "two", "--workers", "2")
+    assert two.code == 0, two.err
+    assert [line.split()[0] for line in two.err.splitlines()[1:]] == [f"{done}/10" for done in range(1, 11)]
+    assert table(tmp_path / "two") == table(tmp_path / "one")
+
+
+def test_a_cell_that_takes_its_process_down_is_a_failure(small: Path, tmp_path: Path, tiny: Path) -> None:
+    def run(task: cell.Task, material: clips.Material) -> cell.Result:
+        if task.solver and task.solver.name == "dsg":
+            os._exit(9)
+        return real(task, material)
+
+    real = cell.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cell, "run", run)
+        patch.setattr(local, "START", "fork")
+        prepared = runner.Run.prepare(suite.read(small), tmp_path / "out", [Model(str(tiny), "cpu")])
+        prepared.work(Local(2), prepared.pending(), lambda *_: None, 2)
+    runner.report(tmp_path / "out")
+    assert "| dps steps=2 (2) |" in table(tmp_path / "out")
+    assert "| dsg steps=2 (0 of 2) |" in table(tmp_path / "out")
+    assert "its process died 2 times, the last time with exit code 9" in table(tmp_path / "out")
+
+
+def test_stopped_by_hand_it_leaves_a_table_and_goes_on(
+    run: Run, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("bench", small, "-o", tmp_path / "whole").code == 0
+    real, count = cell.run, [0]
+
+    def interrupted(task: cell.Task, material: clips.Material) -> cell.Result:
+        count[0] += 1
+        if count[0] == 5:
+            raise KeyboardInterrupt
+        return real(task, material)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cell, "run", interrupted)
+        stopped = run("bench", small, "-o", tmp_path / "out")
+    assert stopped.code == 130
+    assert "the same command goes on" in stopped.err
+    assert "| dps steps=2 (1 of 2) |" in table(tmp_path / "out")
+    assert "6 to measure" in run("bench", small, "-o", tmp_path / "out").err
+    assert table(tmp_path / "out") == table(tmp_path / "whole")
+
+
+EDITS = """
+title: Edits
+dataset: medleymd-prompts path=music
+clips: {{count: 2, seconds: 0.4, rate: 16000}}
+problems: [edit]
+solvers:
+  - {{solver: sdedit steps=1, grid: {{strength: [1, 4]}}}}
+backbones: [{model}]
+metrics: [lsd, clap]
+published: others.yaml
+"""
+
+
+def test_edits_and_the_numbers_of_others(run: Run, small: Path, tmp_path: Path, tiny: Path) -> None:
+    (tmp_path / "music" / "captions_sources.csv").write_text(
+        "filename,source_captions\n0.wav,A low tone\n1.wav,A tone\n"
+    )
+    (tmp_path / "music" / "captions_targets.csv").write_text(
+        "filename,target_captions,can_be_used_without_source,source_caption_index\n"
+        "0.wav,A flute,1,1\n1.wav,A drum,1,1\n"
+    )
+    (tmp_path / "others.yaml").write_text(
+        "source: A paper\nrows: [{solver: sdedit, model: audioldm2, values: {clap: 0.34}}]\n"
+    )
+    path = tmp_path / "edits.yaml"
+    path.write_text(EDITS.format(model=tiny))
+    done = run("bench", path, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    text = table(tmp_path / "out")
+    assert "| truth (2) | 0.000 |" in text, "the clip itself is the row that no edit is nearer than"
+    assert "| sdedit steps=1 strength=4 (2) |" in text
+    assert "| 0.3400 |" in text
+    assert "clap, audioldm2 (published)" in text
+    assert "Published: A paper." in text
+    lines = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    assert {line["error"] for line in lines} == {None}
+    weak, strong = (
+        np.mean([line["finished"]["lsd"] for line in lines if line["row"].endswith(f"={level}")]) for level in (1, 4)
+    )
+    assert weak != strong
 
 
 def test_a_failure_is_a_row(run: Run, small: Path, tmp_path: Path) -> None:
-    # sinc raises a rate, and inpainting has none to raise; a step this long leaves the finite numbers.
-    text = small.read_text().replace("[interpolate order=16]", "[wiener weight=1e-30]")
-    small.write_text(text.replace("dsg steps=2", "dps steps=2 zeta=1e38"))
+    # A step this long leaves the finite numbers.
+    small.write_text(small.read_text().replace("dsg steps=2", "dps steps=2 zeta=1e38"))
     done = run("bench", small, "-o", tmp_path / "out")
     assert done.code == 0
     text = table(tmp_path / "out")
@@ -240,3 +315,20 @@ def test_time_left_is_that_of_its_likes() -> None:
     assert pace.expected(Place("c", "griffin-lim", 1, None, 0)) == 1
     assert pace.left([Place("a", "dps", 1, "mini", 0)] * 4, workers=2) == 20
     assert [duration(each) for each in (7, 600, 7200, 200000)] == ["7 s", "10 min", "2.0 h", "2.3 days"]
+
+
+def test_tuning_ranks_the_tries_of_each_solver() -> None:
+    from benchmarks.tuning import report
+
+    def line(row: str, problem: str, **raw: float) -> dict[str, Any]:
+        return {"row": row, "problem": problem, "raw": raw}
+
+    text = report([
+        {"row": "truth", "problem": "a"},
+        line("dps zeta=1", "a", lsd=9.0, part=0.5), line("dps zeta=1", "b", lsd=2.0),
+        line("dps zeta=2", "a", lsd=1.0, part=2.0), line("dps zeta=2", "b", lsd=2.0),
+    ])  # fmt: skip
+    assert "| dps zeta=1 | 0.500 | 2.000 | **1.000** | 1 |" in text, (
+        "the geometric mean, of the part where there is one"
+    )
+    assert "| dps zeta=2 | 2.000 | 2.000 | 2.000 | 1 |" in text

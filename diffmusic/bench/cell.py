@@ -71,6 +71,11 @@ class Result:
     sounds: Mapping[str, bytes]
 
 
+def lost(why: str) -> Result:
+    """The result of a cell that has none, because whoever worked on it is gone."""
+    return Result({"error": why, "seconds": 0.0}, {})
+
+
 def run(task: Task, material: Material) -> Result:
     """Do a task. What goes wrong, whatever it is, is a record too: its ``error`` says why."""
     started = time.perf_counter()

@@ -21,6 +21,8 @@ Job = tuple[Any, Task, Material]
 """What the result is called, and what a cell is made of."""
 Engine = Callable[[Iterable[Job]], Iterator[tuple[Any, Result]]]
 
+START = "spawn"
+"""How workers begin: a process that has used a GPU cannot be forked."""
 ATTEMPTS = 2
 """How often a cell may take its process down with it before that is its result."""
 
@@ -84,7 +86,7 @@ class Local:
                             give(job, attempt + 1)
                             continue
                         why = f"its process died {attempt} times, the last time with exit code {code}: out of memory?"
-                        yield job[0], Result({"error": why, "seconds": 0.0}, {})
+                        yield job[0], cell.lost(why)
                         give(next(jobs, None))
                         continue
                     yield job[0], result
@@ -94,7 +96,7 @@ class Local:
                 worker.terminate()
 
     def _started(self) -> tuple[Connection, Any]:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(START)
         ours, theirs = context.Pipe()
         worker = context.Process(target=_work, args=(theirs, self.threads, list(FILES)), daemon=True)
         worker.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +24,9 @@ RETRIES = 3
 class Cluster:
     """A Ray cluster: the one at ``address``, or one of this machine alone, which lives as long as the run.
 
-    Every cell takes one CPU and ``gpus`` of a GPU, and is computed by as many threads as it would be here. The clip goes
-    with it: workers need this package (and the files of ``--plugin``), the weights and what metrics measure with, but
-    neither the dataset nor the folder of the results, which only the driver writes.
+    Every cell takes one CPU and ``gpus`` of a GPU, and is computed by as many threads as it would be here. The clip
+    goes with it: workers need this package (and the files of ``--plugin``), the weights and what metrics measure with,
+    but neither the dataset nor the folder of the results, which only the driver writes.
     """
 
     address: str | None = None
@@ -40,9 +41,10 @@ class Cluster:
             raise InputError("--engine ray needs Ray: pip install 'diffmusic[bench]'") from None
         mine = not ray.is_initialized()
         if mine:
+            _reach(self.address)
             try:
                 ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-            except Exception as error:  # of many kinds, for an address that does not answer
+            except (Exception, SystemExit) as error:  # of many kinds, for whatever answers there and is no cluster
                 raise InputError(f"no Ray cluster at {self.address or 'this machine'}: {reason(error)}") from None
         try:
             yield from self._spread(ray, iter(jobs))
@@ -67,7 +69,18 @@ class Cluster:
                     yield name, ray.get(done)
                 except ray.exceptions.RayError as error:
                     why = f"lost {RETRIES + 1} times with its worker: {reason(error)}"
-                    yield name, Result({"error": why, "seconds": 0.0}, {})
+                    yield name, cell.lost(why)
+
+
+def _reach(address: str | None) -> None:
+    """Raise InputError where nothing answers at HOST:PORT; Ray would try for two minutes, and then end this process."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"no Ray cluster at {address}: {reason(error)}") from None
 
 
 def _work(task: Task, material: Material, count: int, plugin_files: list[Path]) -> Result:

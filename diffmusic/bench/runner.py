@@ -57,7 +57,7 @@ class Run:
         pace = Pace()
         for each in self.cells:
             found = self.store.record(each.key)
-            if found:
+            if found and not found["error"]:
                 pace.add(each.place, found["seconds"])
         left = {each.key: each for each in pending}
 
@@ -69,7 +69,8 @@ class Run:
             done = left.pop(key)
             facts = {**asdict(done.place), "clip": self.library.name(done.place.clip)}
             self.store.put(done, facts, result)
-            pace.add(done.place, result.record["seconds"])
+            if not result.record["error"]:
+                pace.add(done.place, result.record["seconds"])
             rest = pace.left((each.place for each in left.values()), workers)
             tell(done, result.record, len(pending) - len(left), len(pending), rest)
 

@@ -218,7 +218,11 @@ def times(plan: Mapping[str, Any], made: Sequence[Table], records: Mapping[str, 
         for line in table.lines:
             if line.seconds is not None:
                 text.append(f"| {table.problem} | {line.title} | {line.backbone or '–'} | {line.seconds:.1f} |")
-    facts = [(found["device"], found["threads"], tuple(found["versions"].items())) for found in records.values()]
+    facts = [
+        (found["device"], found["threads"], tuple(found["versions"].items()))
+        for found in records.values()
+        if "device" in found
+    ]
     for device, threads, versions in dict.fromkeys(facts):
         shown = ", ".join(f"{name} {version}" for name, version in versions)
         text += ["", f"{facts.count((device, threads, versions))} cells on {device} with {threads} threads; {shown}."]

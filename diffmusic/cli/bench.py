@@ -97,7 +97,13 @@ def _foretell(made: Any, models: Any) -> None:
     from diffmusic.bench import cost, plan
 
     cells = list(plan.cells(made, models, made.clips.count))
-    shape = f"{made.clips.count} clips, {len(made.problems)} problems, {len(models)} priors, {len(made.seeds)} seeds"
+    counts = {
+        "clips": made.clips.count,
+        "problems": len(made.problems),
+        "priors": len(models),
+        "seeds": len(made.seeds),
+    }
+    shape = ", ".join(f"{count} {name if count > 1 else name[:-1]}" for name, count in counts.items())
     click.echo(f"{made.title}: {len(cells)} cells ({shape})")
     for each in cost.expected(made, models):
         for line in each.lines():
