@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -21,7 +21,7 @@ Job = tuple[Any, Task, Material]
 """What the result is called, and what a cell is made of."""
 Engine = Callable[[Iterable[Job]], Iterator[tuple[Any, Result]]]
 
-START = "spawn"
+START: Literal["spawn"] = "spawn"
 """How workers begin: a process that has used a GPU cannot be forked."""
 ATTEMPTS = 2
 """How often a cell may take its process down with it before that is its result."""
