@@ -96,7 +96,7 @@ class Local:
                 worker.terminate()
 
     def _started(self) -> tuple[Connection, Any]:
-        context = multiprocessing.get_context(START)
+        context: Any = multiprocessing.get_context(START)
         ours, theirs = context.Pipe()
         worker = context.Process(target=_work, args=(theirs, self.threads, list(FILES)), daemon=True)
         worker.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -43,7 +44,9 @@ class Cluster:
         if mine:
             _reach(self.address)
             try:
-                ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+                ray.init(
+                    address=self.address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False
+                )
             except (Exception, SystemExit) as error:  # of many kinds, for whatever answers there and is no cluster
                 raise InputError(f"no Ray cluster at {self.address or 'this machine'}: {reason(error)}") from None
         try:
