@@ -70,7 +70,10 @@ class Table:
 
 
 def tables(plan: Mapping[str, Any], records: Mapping[str, dict[str, Any]]) -> list[Table]:
-    """One table a problem, from a plan and the records there are."""
+    """One table a problem, from a plan and the records there are.
+
+    While cells are missing, rows speak of the clips that every row of their prior has: all of the same music.
+    """
     made = []
     for problem in dict.fromkeys(each["problem"] for each in plan["cells"]):
         cells = [each for each in plan["cells"] if each["problem"] == problem]
@@ -80,12 +83,13 @@ def tables(plan: Mapping[str, Any], records: Mapping[str, dict[str, Any]]) -> li
             if each["row"] == TRUTH and "finished" in records.get(each["key"], {})
         }
         groups = dict.fromkeys((each["row"], each["backbone"]) for each in cells)
+        first = next((backbone for _, backbone in groups if backbone), None)
         lines = []
         for row, backbone in groups:
             if row == TRUTH and cells[0]["operator"] is not None:
                 continue
             group = [each for each in cells if (each["row"], each["backbone"]) == (row, backbone)]
-            lines.append(_line(plan, group, records, truth))
+            lines.append(_line(plan, group, _shared(cells, backbone or first, records), truth))
         # The ceiling stands above the rows that are measured against it.
         lines.sort(key=lambda line: (line.row not in (TRUTH, ROUND_TRIP), line.row != TRUTH))
         names = [each["name"] for each in plan["metrics"]] + ["part", "misfit"]
@@ -95,6 +99,17 @@ def tables(plan: Mapping[str, Any], records: Mapping[str, dict[str, Any]]) -> li
         several = len({line.backbone for line in lines} - {None}) > 1
         made.append(Table(problem, lines, finished, raw, others, several))
     return made
+
+
+def _shared(
+    cells: Sequence[Mapping[str, Any]], backbone: str | None, records: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """The records of a problem's clips that are done in every row of a prior, and in those without one; all records
+    where there is no such clip yet."""
+    rivals = [each for each in cells if each["backbone"] in (None, backbone)]
+    missing = {each["clip"] for each in rivals if each["key"] not in records}
+    kept = {each["key"]: records[each["key"]] for each in rivals if each["clip"] not in missing}
+    return kept or dict(records)
 
 
 def _line(
