@@ -27,6 +27,19 @@ def test_mini_keeps_the_contract() -> None:
     check_backbone(mini())
 
 
+def test_a_mel_louder_than_any_music_makes_no_burst() -> None:
+    prior = mini()
+    mel = torch.full((1, 50, 64), -2.0)
+    mel[:, 20:23] = 20.0
+    assert 1 < float(prior.vocoder(mel).abs().max()) < 100
+    silent = torch.full((1, 50, 64), -8.0)
+    assert torch.equal(torch.minimum(silent, prior.vocoder.loudest(silent)), silent)
+    time = torch.arange(16000) / 16000
+    for frequency in (55, 440, 3000, 7000):
+        sine = prior.mel(torch.sin(2 * torch.pi * frequency * time)[None, None])
+        assert (sine.reshape(-1, 64) < prior.vocoder.loudest(sine)).all()
+
+
 def test_musicldm_keeps_the_contract(tiny: Path) -> None:
     check_backbone(models.load(str(tiny)))
 

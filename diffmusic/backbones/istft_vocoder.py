@@ -55,6 +55,7 @@ class ISTFTVocoder(ModelMixin, ConfigMixin):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Log-mel (batch, frames, bands) to audio (batch, frames * hop)."""
+        log_mel = torch.minimum(log_mel, self.loudest(log_mel))
         x = (log_mel - self.config.mel_mean) / self.config.mel_std
         x = self.norm_in(self.embed(x.transpose(1, 2)).transpose(1, 2))
         for block in self.blocks:
@@ -71,6 +72,11 @@ class ISTFTVocoder(ModelMixin, ConfigMixin):
             for _ in range(self.config.corrections):
                 audio = self.correct(audio, log_mel.to(audio.dtype))
         return audio
+
+    def loudest(self, like: Tensor) -> Tensor:
+        """Twice what a sine of full scale has, ``log(n_fft max_k B_k)``, (bands,): no music comes near it. Latents far
+        from any music decode to more, and the corrections would follow them to any level."""
+        return (self.log_mel.filters(like).amax(1) * self.log_mel.spec.n_fft).clamp(min=1e-30).log()
 
     def correct(self, audio: Tensor, log_mel: Tensor) -> Tensor:
         """One correction of audio (batch, frames * hop) towards a log-mel (batch, frames, bands)."""
