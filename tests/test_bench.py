@@ -94,6 +94,7 @@ def test_a_key_changes_with_all_that_matters_and_nothing_else(small: Path, tmp_p
     first = keys(text)
     assert len(first) == 10
     assert keys(text.replace("A small one", "Another title") + "keep: 2\n") == first
+    assert keys(text.replace("dsg steps=2", "dsg steps=2 guidance=7")) == first, "nothing is prompted"
     assert keys(text.replace("dsg steps=2", "dsg steps=2 rate=0.1").replace("0.2\n", "0.20\n")) & first
     for old, new, kept in (
         ("dsg steps=2", "dsg steps=3", 8),

@@ -108,13 +108,15 @@ def identity(cell_: Cell, problem: Problem, library: Library, models: Sequence[M
     task = cell_.task
     model = next((each for each in models if each.name == task.model), None)
     editing = task.kind == "edit"
+    # Where nothing is prompted nothing is guided, whatever the default is.
+    guidance = task.settings.weight(editing) if editing or task.settings.prompted else None
     return {
         "kind": task.kind,
         "clip": library.material(cell_.place.clip, problem).identity(),
         "operator": _written(task.operator, "operator"),
         "snr": task.snr,
         "solver": _written(task.solver, "solver"),
-        "settings": task.settings.model_dump() | {"guidance": task.settings.weight(editing)} if task.solver else None,
+        "settings": task.settings.model_dump() | {"guidance": guidance} if task.solver else None,
         "model": model and {"sha256": model.hash, "dtype": model.dtype},
         "seed": task.seed,
         "metrics": [cell.describe(each) for each in task.metrics],
