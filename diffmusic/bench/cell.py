@@ -125,18 +125,23 @@ def metric(named: Named, offline: bool = False) -> Metric:
     return _metric(str(named), offline)
 
 
+@lru_cache(maxsize=32)
+def _facts(text: str) -> dict[str, Any]:
+    """What a metric says of itself; asked once in a process, because it hashes the weights that it measures with."""
+    made = _metric(text, False)
+    return made.describe() if hasattr(made, "describe") else {}
+
+
 def describe(named: Named) -> dict[str, Any]:
     """What of a metric determines its values."""
-    made = metric(named)
-    return {"name": str(named), **(made.describe() if hasattr(made, "describe") else {})}
+    return {"name": str(named), **_facts(str(named))}
 
 
 def place(named: Named) -> str | None:
     """Under which name a record has the embeddings of a metric of sets; metrics with the same embedding share them."""
-    made = metric(named)
-    if not metrics.is_set(made):
+    if not metrics.is_set(metric(named)):
         return None
-    facts = json.dumps(made.describe(), sort_keys=True, default=str)
+    facts = json.dumps(_facts(str(named)), sort_keys=True, default=str)
     return hashlib.sha256(facts.encode()).hexdigest()[:12]
 
 
