@@ -29,6 +29,10 @@ Progress = Callable[[float], None]
 """Called with the part of the work that is done, 0 to 1."""
 
 
+# Seconds that a frame of a log-mel is taken to see.
+_FRAME = 0.064
+
+
 @dataclass(frozen=True)
 class Run:
     """What is the same for every window of a run. ``operator`` is bound to ``rate``, that of the result."""
@@ -156,5 +160,20 @@ class Run:
             spec = MelSpec(measured_rate, stft.n_fft, stft.hop, high=min(rate, measured_rate) / 2)
             return LogMel(spec).of_magnitude
         if measured_rate == rate:
-            return self.backbone.mel
-        return lambda y: self.backbone.mel(sinc_resample(y, measured_rate, rate))
+            return self._around(operator) if hasattr(operator, "damage") else self.backbone.mel
+        if measured_rate > rate:
+            return lambda y: self.backbone.mel(sinc_resample(y, measured_rate, rate))
+        # Above its own Nyquist frequency a measurement says nothing: bands there would hold splatter and rounding,
+        # which a logarithm makes as large as music.
+        return lambda y: LogMel(MelSpec.at(measured_rate))(y.flatten(0, 1)).unflatten(0, y.shape[:2])
+
+    def _around(self, operator: Any) -> Callable[[Tensor], Tensor]:
+        """The backbone's log-mel, each frame weighted by how much of it was measured. Of one that is mostly lost there
+        is the logarithm of a window's tail, which swings with a few samples and would outweigh all the music."""
+
+        def features(y: Tensor) -> Tensor:
+            mel = self.backbone.mel(y)
+            share = problems.observed(operator, y.shape[-1], mel.shape[-2], round(_FRAME * self.backbone.sample_rate))
+            return mel * share.to(mel)[:, None]
+
+        return features

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffmusic.errors import InputError
 
-Space = Literal["mel", "waveform"]
+Space = Literal["mel", "waveform", "both"]
 
 
 @runtime_checkable
@@ -61,6 +61,18 @@ def damage(operator: Any, samples: int) -> list[tuple[int, int]]:
     if not hasattr(operator, "damage"):
         return [(0, samples)]
     return [(int(start), int(stop)) for start, stop in operator.damage(samples)]
+
+
+def observed(operator: Any, samples: int, frames: int, width: int) -> Tensor:
+    """What part of each frame was measured, (frames,), 0 to 1: of ``width`` samples around its centre, where the frames
+    share a recording of that many samples evenly."""
+    kept = torch.ones(samples, dtype=torch.float64)
+    for start, stop in damage(operator, samples):
+        kept[start:stop] = 0
+    total = torch.cat([torch.zeros(1, dtype=torch.float64), kept.cumsum(0)])
+    centre = (torch.arange(frames) + 0.5) * samples / frames
+    first, last = ((centre + side).round().long().clamp(0, samples) for side in (-width / 2, width / 2))
+    return (total[last] - total[first]) / (last - first).clamp(min=1)
 
 
 def measurement(operator: Any, audio: Tensor) -> Tensor:
@@ -145,13 +157,28 @@ class Problem:
         return self.features(y)
 
     def misfit(self, x: Tensor, space: Space = "mel") -> Tensor:
-        """``||T A x - T y||^2`` (``T`` the log-mel, or the identity for ``"waveform"``), one value an item."""
+        """``||T A x - T y||^2`` (``T`` the log-mel, or the identity for ``"waveform"``), one value an item.
+
+        ``"both"`` is their sum, ``||T A x - T y||^2 + N ||A x - y||^2 / ||y||^2`` with ``N`` the size of ``T y``: an
+        error as large as the measurement counts as much as one nat in every frame and band.
+        """
         predicted = self.predict(x)
+        if space != "both":
+            return self._distance(predicted, space)
+        return self._distance(predicted, "mel") + self._worth * self._distance(predicted, "waveform")
+
+    def _distance(self, predicted: Tensor, space: Space) -> Tensor:
         if space == "mel":
             difference = self._transform(predicted) - self._measured_features
         else:
             difference = predicted - self.measured
         return difference.square().flatten(1).sum(1)
+
+    @cached_property
+    def _worth(self) -> Tensor:
+        """Of the waveform's squared error in the misfit of both, one value an item."""
+        energy = self.measured.square().flatten(1).sum(1)
+        return torch.where(energy > 0, self._measured_features[0].numel() / energy, 0.0)
 
     def floor(self, space: Space = "mel") -> Tensor | float:
         """``E ||T (y + n) - T y||^2``, the misfit that noise alone explains, one value an item; 0 without noise.
@@ -170,4 +197,5 @@ class Problem:
         if self.features is not None:
             change = self._transform(self.measured + noise) - self._measured_features
             floors["mel"] = change.square().flatten(1).sum(1)
+            floors["both"] = floors["mel"] + self._worth * floors["waveform"]
         return floors

@@ -145,16 +145,21 @@ def misfit_gradient(
     return spread(misfit - floor), gradient
 
 
-def correction(clean: Tensor, step: Step, rate: float, space: Space) -> Tensor:
-    """``gamma grad_D L``, the step of a given length down the misfit ``L`` at the clean latent ``D``, of its shape:
+def correction(
+    clean: Tensor, step: Step, rate: float, space: Space, precondition: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """``gamma g``, the step of a given length down the misfit ``L`` at the clean latent ``D``, of its shape:
 
-        gamma = rate sqrt(dim) s / ||grad L||,   s = sigma / sqrt(1 + sigma^2)
+        g = P grad_D L,   gamma = rate sqrt(dim) s / ||g||,   s = sigma / sqrt(1 + sigma^2)
+
+    with the preconditioner ``P``, the identity unless one is given.
 
     ``s`` is the spread that a clean latent of unit variance still has at this level. There is no step for an item that
     fits as well as the noise of the measurement lets it, nor for one whose misfit is flat.
     """
     leaf = clean.detach().requires_grad_()
     excess, gradient = misfit_gradient(leaf, leaf, step, space)
+    gradient = precondition(gradient) if precondition else gradient
     norm = gradient.flatten(1).norm(dim=1).reshape(excess.shape)
     length = rate * math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
     # A misfit is flat in silence below the mel's floor, for one.

@@ -138,7 +138,7 @@ def test_unknown_words_are_met_with_the_nearest(refused: Refused, words: tuple[s
         (("-s", "rate=fast"), "rate: input should be a valid number"),
         (("-s", "rate=-1"), "rate: input should be greater than 0"),
         (("-s", "rate"), "write KEY=VALUE, not 'rate'"),
-        (("-s", "space=colour"), "space: input should be 'mel' or 'waveform'"),
+        (("-s", "space=colour"), "space: input should be 'mel', 'waveform' or 'both'"),
         (("--model", "minni"), "unknown backbone 'minni'. Did you mean 'mini'?"),
         (("--model", "./some/where"), "model './some/where' is no folder"),
         (("--steps", "0"), "--steps"),

@@ -133,6 +133,19 @@ def test_step_is_unchanged_when_the_misfit_is_scaled() -> None:
     torch.testing.assert_close(correction(clean, louder, 1.5, "mel"), correction(clean, step, 1.5, "mel"))
 
 
+def test_the_misfit_of_both_spaces_counts_an_error_like_the_measurement_as_a_nat_everywhere() -> None:
+    problem = dataclasses.replace(setting(0.4, 0.5).problem, features=lambda y: 3 * y, noise=0.1)
+    x = normal(5, 1, 1, DIM)
+    mel, waveform, both = (problem.misfit(x, space) for space in ("mel", "waveform", "both"))
+    worth = problem.measured.numel() / problem.measured.square().sum()
+    torch.testing.assert_close(both, mel + worth * waveform)
+    assert float(worth * waveform) > 0.1 * float(mel)
+    floors = [problem.floor(space) for space in ("mel", "waveform", "both")]
+    torch.testing.assert_close(floors[2], floors[0] + worth * floors[1])
+    silent = dataclasses.replace(problem, measured=torch.zeros_like(problem.measured))
+    torch.testing.assert_close(silent.misfit(x, "both"), silent.misfit(x, "mel"))
+
+
 def test_a_flat_misfit_corrects_nothing() -> None:
     step = setting(0.4, 0.5)
     silent = dataclasses.replace(step, problem=dataclasses.replace(step.problem, features=lambda y: 0 * y))

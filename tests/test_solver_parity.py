@@ -23,7 +23,7 @@ from diffmusic.prior import Costs, Prior
 from diffmusic.problem import Problem
 from diffmusic.solver import State, Step, misfit_gradient
 from diffmusic.testing.oracle import GaussianPrior
-from diffmusic_solvers import daps, diffmusic, dps, dps_jacobian_free, dsg, mpgd
+from diffmusic_solvers import daps, diffmusic, diffmusic_slerp, dps, dps_jacobian_free, dsg, mpgd
 from tests.draws import normal
 
 DIM, ROWS, BATCH = 12, 5, 2
@@ -172,6 +172,31 @@ def paper_diffmusic(p: Paper, solver: diffmusic.DiffMusic) -> Tensor:
     return math.sqrt(p.abar_next) * clean + math.sqrt(1 - p.abar_next) * eps
 
 
+def paper_covariance(p: Paper, solver: diffmusic.DiffMusic) -> Tensor:
+    """The same with the gradient in ``x``, through the network: as long, along the covariance."""
+    clean = p.clean(p.x)
+    for _ in range(solver.corrections):
+        moved = clean - p.clean(p.x)
+        slope = gradient(lambda x, moved=moved: misfit(p.clean(x) + moved), p.x)  # type: ignore[misc]
+        clean = clean - solver.rate * math.sqrt(DIM) * math.sqrt(1 - p.abar) * slope / lengths(slope)
+    eps = (p.x - math.sqrt(p.abar) * clean) / math.sqrt(1 - p.abar)
+    return p.ddim(clean, eps, solver.eta)
+
+
+def paper_slerp(p: Paper, solver: diffmusic_slerp.DiffMusicSlerp) -> Tensor:
+    """The released code: the mean of DDIM, and ``sigma_t`` times noise turned towards ``-grad`` on its sphere."""
+    eps, sigma = network(p.x, p.abar), p.deviation(solver.eta)
+    clean = p.clean(p.x)
+    mean = math.sqrt(p.abar_next) * clean + math.sqrt(max(0.0, 1 - p.abar_next - sigma**2)) * eps
+    if sigma == 0:
+        return mean
+    sampled, slope = p.noise(mean), gradient(lambda clean: misfit(clean).sqrt(), clean)
+    target = -slope / lengths(slope) * lengths(sampled)
+    angle = torch.acos((sampled * target).sum(-1, keepdim=True) / lengths(sampled) ** 2)
+    kept, new = ((part * angle).sin() / angle.sin() for part in (1 - solver.rate, solver.rate))
+    return mean + sigma * (kept * sampled + new * target)
+
+
 def paper_daps(p: Paper, solver: daps.DAPS) -> Tensor:
     """``x0 ~ p(x0 | x_t)``, its fit to the data, and ``x_{t-1} ~ N(sqrt(abar) x0, (1 - abar) I)``, Proposition 1."""
     eps = network(p.x, p.abar)
@@ -190,6 +215,11 @@ def paper_daps(p: Paper, solver: daps.DAPS) -> Tensor:
 
 CASES: dict[str, tuple[Any, Callable[[Paper, Any], Tensor]]] = {
     "diffmusic": (diffmusic.DiffMusic(rate=0.4, corrections=1, repeats=1, eta=0.0), paper_diffmusic),
+    "diffmusic, covariance": (
+        diffmusic.DiffMusic(rate=0.4, corrections=2, repeats=1, eta=0.5, analytic=False, covariance=True),
+        paper_covariance,
+    ),
+    "diffmusic-slerp": (diffmusic_slerp.DiffMusicSlerp(rate=0.3, eta=0.8), paper_slerp),
     "dps": (dps.DPS(zeta=0.3), paper_dps),
     "dps, ancestral as printed": (dps.DPS(zeta=0.3), paper_ancestral),
     "dps, squared": (dps.DPS(zeta=0.2, squared=True, eta=0.6), paper_dps),
@@ -227,6 +257,12 @@ MUTANTS = [
     ("diffmusic", "clean - correction(", "clean + correction("),
     ("diffmusic", "* step.sigma / math.sqrt(1 + step.sigma**2)", "* step.sigma"),
     ("diffmusic", "* step.sigma / math.sqrt(1 + step.sigma**2)", "* step.sigma_next / math.sqrt(1 + step.sigma**2)"),
+    ("diffmusic, covariance", "spread if self.covariance else None", "None"),
+    ("diffmusic, covariance", "autograd.grad(denoised, z, gradient", "autograd.grad(denoised, z, -gradient"),
+    ("diffmusic-slerp", "-gradient, self.rate", "gradient, self.rate"),
+    ("diffmusic-slerp", "mean + s * _slerp", "mean + s * (1 + step.sigma_next**2) ** 0.5 * _slerp"),
+    ("diffmusic-slerp", "denoise(state.z, step.sigma)", "denoise(state.z, step.sigma_next)"),
+    ("diffmusic-slerp", "b = length * towards", "b = towards"),
     ("dps", "- scale * gradient", "+ scale * gradient"),
     ("dps", "(1 + step.sigma**2) * (1 + step.sigma_next**2)", "1 + step.sigma**2"),
     ("dps", "(1 + step.sigma**2) * (1 + step.sigma_next**2)", "1 + step.sigma_next**2"),
@@ -297,11 +333,14 @@ def costs(solver: Any, levels: int = 3) -> dict[str, int]:
         (dsg.DSG(), 3, 3, 3),
         (dsg.DSG(interval=2), 2, 3, 2),
         (dsg.DSG(jacobian=False), 0, 3, 3),
+        (diffmusic.DiffMusic(repeats=1), 0, 3, 3),
+        (diffmusic.DiffMusic(repeats=1, covariance=True), 3, 3, 3),
+        (diffmusic_slerp.DiffMusicSlerp(), 0, 3, 3),
         (mpgd.MPGD(repeats=2), 0, 6, 6),
         (daps.DAPS(corrections=4), 0, 3, 12),
     ],
 )
-def test_only_dps_and_dsg_differentiate_the_network(solver: Any, backwards: int, network: int, decoder: int) -> None:
+def test_who_differentiates_the_network(solver: Any, backwards: int, network: int, decoder: int) -> None:
     expected = {"network_forward": network, "decoder_forward": decoder, "decoder_backward": decoder}
     assert costs(solver) == expected | ({"network_backward": backwards} if backwards else {})
 

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from diffmusic.audio.mel import MelSpec, mel_filters
-from diffmusic.backbones.istft_vocoder import overlap_add
+from diffmusic.audio.overlap_add import overlap_add
 
 
 def griffin_lim(log_mel: Tensor, spec: MelSpec, iterations: int = 64, momentum: float = 0.99) -> Tensor:

@@ -1,5 +1,7 @@
 """The log-mel spectrogram that AudioLDM2, MusicLDM and the mini prior are trained on, as a differentiable map."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,6 +28,13 @@ class MelSpec:
     low: float = 0.0
     high: float = 8_000.0
     floor: float = 1e-5
+
+    @classmethod
+    def at(cls, sample_rate: int) -> MelSpec:
+        """Frames as long and as frequent as the defaults' at another rate, its bands up to the Nyquist frequency."""
+        n_fft = 2 * round(0.032 * sample_rate)
+        # Narrower bands would hold no bin.
+        return cls(sample_rate, n_fft, round(0.01 * sample_rate), min(64, max(1, n_fft // 8)), high=sample_rate / 2)
 
     @property
     def frame_rate(self) -> float:
@@ -89,6 +98,13 @@ class LogMel:
     def of_magnitude(self, magnitude: Tensor) -> Tensor:
         """The log-mel, (batch, frames, bands), of the magnitude of ``spectrum``."""
         return (magnitude @ self.filters(magnitude).T).clamp(min=self.spec.floor).log()
+
+    def raised(self, spectrum: Tensor, change: Tensor) -> Tensor:
+        """``spectrum`` with its bands raised by ``change``, nats, (batch, frames, bands): each bin by what the bands
+        around it are, ``S exp(B^T change / B^T 1)``. Bins above the last band belong to none, and keep what they have.
+        """
+        filters = self.filters(change)
+        return spectrum * ((change @ filters) / filters.sum(0).clamp(min=1e-8)).exp()
 
     def filters(self, like: Tensor) -> Tensor:
         """The bands ``B``, (bands, n_fft / 2 + 1), in the dtype and on the device of ``like``."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from diffmusic.audio.mel import LogMel, MelSpec
+from diffmusic.audio.overlap_add import overlap_add
 
 
 class ISTFTVocoder(ModelMixin, ConfigMixin):
@@ -80,11 +81,9 @@ class ISTFTVocoder(ModelMixin, ConfigMixin):
 
     def correct(self, audio: Tensor, log_mel: Tensor) -> Tensor:
         """One correction of audio (batch, frames * hop) towards a log-mel (batch, frames, bands)."""
-        spectrum, filters = self.log_mel.spectrum(audio), self.log_mel.filters(audio)
+        spectrum = self.log_mel.spectrum(audio)
         error = log_mel - self.log_mel.of_magnitude(spectrum.abs())
-        # Bins above the last band belong to none, and keep what they have.
-        scale = (error.clamp(-3, 3) @ filters) / filters.sum(0).clamp(min=1e-8)
-        return overlap_add(spectrum * scale.exp(), self.log_mel.spec.n_fft, self.config.hop)
+        return overlap_add(self.log_mel.raised(spectrum, error.clamp(-3, 3)), self.log_mel.spec.n_fft, self.config.hop)
 
 
 class ConvNeXtBlock(nn.Module):
@@ -101,21 +100,3 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
         return x + self.gain * self.contract(functional.gelu(self.expand(self.norm(y))))
-
-
-def overlap_add(spectrum: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Inverse STFT (Hann) of (batch, frames, n_fft / 2 + 1), trimmed to (batch, frames * hop).
-
-    ``x = sum_t w y_t / sum_t w^2``. Frame ``t`` is centred on sample ``(t + 1/2) hop``, exactly as in ``LogMel``.
-    ``torch.istft`` cannot trim this way.
-    """
-    frames = spectrum.shape[1]
-    window = torch.hann_window(n_fft, dtype=spectrum.real.dtype, device=spectrum.device)
-    pieces = torch.fft.irfft(spectrum, n=n_fft) * window
-    length, margin = (frames - 1) * hop + n_fft, (n_fft - hop) // 2
-
-    def fold(columns: Tensor) -> Tensor:
-        whole = functional.fold(columns.transpose(1, 2), (1, length), (1, n_fft), stride=(1, hop))
-        return whole[:, 0, 0, margin : length - margin]
-
-    return fold(pieces) / fold(window.square().expand(1, frames, n_fft))

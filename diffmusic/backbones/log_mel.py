@@ -6,13 +6,14 @@ import importlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
 from diffmusic.audio.mel import LogMel, MelSpec
+from diffmusic.backbones.envelope import follow
 from diffmusic.backbones.folder import load_module, opened
 from diffmusic.backbones.memory import hifigan_context, in_pieces, recompute
 from diffmusic.backbones.noise import Noise, read_noise
@@ -31,6 +32,9 @@ class LogMelPrior(Pretrained):
 
     Audio is (batch, 1, time) at the vocoder's rate, latents are (batch, channels, frames / pixel, bands / pixel). VAE
     and vocoder compute in float32, the network in ``dtype``.
+
+    vocoder_gradient: how a gradient passes ``V``: through it (``exact``), or as through an equaliser that the log-mel
+        drives (``envelope``, see ``diffmusic.backbones.envelope``).
     """
 
     UNET: ClassVar[Any]
@@ -45,6 +49,7 @@ class LogMelPrior(Pretrained):
     log_mel: LogMel
     excerpt_seconds: float
     texts: Texts
+    vocoder_gradient: Literal["exact", "envelope"] = "exact"
     channels: int = 1
 
     @classmethod
@@ -57,11 +62,13 @@ class LogMelPrior(Pretrained):
         dtype: str = "auto",
         allow_pickle: bool = False,
         checkpointing: bool = True,
+        vocoder_gradient: Literal["exact", "envelope"] | None = None,
     ) -> Self:
         """Read a folder in the diffusers layout. Raises InputError for one that is missing or incomplete.
 
         dtype: of the network; see ``diffmusic.backbones.precision``. checkpointing: compute activations again
-        instead of keeping them for the gradient.
+        instead of keeping them for the gradient. vocoder_gradient: by default ``envelope`` for the vocoder of mini,
+        for which it has been measured, and ``exact`` for a HiFi-GAN.
         """
         folder, index = opened(source, cls.PARTS)
         network = network_dtype(dtype)
@@ -85,6 +92,7 @@ class LogMelPrior(Pretrained):
             log_mel,
             index.get("excerpt_seconds", frames * pixel / log_mel.spec.frame_rate),
             Texts(lambda: cls._encoders(folder, device, allow_pickle)),
+            vocoder_gradient or ("exact" if hasattr(vocoder.config, "upsample_rates") else "envelope"),
         )
 
     @classmethod
@@ -135,12 +143,24 @@ class LogMelPrior(Pretrained):
     def decode(self, z: Tensor, samples: int) -> Tensor:
         """Latents to audio (batch, 1, samples)."""
         mel = self.vae.decode(z / self.vae.config.scaling_factor).sample.squeeze(1)
-        if hasattr(self.vocoder.config, "upsample_rates"):
-            context = hifigan_context(self.vocoder.config)
-            audio = in_pieces(lambda m: self.vocoder(m.mT), mel.mT, PIECE, context, outward=self.log_mel.spec.hop)
+        if self.vocoder_gradient == "exact":
+            audio = self._vocode(mel)
         else:
-            audio = self.vocoder(mel)
-        return audio.reshape(len(z), 1, -1)[..., :samples]
+            with torch.no_grad():
+                audio = self._vocode(mel)
+            audio = follow(audio, mel, self.log_mel)
+        return audio[:, None, :samples]
+
+    def _vocode(self, mel: Tensor) -> Tensor:
+        """Log-mel (batch, frames, bands) to audio (batch, frames * hop)."""
+        if not hasattr(self.vocoder.config, "upsample_rates"):
+            return self.vocoder(mel)
+        context, hop = hifigan_context(self.vocoder.config), self.log_mel.spec.hop
+        audio = in_pieces(lambda m: self.vocoder(m.mT), mel.mT, PIECE, context, outward=hop)
+        return audio.reshape(len(mel), -1)[:, : mel.shape[1] * hop]
+
+    def describe(self) -> dict[str, Any]:
+        return super().describe() | {"vocoder_gradient": self.vocoder_gradient}
 
     def mel(self, x: Tensor) -> Tensor:
         """Log-mel in nats of (batch, channels, time), as (batch, channels, frames, bands)."""

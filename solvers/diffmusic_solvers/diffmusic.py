@@ -37,22 +37,33 @@ class DiffMusic:
     So each move may be repeated: ``z`` goes back up, ``z <- z' + sqrt(sigma^2 - sigma'^2) n``, and is moved again
     (A. Lugmayr et al., "RePaint", CVPR 2022), which at equal cost is worth more than further levels. The published
     algorithm is ``repeats=1``, ``eta=0``.
+
+    ``covariance`` sends the gradient through the network too. To first order in ``L`` the posterior's mean lies along
+    ``-Cov[z_0 | z] grad_D L``, and ``Cov[z_0 | z] = sigma^2 dD/dz``: so the step goes along ``(dD/dz)^T grad_D L``,
+    which moves what was not measured together with what was, and little where the prior is certain. Its length stays.
     """
 
-    rate: Annotated[float, Field(gt=0), Doc("length of the gradient step, in units of the remaining spread")] = 1.5
+    rate: Annotated[float, Field(gt=0), Doc("length of the gradient step, in units of the remaining spread")] = 0.8
     corrections: Annotated[int, Field(ge=1), Doc("gradient steps at each noise level")] = 1
     repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 2
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
     analytic: Annotated[bool, Doc("give the fresh noise the variance that a coarse step would lose")] = True
+    covariance: Annotated[bool, Doc("step along the prior's covariance; a backward pass of the network a move")] = False
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
 
     def step(self, state: State, step: Step) -> State:
         return State(time_travel(self._move, state.z, step, self.repeats))
 
     def _move(self, z: Tensor, step: Step) -> Tensor:
-        with torch.no_grad():
-            clean = step.prior.denoise(z, step.sigma)
-        variance = uncertainty(z, clean, step.sigma) if self.analytic else 0.0
+        z = z.detach().requires_grad_(self.covariance)
+        with torch.set_grad_enabled(self.covariance):
+            denoised = step.prior.denoise(z, step.sigma)
+
+        def spread(gradient: Tensor) -> Tensor:
+            return torch.autograd.grad(denoised, z, gradient, retain_graph=True)[0]
+
+        variance = uncertainty(z.detach(), denoised.detach(), step.sigma) if self.analytic else 0.0
+        clean = denoised.detach()
         for _ in range(self.corrections):
-            clean = clean - correction(clean, step, self.rate, self.space)
-        return transition(z, clean, step, self.eta, variance)
+            clean = clean - correction(clean, step, self.rate, self.space, spread if self.covariance else None)
+        return transition(z.detach(), clean, step, self.eta, variance)

@@ -28,7 +28,7 @@ class DPS:
     and one number cannot be right at all levels: the true weight is ``(A Cov[z_0 | z] A^T + noise^2)^-1``.
     """
 
-    zeta: Annotated[float, Field(gt=0), Doc("step size, in the paper's variance-preserving units")] = 0.5
+    zeta: Annotated[float, Field(gt=0), Doc("step size, in the paper's variance-preserving units")] = 2.0
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
     squared: Annotated[bool, Doc("descend the squared misfit instead of its root")] = False
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"

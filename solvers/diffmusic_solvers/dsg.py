@@ -31,7 +31,7 @@ class DSG:
     when the data are fitted, and a high rate leaves no noise to draw samples with.
     """
 
-    rate: Annotated[float, Field(ge=0, le=1), Doc("how far the noise turns from chance to steepest descent")] = 0.1
+    rate: Annotated[float, Field(ge=0, le=1), Doc("how far the noise turns from chance to steepest descent")] = 0.2
     interval: Annotated[int, Field(ge=1), Doc("guide one level in so many")] = 1
     eta: Annotated[float, Field(gt=0, le=1), Doc("fresh noise: 1 is DDPM")] = 1.0
     jacobian: Annotated[bool, Doc("differentiate through the network; the released DiffMusic code does not")] = True

@@ -30,7 +30,7 @@ class MPGD:
     repeats: the paper's time travel: ``z`` goes back up, ``z <- z' + sqrt(sigma^2 - sigma'^2) n``, and is moved again.
     """
 
-    zeta: Annotated[float, Field(gt=0), Doc("step size, in the paper's variance-preserving units")] = 0.5
+    zeta: Annotated[float, Field(gt=0), Doc("step size, in the paper's variance-preserving units")] = 4.0
     repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 1
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
     squared: Annotated[bool, Doc("descend the squared misfit instead of its root")] = False

@@ -11,6 +11,8 @@ def _spec(name: str, target: str, summary: str, tag: str) -> Spec:
 def diffmusic_solvers() -> list[Spec]:
     return [
         _spec("diffmusic", "diffmusic:DiffMusic", "vocoder-mel constraint on the clean latent (Algorithm 1)", "prior"),
+        _spec("diffmusic-slerp", "diffmusic_slerp:DiffMusicSlerp", "the form of its released code: the noise is turned",
+              "prior"),
         _spec("dps", "dps:DPS", "gradient on the noisy latent, through the network", "prior"),
         _spec("dps-jacobian-free", "dps_jacobian_free:JacobianFreeDPS", "the same without the network's derivative",
               "prior"),
