@@ -4,7 +4,7 @@
 
 ``network``: the relative error of ``D`` when the network alone computes in that dtype, and the cosine between the
 gradients of the log-mel misfit through network and decoder (``dps``) and their float32 counterpart. ``decoder``: the
-cosine when VAE and vocoder compute in that dtype instead, network left out (``diffmusic``).
+cosine when the VAE computes in that dtype instead, network left out (``diffmusic``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.audio.resample import resample
+from diffmusic.backbones.envelope import follow
 from diffmusic.backbones.musicldm import mini
 from diffmusic.sampling import generator, normal
 
@@ -37,8 +38,10 @@ def gradient(prior: Any, target: Tensor, variable: Tensor, sigma: float | None) 
     leaf = variable.clone().requires_grad_()
     clean = leaf if sigma is None else prior.denoise(leaf, sigma, prior.embed(None))
     part = next(prior.vae.parameters()).dtype
-    mel = prior.vae.decode((clean / prior.vae.config.scaling_factor).to(part)).sample.squeeze(1)
-    audio = prior.vocoder(mel).float()[:, None, :LENGTH]
+    mel = prior.vae.decode((clean / prior.vae.config.scaling_factor).to(part)).sample.squeeze(1).float()
+    with torch.no_grad():
+        audio = prior.vocoder(mel)
+    audio = follow(audio, mel, prior.log_mel)[:, None, :LENGTH]
     (found,) = torch.autograd.grad((prior.mel(audio) - target).square().sum(), leaf)
     return clean.detach(), found.float()
 
@@ -59,9 +62,7 @@ def main() -> None:
     print("| dtype | sigma | error of D, network | cosine, network | cosine, decoder |\n|---|---|---|---|---|")
     for name in ("bfloat16", "float16"):
         network, decoder = mini(dtype=name), mini()
-        half = getattr(torch, name)
-        decoder.vae.to(half)
-        decoder.vocoder.to(half)
+        decoder.vae.to(getattr(torch, name))
         for sigma in SIGMAS:
             clean, found = gradient(network, target, z + sigma * noise, sigma)
             error = float((clean - exact[sigma][0]).norm() / exact[sigma][0].norm())

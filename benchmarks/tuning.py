@@ -4,7 +4,7 @@
     python -m benchmarks.tuning tuning/results.jsonl
 
 Each solver has five values of the one parameter that its results hang on, at twenty-five passes through the decoder.
-The score is the geometric mean over five problems of the LSD of the raw estimate, in the damaged part where a problem
+The score is the geometric mean over the problems of the LSD of the raw estimate, in the damaged part where a problem
 has one: finishing is the same for all solvers and would hide them. The best value of each is what problems.yaml
 compares, and the default where it is better by more than the clips differ.
 """
