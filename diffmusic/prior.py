@@ -60,7 +60,7 @@ class Backbone(Protocol):
         ...
 
     def mel(self, x: Tensor) -> Tensor:
-        """The backbone's own log-mel of audio, in nats, (batch, ...), differentiable."""
+        """The backbone's own log-mel of audio, in nats, (batch, ..., frames, bands), differentiable."""
         ...
 
     def embed(self, prompt: str | None) -> Any:

@@ -25,7 +25,8 @@ class Operator(Protocol):
     - ``adjoint(y)``: the transpose ``A^T y`` of a linear operator, of the shape of ``x``;
     - ``linear``: True for a linear operator without one;
     - ``damage(samples)``: the intervals ``(start, stop)`` in samples, sorted and disjoint, that the
-      measurement says nothing about. Only their surroundings are solved; without it the whole file is;
+      measurement says nothing about. Only their surroundings are solved, and frames of the log-mel count by what of
+      them lies outside; without it the whole file is solved;
     - ``validate(seconds)``: raise InputError if the operator does not fit a recording of that length, and
       ``warnings.warn`` what the user should know;
     - ``measurement(audio)``: what of the user's file was really measured (default: all of it);
