@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from diffmusic import hub
 from diffmusic.bench import cell, clips, local, runner, suite
 from diffmusic.bench.local import Local
 from diffmusic.bench.plan import Model, Place
 from diffmusic.bench.progress import Pace, duration
+from diffmusic.errors import InputError
 
 Run = Callable[..., SimpleNamespace]
 
@@ -295,6 +297,24 @@ def test_a_mistake_is_one_line(run: Run, small: Path, tmp_path: Path, old: str, 
     assert wrong.err.count("\n") == 1, wrong.err
     assert line in wrong.err
     assert not (tmp_path / "out").exists()
+
+
+def test_offline_nothing_is_downloaded_to_measure_with(
+    run: Run, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def locate(name: str, offline: bool, *_: Any, **__: Any) -> Path:
+        asked.append(offline)
+        raise InputError(f"{name} is not here")
+
+    monkeypatch.setattr(hub, "locate", locate)
+    small.write_text(small.read_text().replace("mel_l1]", "fad embedding=someone/clap]"))
+    refused = run("bench", small, "-o", tmp_path / "out", "--offline")
+    assert refused.code == 2
+    assert "someone/clap is not here" in refused.err
+    assert asked
+    assert all(asked)
 
 
 def test_parameters_of_a_problem_leave_the_row_its_name(small: Path) -> None:

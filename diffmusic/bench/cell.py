@@ -7,32 +7,27 @@ import io
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import permutations
 from typing import Any, Literal
 
 import numpy as np
 import soundfile
 import torch
-from torch import Tensor
 
 from diffmusic import metric as metrics
 from diffmusic import models, record
-from diffmusic import problem as problems
 from diffmusic.audio.resample import resample
 from diffmusic.bench.clips import Material
+from diffmusic.bench.damage import Damage
 from diffmusic.bench.named import Named
 from diffmusic.bench.part import part_lsd
 from diffmusic.bench.suite import Settings
 from diffmusic.edit import edit
 from diffmusic.errors import DiffmusicError
-from diffmusic.inputs import damaged
 from diffmusic.metric import Metric, PairMetric
-from diffmusic.metrics.si_sdr import si_sdr
 from diffmusic.models import Access
-from diffmusic.parameters import bind
 from diffmusic.passage import Passage
 from diffmusic.plugins import reason
 from diffmusic.prior import Backbone, Costs
@@ -126,22 +121,22 @@ def metric(named: Named, offline: bool = False) -> Metric:
 
 
 @lru_cache(maxsize=32)
-def _facts(text: str) -> dict[str, Any]:
+def _facts(text: str, offline: bool) -> dict[str, Any]:
     """What a metric says of itself; asked once in a process, because it hashes the weights that it measures with."""
-    made = _metric(text, False)
+    made = _metric(text, offline)
     return made.describe() if hasattr(made, "describe") else {}
 
 
-def describe(named: Named) -> dict[str, Any]:
+def describe(named: Named, offline: bool = False) -> dict[str, Any]:
     """What of a metric determines its values."""
-    return {"name": str(named), **_facts(str(named))}
+    return {"name": str(named), **_facts(str(named), offline)}
 
 
-def place(named: Named) -> str | None:
+def place(named: Named, offline: bool = False) -> str | None:
     """Under which name a record has the embeddings of a metric of sets; metrics with the same embedding share them."""
-    if not metrics.is_set(metric(named)):
+    if not metrics.is_set(metric(named, offline)):
         return None
-    facts = json.dumps(_facts(str(named)), sort_keys=True, default=str)
+    facts = json.dumps(_facts(str(named), offline), sort_keys=True, default=str)
     return hashlib.sha256(facts.encode()).hexdigest()[:12]
 
 
@@ -154,7 +149,7 @@ def _scores(
     for named in task.metrics:
         made = metric(named, task.offline)
         if metrics.is_set(made):
-            where = place(named)
+            where = place(named, task.offline)
             if where not in embeddings:
                 windows = np.concatenate([made.embed(part, rate) for part in np.split(estimate, sources)])
                 embeddings[where] = [[float(f"{value:.7g}") for value in row] for row in windows]
@@ -163,11 +158,16 @@ def _scores(
     return {"scores": scores, "embeddings": embeddings}
 
 
+def _damage(task: Task, material: Material) -> Damage:
+    assert task.operator is not None
+    return Damage.of(task.operator, material, task.snr, task.seed)
+
+
 def _truth(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
     """The clip itself: what an estimate's embeddings are compared with."""
     sources = 1
     if task.operator is not None:
-        damage = _Damage.of(task, material)
+        damage = _damage(task, material)
         sources = damage.sources
         if damage.measured.ndim == 2:
             length = material.clean.shape[-1]
@@ -188,7 +188,7 @@ def _heard(name: str, audio: np.ndarray, sources: int) -> dict[str, np.ndarray]:
 def _round_trip(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
     """Each source, encoded and decoded."""
     backbone = _backbone(task)
-    damage = _Damage.of(task, material) if task.operator else None
+    damage = _damage(task, material) if task.operator else None
     costs, started = Costs(), time.perf_counter()
     parts = np.split(material.clean, damage.sources if damage else 1)
     audio = np.concatenate([Passage.of(x, material.sample_rate, backbone, costs).round_trip() for x in parts])
@@ -200,7 +200,7 @@ def _round_trip(task: Task, material: Material, sounds: dict[str, np.ndarray]) -
 def _solve(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
     """The raw estimate, and the finished one."""
     assert task.solver is not None
-    damage = _Damage.of(task, material)
+    damage = _damage(task, material)
     backbone = _backbone(task) if task.model else None
     result = restore(
         damage.measured,
@@ -257,7 +257,7 @@ _DO: Mapping[Kind, Callable[[Task, Material, dict[str, np.ndarray]], dict[str, A
 }
 
 
-def _measured(task: Task, material: Material, damage: _Damage | None, estimate: np.ndarray) -> dict[str, Any]:
+def _measured(task: Task, material: Material, damage: Damage | None, estimate: np.ndarray) -> dict[str, Any]:
     """The scores of an estimate; for a problem also how well it explains the measurement, and the part's LSD."""
     rate = material.sample_rate
     if damage is None:
@@ -266,55 +266,6 @@ def _measured(task: Task, material: Material, damage: _Damage | None, estimate: 
     own = {"misfit": damage.misfit(estimate), "part": part_lsd(damage.operator, material.clean, estimate, rate)}
     made["scores"] |= {name: value for name, value in own.items() if value is not None}
     return made
-
-
-@dataclass(frozen=True)
-class _Damage:
-    """A clip as it was measured. given: the operator as the suite has it; operator: bound to the clip; y: the
-    measurement as that sees it, (items, channels, ...)."""
-
-    given: Any
-    operator: Any
-    measured: np.ndarray
-    rate: int
-    noise_std: float
-    y: Tensor
-
-    @classmethod
-    def of(cls, task: Task, material: Material) -> _Damage:
-        assert task.operator is not None
-        given = task.operator.component("operator")
-        measured, rate, noise = damaged(given, material.clean, material.sample_rate, snr=task.snr, seed=task.seed)
-        bound = bind(given, sample_rate=material.sample_rate, measured_rate=rate, offset=0.0)
-        y = problems.measurement(bound, torch.from_numpy(measured)[None])
-        operator = problems.fitted(bound, y)
-        return cls(given, operator, measured, rate, noise, y if problems.sources(given) == 1 else y.transpose(0, 1))
-
-    @property
-    def sources(self) -> int:
-        return problems.sources(self.given)
-
-    def _items(self, audio: np.ndarray) -> Tensor:
-        """An estimate as the operator sees it: (1, channels, time), or (channels, sources, time)."""
-        x = torch.from_numpy(audio)[None]
-        return x if self.sources == 1 else x.reshape(self.sources, -1, x.shape[-1]).transpose(0, 1)
-
-    def finished(self, raw: np.ndarray) -> np.ndarray:
-        """With what was observed put back."""
-        return problems.finish(self.operator, self._items(raw), self.y).transpose(0, 1).reshape(raw.shape).numpy()
-
-    def misfit(self, estimate: np.ndarray) -> float:
-        """``|A x - y| / |y|``."""
-        return float((self.operator.forward(self._items(estimate)) - self.y).norm() / self.y.norm())
-
-    def order(self, clean: np.ndarray, estimate: np.ndarray, rate: int) -> Sequence[int]:
-        """Channels in the order in which sources are most like the true ones, by SI-SDR: which is which, a mixture
-        does not say."""
-        channels = np.split(np.arange(len(clean)), self.sources)
-        orders = [np.concatenate(each).tolist() for each in permutations(channels)] if self.sources <= 4 else []
-        if len(orders) < 2:
-            return list(range(len(clean)))
-        return max(orders, key=lambda order: si_sdr(clean, estimate[order], rate))
 
 
 def _flac(audio: np.ndarray, rate: int) -> bytes:

@@ -64,12 +64,11 @@ def cells(suite: Suite, models: Sequence[Model], count: int) -> Iterator[Cell]:
                 once = seed == suite.seeds[0]
                 first = once and model == models[0]
                 for problem in suite.problems:
+                    keep = once and clip < suite.keep
                     common = Task(
-                        "truth", metrics, problem.operator, snr=problem.snr, seed=seed, keep=once and clip < suite.keep
+                        "truth", metrics, problem.operator, snr=problem.snr, seed=seed, offline=model.offline, keep=keep
                     )
-                    prior = replace(
-                        common, model=model.name, device=model.device, dtype=model.dtype, offline=model.offline
-                    )
+                    prior = replace(common, model=model.name, device=model.device, dtype=model.dtype)
                     if first:
                         yield Cell(Place(problem.name, TRUTH, clip, None, seed), common)
                     if once:
@@ -119,7 +118,7 @@ def identity(cell_: Cell, problem: Problem, library: Library, models: Sequence[M
         "settings": task.settings.model_dump() | {"guidance": guidance} if task.solver else None,
         "model": model and {"sha256": model.hash, "dtype": model.dtype},
         "seed": task.seed,
-        "metrics": [cell.describe(each) for each in task.metrics],
+        "metrics": [cell.describe(each, task.offline) for each in task.metrics],
     }
 
 
@@ -139,6 +138,8 @@ def digest(facts: Any) -> str:
 def document(suite: Suite, cells: Sequence[Cell], library: Library, models: Sequence[Model]) -> dict[str, Any]:
     """All that tables need beside the records: what was planned, in order, and what was measured with."""
 
+    offline = any(each.offline for each in models)
+
     def entry(each: Cell) -> dict[str, Any]:
         names = {"operator": each.task.operator, "solver": each.task.solver}
         return {
@@ -153,7 +154,9 @@ def document(suite: Suite, cells: Sequence[Cell], library: Library, models: Sequ
         "about": suite.about,
         "dataset": str(Named(suite.dataset.name, {k: v for k, v in suite.dataset.parameters.items() if k != "path"})),
         "clips": suite.clips.model_dump(),
-        "metrics": [{**cell.describe(each), "embeddings": cell.place(each)} for each in suite.metrics],
+        "metrics": [
+            {**cell.describe(each, offline), "embeddings": cell.place(each, offline)} for each in suite.metrics
+        ],
         "models": [{"name": each.name, "dtype": each.dtype, "sha256": each.hash} for each in models],
         "published": published.read(suite.published) if suite.published else None,
         "cells": [entry(each) for each in cells],

@@ -1,0 +1,69 @@
+"""A clip as an operator measured it, and how an estimate of it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic import problem as problems
+from diffmusic.bench.clips import Material
+from diffmusic.bench.named import Named
+from diffmusic.inputs import damaged
+from diffmusic.metrics.si_sdr import si_sdr
+from diffmusic.parameters import bind
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A clip as it was measured. given: the operator as the suite has it; operator: bound to the clip; y: the
+    measurement as that sees it, (items, channels, ...)."""
+
+    given: Any
+    operator: Any
+    measured: np.ndarray
+    rate: int
+    noise_std: float
+    y: Tensor
+
+    @classmethod
+    def of(cls, named: Named, material: Material, snr: float | None, seed: int) -> Damage:
+        """snr: of the white noise in the measurement, dB; None is none. seed: the noise is a function of it."""
+        given = named.component("operator")
+        measured, rate, noise = damaged(given, material.clean, material.sample_rate, snr=snr, seed=seed)
+        bound = bind(given, sample_rate=material.sample_rate, measured_rate=rate, offset=0.0)
+        y = problems.measurement(bound, torch.from_numpy(measured)[None])
+        operator = problems.fitted(bound, y)
+        return cls(given, operator, measured, rate, noise, y if problems.sources(given) == 1 else y.transpose(0, 1))
+
+    @property
+    def sources(self) -> int:
+        """How many channels of the clip one of the measurement mixes."""
+        return problems.sources(self.given)
+
+    def _items(self, audio: np.ndarray) -> Tensor:
+        """An estimate as the operator sees it: (1, channels, time), or (channels, sources, time)."""
+        x = torch.from_numpy(audio)[None]
+        return x if self.sources == 1 else x.reshape(self.sources, -1, x.shape[-1]).transpose(0, 1)
+
+    def finished(self, raw: np.ndarray) -> np.ndarray:
+        """With what was observed put back."""
+        return problems.finish(self.operator, self._items(raw), self.y).transpose(0, 1).reshape(raw.shape).numpy()
+
+    def misfit(self, estimate: np.ndarray) -> float:
+        """``|A x - y| / |y|``."""
+        return float((self.operator.forward(self._items(estimate)) - self.y).norm() / self.y.norm())
+
+    def order(self, clean: np.ndarray, estimate: np.ndarray, rate: int) -> Sequence[int]:
+        """Channels in the order in which sources are most like the true ones, by SI-SDR: which is which, a mixture
+        does not say."""
+        channels = np.split(np.arange(len(clean)), self.sources)
+        orders = [np.concatenate(each).tolist() for each in permutations(channels)] if self.sources <= 4 else []
+        if len(orders) < 2:
+            return list(range(len(clean)))
+        return max(orders, key=lambda order: si_sdr(clean, estimate[order], rate))
