@@ -1,6 +1,6 @@
 """Memory of one guided step with full-size backbones: the published configurations, random weights.
 
-    python -m benchmarks.backbone_memory audioldm2 --checkpointing
+    python -m benchmarks.backbone_memory audioldm2 --checkpointing --envelope
     python -m benchmarks.backbone_memory --report
 
 A row is one fresh process: one step of ``diffmusic`` (one pass of the network, one decoding with its gradient), on a
@@ -54,7 +54,7 @@ MILLIONS = {"audioldm2": 346.9, "musicldm": 185.0, "stable-audio": 1056.9}
 NOISE = VPNoise.from_scheduler(DDIMScheduler(beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear"))
 
 
-def build(name: str, checkpointing: bool) -> Any:
+def build(name: str, checkpointing: bool, envelope: bool) -> Any:
     """A backbone with random weights."""
     torch.manual_seed(0)
     common: Any = {"folder": Path(name), "name": name, "texts": Texts(lambda: lambda text: None)}
@@ -94,6 +94,8 @@ def build(name: str, checkpointing: bool) -> Any:
     parts = {
         key: part.eval().requires_grad_(False) for key, part in (("vae", vae), ("unet", unet), ("vocoder", vocoder))
     }
+    if envelope:
+        common["vocoder_gradient"] = "envelope"
     kind: Any = audioldm2.AudioLDM2 if name == "audioldm2" else musicldm.MusicLDM
     return kind(**common, **parts, noise=NOISE, log_mel=LogMel(), excerpt_seconds=10.24)
 
@@ -113,9 +115,9 @@ def memory(field: str) -> float:
     return int(next(line for line in lines if line.startswith(field)).split()[1]) * 1024 / 1e9
 
 
-def measure(name: str, checkpointing: bool, seconds: float) -> dict[str, Any]:
+def measure(name: str, checkpointing: bool, seconds: float, envelope: bool, covariance: bool) -> dict[str, Any]:
     """One guided step: its peak above the weights, GB, and its time."""
-    backbone = build(name, checkpointing)
+    backbone = build(name, checkpointing, envelope)
     network = backbone.transformer if name == "stable-audio" else backbone.unet
     millions = sum(each.numel() for each in network.parameters()) / 1e6
     assert abs(millions - MILLIONS[name]) < 0.1, millions
@@ -124,13 +126,16 @@ def measure(name: str, checkpointing: bool, seconds: float) -> dict[str, Any]:
     measured = operator.forward(0.1 * torch.randn(1, backbone.channels, samples, generator=generator(0)))
     prior = Prior(backbone, samples, Costs(), (condition(name),))
     problem = Problem(operator, measured, features=backbone.mel)
+    solver = DiffMusic(repeats=1, covariance=covariance)
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     held, started, spent = memory("VmRSS"), time.perf_counter(), sum(os.times()[:2])
-    ((_, state),) = iterate(DiffMusic(repeats=1), problem, prior, backbone.sigmas(2).tolist()[:2], [generator(1)])
+    ((_, state),) = iterate(solver, problem, prior, backbone.sigmas(2).tolist()[:2], [generator(1)])
     assert bool(torch.isfinite(state.z).all())
     return {
         "model": name,
         "checkpointing": checkpointing,
+        "envelope": envelope,
+        "covariance": covariance,
         "seconds_of_audio": seconds,
         "weights_gb": round(held, 2),
         "peak_above_weights_gb": round(memory("VmHWM") - held, 2),
@@ -146,19 +151,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", choices=list(MILLIONS))
     parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--envelope", action="store_true", help="no gradient through the vocoder (decision 17)")
+    parser.add_argument("--covariance", action="store_true", help="one through the network too")
     parser.add_argument("--seconds", type=float, default=10.24)
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     if given.model:
-        rows.append(measure(given.model, given.checkpointing, given.seconds))
+        rows.append(measure(given.model, given.checkpointing, given.seconds, given.envelope, given.covariance))
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     if given.report or given.model:
-        print("| model | seconds | checkpointing | GB above the weights | CPU seconds |\n|---|---|---|---|---|")
+        print("| model | seconds | checkpointing | gradient through | GB above the weights | CPU seconds |")
+        print("|---|---|---|---|---|---|")
         for row in rows:
             spent = row["cpu_seconds"] or "–"
             kept, peak = "yes" if row["checkpointing"] else "no", row["peak_above_weights_gb"]
-            print(f"| {row['model']} | {row['seconds_of_audio']} | {kept} | {peak} | {spent} |")
+            through = [
+                *(["network"] if row.get("covariance") else []),
+                "VAE" if row.get("envelope") else "VAE and vocoder",
+            ]
+            words = ", ".join(through)
+            print(f"| {row['model']} | {row['seconds_of_audio']} | {kept} | {words} | {peak} | {spent} |")
 
 
 if __name__ == "__main__":
