@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.precision import SIGMAS, clip, cosine
-from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.audio.sinc import sinc_resample
 from diffmusic.backbones.musicldm import mini
-from diffmusic.problem import Problem, observed
+from diffmusic.features import features
+from diffmusic.problem import Problem
 from diffmusic.sampling import generator, normal
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_operators.resampling import Resampling
@@ -36,21 +36,12 @@ LOST = slice(*(round(25 * seconds) for seconds in GAP))
 """Latent frames."""
 
 
-def problems(prior: Any) -> dict[str, tuple[Any, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]:
-    """For each its operator, and the features of all frames and bands and of those that were measured."""
-    gap = Inpainting(gap=(GAP,))
-
-    def weighted(y: Tensor) -> Tensor:
-        mel = prior.mel(y)
-        return mel * observed(gap, y.shape[-1], mel.shape[-2], 1024).to(mel)[:, None]
-
-    def low(y: Tensor) -> Tensor:
-        return LogMel(MelSpec.at(8000))(y.flatten(0, 1))[:, None]
-
+def problems(prior: Any) -> dict[str, tuple[Any, Callable[[Tensor], Tensor]]]:
+    """For each its operator, and the log-mel of all frames and bands of what it measures."""
     return {
-        "inpainting": (gap, prior.mel, weighted),
-        "resampling": (Resampling(measured_rate=8000), lambda y: prior.mel(sinc_resample(y, 8000, 16000)), low),
-        "reverb": (Reverb(decay=0.5), prior.mel, prior.mel),
+        "inpainting": (Inpainting(gap=(GAP,)), prior.mel),
+        "resampling": (Resampling(measured_rate=8000), lambda y: prior.mel(sinc_resample(y, 8000, 16000))),
+        "reverb": (Reverb(decay=0.5), prior.mel),
     }
 
 
@@ -64,7 +55,8 @@ def main() -> None:
     gapped[:, :, LOST] = 0
     print("| problem | sigma | exact | misfit left | envelope | misfit left | posed | misfit left |")
     print("|---|---|---|---|---|---|---|---|")
-    for name, (operator, whole, measured) in problems(prior).items():
+    for name, (operator, whole) in problems(prior).items():
+        posed = features(operator, prior)
         kept = [frame for frame in range(truth.shape[2]) if name != "inpainting" or not LOST.start <= frame < LOST.stop]
         for sigma in SIGMAS:
             with torch.no_grad():
@@ -73,8 +65,8 @@ def main() -> None:
                     guess = prior.denoise(gapped + sigma * noise, sigma, prior.embed(None))
                     estimate[:, :, LOST] = guess[:, :, LOST]
             cells = []
-            for kind, features in zip(KINDS, (whole, whole, measured), strict=True):
-                problem = Problem(operator, operator.forward(x), 1.0, features)
+            for kind, compared in zip(KINDS, (whole, whole, posed), strict=True):
+                problem = Problem(operator, operator.forward(x), 1.0, compared)
                 backbone = dataclasses.replace(prior, vocoder_gradient=kind)
                 leaf = estimate.clone().requires_grad_()
                 misfit = problem.misfit(backbone.decode(leaf, x.shape[-1]))

@@ -15,10 +15,9 @@ from diffmusic import level
 from diffmusic import problem as problems
 from diffmusic.audio import windows
 from diffmusic.audio.image import Image
-from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.audio.resample import resample
-from diffmusic.audio.sinc import sinc_resample
 from diffmusic.audio.upper_band import extend
+from diffmusic.features import features
 from diffmusic.long import Windowed
 from diffmusic.parameters import bind
 from diffmusic.prior import Backbone, Costs, Prior
@@ -27,10 +26,6 @@ from diffmusic.sampling import generator, sample
 
 Progress = Callable[[float], None]
 """Called with the part of the work that is done, 0 to 1."""
-
-
-# Seconds that a frame of a log-mel is taken to see.
-_FRAME = 0.064
 
 
 @dataclass(frozen=True)
@@ -118,7 +113,7 @@ class Run:
         gain = level.gain(power)
         scale = gain.reshape(-1, *[1] * (y.ndim - 1))
         noise = 0.0 if self.noise_std == 0 else self.noise_std * math.sqrt(min(1, rate / self.rate)) / scale
-        problem = Problem(operator, y / scale, gain, self._features(operator), noise)
+        problem = Problem(operator, y / scale, gain, features(operator, self.backbone), noise)
         samples = math.ceil((span.stop - span.start) * rate / self.rate)
         long = samples > 1.01 * self.backbone.excerpt_seconds * rate  # the windows of ``plan`` are rounded
         backbone = Windowed.of(self.backbone) if long else self.backbone
@@ -150,30 +145,3 @@ class Run:
         y = torch.from_numpy(resample(excerpts, self.rate, rate)).float().to(device)
         # Resampling smears what lies inside a gap by a few samples: lose it again.
         return operator, problems.measurement(operator, y) if hasattr(operator, "damage") else y
-
-    def _features(self, operator: Any) -> Callable[[Tensor], Tensor]:
-        """``T`` of the vocoder-mel constraint, by what the operator measures."""
-        rate = self.backbone.sample_rate
-        measured_rate = getattr(operator, "measured_rate", rate)
-        if hasattr(operator, "stft"):
-            stft = operator.stft
-            spec = MelSpec(measured_rate, stft.n_fft, stft.hop, high=min(rate, measured_rate) / 2)
-            return LogMel(spec).of_magnitude
-        if measured_rate == rate:
-            return self._around(operator) if hasattr(operator, "damage") else self.backbone.mel
-        if measured_rate > rate:
-            return lambda y: self.backbone.mel(sinc_resample(y, measured_rate, rate))
-        # Above its own Nyquist frequency a measurement says nothing: bands there would hold splatter and rounding,
-        # which a logarithm makes as large as music.
-        return lambda y: LogMel(MelSpec.at(measured_rate))(y.flatten(0, 1)).unflatten(0, y.shape[:2])
-
-    def _around(self, operator: Any) -> Callable[[Tensor], Tensor]:
-        """The backbone's log-mel, each frame weighted by how much of it was measured. Of one that is mostly lost there
-        is the logarithm of a window's tail, which swings with a few samples and would outweigh all the music."""
-
-        def features(y: Tensor) -> Tensor:
-            mel = self.backbone.mel(y)
-            share = problems.observed(operator, y.shape[-1], mel.shape[-2], round(_FRAME * self.backbone.sample_rate))
-            return mel * share.to(mel)[:, None]
-
-        return features

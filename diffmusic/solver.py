@@ -145,6 +145,11 @@ def misfit_gradient(
     return spread(misfit - floor), gradient
 
 
+def norms(x: Tensor) -> Tensor:
+    """The norm of each item, (batch, 1, ...), to divide it by."""
+    return x.flatten(1).norm(dim=1).reshape(-1, *[1] * (x.ndim - 1))
+
+
 def correction(
     clean: Tensor, step: Step, rate: float, space: Space, precondition: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor:
@@ -160,7 +165,7 @@ def correction(
     leaf = clean.detach().requires_grad_()
     excess, gradient = misfit_gradient(leaf, leaf, step, space)
     gradient = precondition(gradient) if precondition else gradient
-    norm = gradient.flatten(1).norm(dim=1).reshape(excess.shape)
+    norm = norms(gradient)
     length = rate * math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
     # A misfit is flat in silence below the mel's floor, for one.
     return torch.where((excess > 0) & (norm > 0), length / norm, 0.0) * gradient

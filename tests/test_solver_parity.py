@@ -86,9 +86,13 @@ class Paper:
 
     def ddim(self, clean: Tensor, eps: Tensor, eta: float) -> Tensor:
         """DDIM, eq. 12."""
-        sigma = self.deviation(eta)
-        mean = math.sqrt(self.abar_next) * clean + math.sqrt(max(0.0, 1 - self.abar_next - sigma**2)) * eps
+        sigma, mean = self.deviation(eta), self.mean(clean, eps, eta)
         return mean + sigma * self.noise(mean) if sigma > 0 else mean
+
+    def mean(self, clean: Tensor, eps: Tensor, eta: float) -> Tensor:
+        """The same without its fresh noise."""
+        kept = math.sqrt(max(0.0, 1 - self.abar_next - self.deviation(eta) ** 2))
+        return math.sqrt(self.abar_next) * clean + kept * eps
 
 
 def misfit(clean: Tensor) -> Tensor:
@@ -135,7 +139,7 @@ def paper_dsg(p: Paper, solver: dsg.DSG) -> Tensor:
     """Algorithm 1 of DSG: ``d* = -sqrt(n) sigma_t unit(grad)``, mixed with the sampled step, back on the sphere."""
     eps, sigma = network(p.x, p.abar), p.deviation(solver.eta)
     clean = p.clean(p.x)
-    mean = math.sqrt(p.abar_next) * clean + math.sqrt(max(0.0, 1 - p.abar_next - sigma**2)) * eps
+    mean = p.mean(clean, eps, solver.eta)
     if sigma == 0:
         return mean
     sampled = sigma * p.noise(mean)
@@ -187,7 +191,7 @@ def paper_slerp(p: Paper, solver: diffmusic_slerp.DiffMusicSlerp) -> Tensor:
     """The released code: the mean of DDIM, and ``sigma_t`` times noise turned towards ``-grad`` on its sphere."""
     eps, sigma = network(p.x, p.abar), p.deviation(solver.eta)
     clean = p.clean(p.x)
-    mean = math.sqrt(p.abar_next) * clean + math.sqrt(max(0.0, 1 - p.abar_next - sigma**2)) * eps
+    mean = p.mean(clean, eps, solver.eta)
     if sigma == 0:
         return mean
     sampled, slope = p.noise(mean), gradient(lambda clean: misfit(clean).sqrt(), clean)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, deviations, misfit_gradient
+from diffmusic.solver import State, Step, deviations, misfit_gradient, norms
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,7 @@ class DiffMusicSlerp:
 
 def _slerp(a: Tensor, towards: Tensor, part: float) -> Tensor:
     """``a`` turned by a part of its angle to the direction ``towards``; itself where there is no such angle."""
-
-    def norm(x: Tensor) -> Tensor:
-        return x.flatten(1).norm(dim=1).reshape(-1, *[1] * (x.ndim - 1))
-
-    length, size = norm(a), norm(towards)
+    length, size = norms(a), norms(towards)
     b = length * towards / size.clamp(min=torch.finfo(a.dtype).tiny)
     cosine = (a * b).flatten(1).sum(1).reshape(length.shape) / length.square()
     theta = torch.acos(cosine.clamp(-1, 1))

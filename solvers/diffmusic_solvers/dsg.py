@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, deviations, misfit_gradient
+from diffmusic.solver import State, Step, deviations, misfit_gradient, norms
 
 
 @dataclass(frozen=True)
@@ -59,5 +59,5 @@ class DSG:
 
 def _unit(x: Tensor) -> Tensor:
     """Every item divided by its norm; zero where it has no direction."""
-    norm = x.flatten(1).norm(dim=1).reshape(-1, *[1] * (x.ndim - 1))
+    norm = norms(x)
     return torch.where(norm > 0, x / norm, x)
