@@ -29,7 +29,7 @@ class DiffMusicSlerp:
     the direction of ``g`` counts, so misfits can be scaled or squared. The last level has no noise, and is not guided.
     """
 
-    rate: Annotated[float, Field(ge=0, le=1), Doc("part of the angle from chance to steepest descent")] = 0.08
+    rate: Annotated[float, Field(ge=0, le=1), Doc("part of the angle from chance to steepest descent")] = 0.16
     eta: Annotated[float, Field(gt=0, le=1), Doc("fresh noise: 1 is DDPM")] = 1.0
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
 
