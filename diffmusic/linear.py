@@ -8,6 +8,10 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from diffmusic.audio.stft import rephased, windows_of
+
+_WINDOW = 0.032  # seconds
+
 
 def convolved(x: Tensor, h: Tensor, transposed: bool = False) -> Tensor:
     """``h * x`` over the last axis, cut to the length of ``x``; h: (taps,). transposed: the adjoint of that, the
@@ -19,7 +23,7 @@ def convolved(x: Tensor, h: Tensor, transposed: bool = False) -> Tensor:
     return torch.fft.irfft(product, size)[..., : x.shape[-1]]
 
 
-def regularised_inverse(operator: Any, y: Tensor, near: Tensor, weight: float, iterations: int = 30) -> Tensor:
+def regularised_inverse(operator: Any, y: Tensor, near: Tensor, weight: float, iterations: int = 60) -> Tensor:
     """``argmin_x |A x - y|^2 + w |A|^2 |x - near|^2`` by conjugate gradients; ``|A|^2`` is the mean gain of ``A^T A``.
 
     near, and the result: (batch, channels, time); every item by itself. Each iteration takes one ``forward`` and one
@@ -43,3 +47,18 @@ def regularised_inverse(operator: Any, y: Tensor, near: Tensor, weight: float, i
         previous, energy = energy, dot(residual, residual)
         direction = residual + energy / previous.clamp(min=1e-30) * direction
     return near + change
+
+
+def informed_inverse(operator: Any, y: Tensor, estimate: Tensor, weight: float, sample_rate: int) -> Tensor:
+    """``argmin_x |A x - y|^2 + w |A|^2 |x - E|^2``, ``E`` the levels of an estimate at the phases of the measurement.
+
+        F = argmin_x |A x - y|^2 + w |A|^2 |x|^2         the measurement alone: weak where A lets little through
+        E = ISTFT(|STFT(estimate)| e^{i arg STFT(F + w estimate)})
+
+    The estimate of a prior has the levels of the music and phases of its vocoder's invention. ``F`` has phases that are
+    right and levels that are too low, and nothing where ``A`` lets nothing through, where ``w`` leaves the estimate its
+    own. (batch, channels, time), as in ``regularised_inverse``.
+    """
+    alone = regularised_inverse(operator, y, torch.zeros_like(estimate), weight)
+    near = rephased(estimate, alone + weight * estimate, windows_of(_WINDOW, sample_rate))
+    return regularised_inverse(operator, y, near, weight)

@@ -5,18 +5,23 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pytest
+import soundfile
 import torch
-from scipy.signal import fftconvolve
+from scipy.signal import fftconvolve, firwin
 from torch import Tensor
 
 from diffmusic.audio.resample import resample
 from diffmusic.audio.sinc import sinc_resample
+from diffmusic.audio.stft import rephased, windows_of
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
+from diffmusic.problem import Problem
 from diffmusic_operators.mixing import Mixing
 from diffmusic_operators.resampling import Resampling
 from diffmusic_operators.reverb import Reverb
 from diffmusic_operators.stft_magnitude import StftMagnitude
+from diffmusic_solvers.griffin_lim import GriffinLim
+from diffmusic_solvers.wiener import Wiener
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -84,6 +89,8 @@ def test_finished_magnitudes_are_nearer_to_those_measured() -> None:
     y, estimate = operator.forward(truth), tone(440, 16000)[None, None] + 0.1 * noise(1, 1, 8000, seed=1)
     before, after = ((operator.forward(x) - y).norm() for x in (estimate, operator.finish(estimate, y)))
     assert after < 0.5 * before
+    alone = GriffinLim().estimate(Problem(operator, y))
+    assert after < 1.1 * (operator.forward(alone) - y).norm(), "farther than without an estimate"
 
 
 def test_mixtures_are_weighted_sums_and_finished_sources_sum_to_them() -> None:
@@ -93,8 +100,16 @@ def test_mixtures_are_weighted_sums_and_finished_sources_sum_to_them() -> None:
     torch.testing.assert_close(y[:, 0], x[:, 0] + 0.5 * x[:, 1] - 2 * x[:, 2])
     finished = operator.finish(estimate, y)
     torch.testing.assert_close(operator.forward(finished), y)
-    change = finished - estimate
-    torch.testing.assert_close(change[:, 1], 0.5 * change[:, 0])  # as the weights, the least there is
+    silent = operator.finish(torch.zeros_like(estimate), y)
+    torch.testing.assert_close(silent, y * torch.tensor([1 / 3, 2 / 3, -1 / 6], dtype=y.dtype)[:, None])
+
+
+def test_estimates_with_wrong_phases_and_levels_still_share_a_mixture_out() -> None:
+    low, high = tone(300, 16000, 1.0), 0.5 * tone(2500, 16000, 1.0)
+    estimate = torch.stack([-0.7 * low, 1.4 * high.roll(2)])[None]
+    finished = Mixing().finish(estimate, (low + high)[None, None])[0]
+    for found, truth in zip(finished, (low, high), strict=True):
+        assert (found - truth)[1000:-1000].norm() < 0.05 * truth.norm()
 
 
 def test_known_sources_are_taken_off_the_recording(song, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -102,8 +117,6 @@ def test_known_sources_are_taken_off_the_recording(song, tmp_path: Path) -> None
     operator = bind(Mixing(count=2, known=(known,)), sample_rate=16000)
     assert operator.sources == 1
     unknown = noise(1, 1, 8000)
-    import soundfile
-
     mixture = unknown + torch.from_numpy(soundfile.read(known)[0])
     torch.testing.assert_close(operator.measurement(mixture), unknown)
     with pytest.raises(InputError, match=r"the mixture 1 of 0\.250 s"):
@@ -138,17 +151,33 @@ def test_the_synthetic_room_decays_as_it_says_and_is_the_same_at_every_rate() ->
     assert np.abs(wet - same)[:, 2000:6000].max() < 0.02 * np.abs(wet).max()
 
 
-def test_finished_reverb_keeps_to_the_estimate_where_the_room_lets_nothing_through(song, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    operator, truth = Reverb(decay=0.3), tone(700, 16000)[None, None]
+def invented(x: Tensor) -> Tensor:
+    """The levels of a sound with the phases of noise."""
+    return rephased(x, noise(*x.shape, seed=5), windows_of(0.064, 16000))
+
+
+def test_finished_reverb_takes_levels_from_the_estimate_and_phases_from_the_recording() -> None:
+    operator, truth = Reverb(decay=0.3), noise(1, 1, 16000) * (torch.arange(16000, 0, -1) % 4000 / 4000)
     y = operator.forward(truth)
-    finished = operator.finish(torch.zeros_like(truth), y)
-    assert (finished - truth)[..., 1000:7000].norm() < 0.2 * truth.norm()
-    torch.testing.assert_close(operator.finish(truth, y), truth)
+
+    def error(x: Tensor) -> float:
+        return float((x - truth).norm() / truth.norm())
+
+    alone = Wiener(weight=operator.trust).estimate(Problem(operator, y))
+    assert error(operator.finish(invented(truth), y)) < error(alone) < 0.1 < 1 < error(invented(truth))
+    assert error(operator.finish(truth, y)) < 0.5 * error(alone)
+
+
+def test_finished_reverb_keeps_to_the_estimate_where_the_room_lets_nothing_through(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "low.wav", firwin(255, 4000, fs=16000), 16000, subtype="DOUBLE")
+    operator, truth = Reverb(response=tmp_path / "low.wav"), noise(1, 1, 16000)
+    estimate = invented(truth)
+    y = operator.forward(truth)
+    found, given, there = (torch.fft.rfft(x)[..., 4600:] for x in (operator.finish(estimate, y), estimate, truth))
+    assert (found - given).norm() < 0.15 * given.norm() < 0.15 * (given - there).norm()
 
 
 def test_a_silent_response_is_refused(tmp_path: Path) -> None:
-    import soundfile
-
     soundfile.write(tmp_path / "silent.wav", np.zeros(100), 16000)
     with pytest.raises(InputError, match="is silent"):
         Reverb(response=tmp_path / "silent.wav").validate(1.0)

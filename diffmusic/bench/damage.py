@@ -46,18 +46,18 @@ class Damage:
         """How many channels of the clip one of the measurement mixes."""
         return problems.sources(self.given)
 
-    def _items(self, audio: np.ndarray) -> Tensor:
+    def items(self, audio: np.ndarray) -> Tensor:
         """An estimate as the operator sees it: (1, channels, time), or (channels, sources, time)."""
         x = torch.from_numpy(audio)[None]
         return x if self.sources == 1 else x.reshape(self.sources, -1, x.shape[-1]).transpose(0, 1)
 
     def finished(self, raw: np.ndarray) -> np.ndarray:
         """With what was observed put back."""
-        return problems.finish(self.operator, self._items(raw), self.y).transpose(0, 1).reshape(raw.shape).numpy()
+        return problems.finish(self.operator, self.items(raw), self.y).transpose(0, 1).reshape(raw.shape).numpy()
 
     def misfit(self, estimate: np.ndarray) -> float:
         """``|A x - y| / |y|``."""
-        return float((self.operator.forward(self._items(estimate)) - self.y).norm() / self.y.norm())
+        return float((self.operator.forward(self.items(estimate)) - self.y).norm() / self.y.norm())
 
     def order(self, clean: np.ndarray, estimate: np.ndarray, rate: int) -> Sequence[int]:
         """Channels in the order in which sources are most like the true ones, by SI-SDR: which is which, a mixture

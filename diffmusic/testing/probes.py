@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic.audio.griffin_lim import spectrum
 from diffmusic.audio.sinc import sinc_resample
+from diffmusic.audio.stft import spectrum
 from diffmusic.problem import STFT
 from diffmusic.testing.checks import RATE, SAMPLES
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from diffmusic.audio import files
 from diffmusic.audio.resample import resample
 from diffmusic.errors import InputError
-from diffmusic.linear import convolved, regularised_inverse
+from diffmusic.linear import convolved, informed_inverse
 from diffmusic.parameters import Doc, Field
 
 _RATE = 48000  # at which a synthetic room is made, so that it is the same room at every rate
@@ -36,7 +36,7 @@ class Reverb:
     room: Annotated[int, Field(ge=0), Doc("the synthetic room is a function of it")] = 0
     trust: Annotated[
         float, Field(gt=0, le=10), Doc("how much finishing keeps to the estimate where the room lets little through")
-    ] = 0.01
+    ] = 0.003
     sample_rate: int = 16000
 
     def impulse(self, like: Tensor) -> Tensor:
@@ -60,8 +60,8 @@ class Reverb:
         return convolved(y, self.impulse(y), transposed=True)
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
-        """``argmin_x |h * x - y|^2 + w |h|^2 |x - estimate|^2``: a Wiener filter whose prior is the estimate."""
-        return regularised_inverse(self, measurement, estimate, self.trust)
+        """A Wiener filter whose prior is the estimate, at the recording's phases (``informed_inverse``)."""
+        return informed_inverse(self, measurement, estimate, self.trust, self.sample_rate)
 
 
 @lru_cache(maxsize=16)

@@ -8,8 +8,9 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from diffmusic.audio.griffin_lim import griffin_lim, spectrum
+from diffmusic.audio.griffin_lim import griffin_lim
 from diffmusic.audio.sinc import sinc_resample
+from diffmusic.audio.stft import spectrum
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import STFT
@@ -30,7 +31,7 @@ class StftMagnitude:
     )
     iterations: Annotated[
         int, Field(ge=0), Doc("Griffin-Lim iterations on the exact magnitude, from the estimate's phase")
-    ] = 32
+    ] = 64
     sample_rate: int = 16000
     measured_rate: int = 16000
 
@@ -74,9 +75,9 @@ class StftMagnitude:
         return spectrum(sinc_resample(x, self.sample_rate, self.measured_rate), self.stft).abs()
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
-        """Griffin-Lim from the estimate's phase, with the magnitude that was measured."""
+        """Griffin-Lim, the fast variant, from the estimate's phase, with the magnitude that was measured."""
         phase = spectrum(estimate, self.stft).angle()
         if phase.shape != measurement.shape:
             raise InputError(f"magnitudes {tuple(measurement.shape)} do not fit audio of {estimate.shape[-1]} samples")
         magnitude = measurement.to(estimate.dtype)
-        return griffin_lim(magnitude, phase, self.stft, estimate.shape[-1], self.iterations, momentum=0.0)
+        return griffin_lim(magnitude, phase, self.stft, estimate.shape[-1], self.iterations, momentum=0.99)

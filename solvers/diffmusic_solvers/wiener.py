@@ -22,7 +22,7 @@ class Wiener:
     adjoint whose measurement is as long as the audio. Raises InputError for others.
     """
 
-    weight: Annotated[float, Field(gt=0), Doc("how strongly what the operator hardly lets through is left out")] = 0.01
+    weight: Annotated[float, Field(gt=0), Doc("how strongly what the operator hardly lets through is left out")] = 0.003
     iterations: Annotated[int, Field(ge=1), Doc("iterations of conjugate gradients")] = 60
 
     def estimate(self, problem: Problem) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from diffmusic.audio.griffin_lim import inverse, spectrum
+from diffmusic.audio.stft import inverse, spectrum
 from diffmusic.problem import STFT
 
 _FRAME = 0.046  # seconds

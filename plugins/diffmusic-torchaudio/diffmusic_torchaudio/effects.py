@@ -10,7 +10,7 @@ import torch
 import torchaudio.functional as effects
 from torch import Tensor
 
-from diffmusic.linear import convolved, regularised_inverse
+from diffmusic.linear import convolved, informed_inverse
 from diffmusic.parameters import Doc, Field
 
 Kind = Literal["lowpass", "highpass", "bandpass", "bandreject", "equalizer", "bass", "treble"]
@@ -46,8 +46,8 @@ class Biquad:
         return convolved(y, self.impulse(y), transposed=True)
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
-        """``argmin_x |h * x - y|^2 + w |h|^2 |x - estimate|^2``: what the filter let through is taken from there."""
-        return regularised_inverse(self, measurement, estimate, self.trust)
+        """What the filter let through is taken from there, the rest from the estimate (``informed_inverse``)."""
+        return informed_inverse(self, measurement, estimate, self.trust, self.sample_rate)
 
 
 @lru_cache(maxsize=16)

@@ -1,0 +1,39 @@
+"""The short-time Fourier transform, its inverse, and audio that takes its phases from elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from diffmusic.problem import STFT
+
+
+def windows_of(seconds: float, sample_rate: int) -> STFT:
+    """Windows of about so long, a power of two of samples, a quarter of one from each to the next."""
+    n_fft = max(16, 2 ** round(math.log2(seconds * sample_rate)))
+    return STFT(n_fft, n_fft // 4, sample_rate)
+
+
+def spectrum(x: Tensor, settings: STFT) -> Tensor:
+    """Complex STFT of (..., time) with a Hann window, (..., frames, bins): frame ``t`` is centred on sample ``t hop``,
+    and beyond the ends there is silence, as in ``librosa.stft``. There are ``1 + time // hop`` frames."""
+    window = torch.hann_window(settings.n_fft, dtype=x.dtype, device=x.device)
+    rows = x.reshape(-1, x.shape[-1])
+    bins = torch.stft(rows, settings.n_fft, settings.hop, window=window, pad_mode="constant", return_complex=True)
+    return bins.mT.reshape(*x.shape[:-1], bins.shape[-1], -1)
+
+
+def inverse(bins: Tensor, settings: STFT, length: int) -> Tensor:
+    """The audio (..., time) whose STFT is nearest to (..., frames, bins) in the least-squares sense."""
+    window = torch.hann_window(settings.n_fft, dtype=bins.real.dtype, device=bins.device)
+    rows = bins.reshape(-1, *bins.shape[-2:]).mT
+    audio = torch.istft(rows, settings.n_fft, settings.hop, window=window, length=length)
+    return audio.reshape(*bins.shape[:-2], length)
+
+
+def rephased(x: Tensor, like: Tensor, settings: STFT) -> Tensor:
+    """``ISTFT(|STFT(x)| e^{i arg STFT(like)})``: the levels of one sound at the phases of another, both (..., time)."""
+    phases = spectrum(like, settings).angle()
+    return inverse(torch.polar(spectrum(x, settings).abs(), phases), settings, x.shape[-1])
