@@ -35,6 +35,7 @@ solvers: [dps steps=2, dsg steps=2]
 backbones: [{model}]
 metrics: [lsd, mel_l1]
 """
+CELLS = 12  # two clips of truth, measurement, round trip and three solvers
 
 
 @pytest.fixture
@@ -66,13 +67,15 @@ def test_a_suite_becomes_records_and_tables(run: Run, small: Path, tmp_path: Pat
     assert "| dps steps=2 (2) |" in text
     assert text.count("| 2 / 2 | 3 / 2 |") == 1, text  # dps goes through the network, dsg does not
     lines = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
-    assert [line["row"] for line in lines[:5]] == ["truth", "round trip", "interpolate order=16", "dps steps=2",
-                                                   "dsg steps=2"]  # fmt: skip
-    solved = lines[3]
+    rows = ["truth", "measurement", "round trip", "interpolate order=16", "dps steps=2", "dsg steps=2"]
+    assert [line["row"] for line in lines[:6]] == rows
+    solved, left = lines[4], lines[1]
+    assert left["finished"]["misfit"] == 0
+    assert left["finished"]["part"] > left["finished"]["lsd"] > solved["finished"]["lsd"] > 0
     assert solved["raw"]["misfit"] > solved["finished"]["misfit"] == 0
     assert set(solved["finished"]) == {"lsd", "mel_l1", "misfit", "part"}
     assert solved["costs"]["network_backward"] == 2
-    assert lines[2]["finished"]["part"] > lines[2]["finished"]["lsd"] > 0, "outside the gap nothing is lost"
+    assert lines[3]["finished"]["part"] > lines[3]["finished"]["lsd"] > 0, "outside the gap nothing is lost"
     assert all(line["error"] is None for line in lines)
     sounds = {path.name.split(".")[1] for path in (tmp_path / "out" / "sounds").iterdir()}
     assert sounds == {"clean", "measured", "estimate"}
@@ -94,13 +97,13 @@ def test_a_key_changes_with_all_that_matters_and_nothing_else(small: Path, tmp_p
 
     text = SUITE.format(model=tiny)
     first = keys(text)
-    assert len(first) == 10
+    assert len(first) == CELLS
     assert keys(text.replace("A small one", "Another title") + "keep: 2\n") == first
     assert keys(text.replace("dsg steps=2", "dsg steps=2 guidance=7")) == first, "nothing is prompted"
     assert keys(text.replace("dsg steps=2", "dsg steps=2 rate=0.1").replace("0.2\n", "0.20\n")) & first
     for old, new, kept in (
-        ("dsg steps=2", "dsg steps=3", 8),
-        ("dsg steps=2", "dsg steps=2 rate=0.123", 8),
+        ("dsg steps=2", "dsg steps=3", CELLS - 2),
+        ("dsg steps=2", "dsg steps=2 rate=0.123", CELLS - 2),
         ("gap=0.1:0.2", "gap=0.1:0.21", 0),
         ("[lsd, mel_l1]", "[lsd]", 0),
         ("backbones", "seeds: [1]\nbackbones", 0),
@@ -132,20 +135,20 @@ def test_killed_in_the_middle_it_goes_on_and_the_table_is_the_same(
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     done = len(list(cells.glob("*.json")))
-    assert 3 <= done < 10
+    assert 3 <= done < CELLS
     assert all(each["error"] is None for each in records(cut)), "every record there is is whole"
     assert not (cut / "table.md").exists()
     again = run("bench", small, "-o", cut)
-    assert f"{10 - done} to measure" in again.err
+    assert f"{CELLS - done} to measure" in again.err
     assert table(cut) == table(whole)
 
 
 def test_shards_share_a_folder(run: Run, small: Path, tmp_path: Path) -> None:
     assert run("bench", small, "-o", tmp_path / "whole").code == 0
     for shard in ("1/2", "0/2"):
-        assert "5 to measure" in run("bench", small, "-o", tmp_path / "shared", "--shard", shard).err
+        assert f"{CELLS // 2} to measure" in run("bench", small, "-o", tmp_path / "shared", "--shard", shard).err
         count = len(records(tmp_path / "shared"))
-        assert count == (5 if shard == "1/2" else 10)
+        assert count == (CELLS // 2 if shard == "1/2" else CELLS)
     assert table(tmp_path / "shared") == table(tmp_path / "whole")
 
 
@@ -153,7 +156,7 @@ def test_workers_change_nothing(run: Run, small: Path, tmp_path: Path) -> None:
     assert run("bench", small, "-o", tmp_path / "one").code == 0
     two = run("bench", small, "-o", tmp_path / "two", "--workers", "2")
     assert two.code == 0, two.err
-    assert [line.split()[0] for line in two.err.splitlines()[1:]] == [f"{done}/10" for done in range(1, 11)]
+    assert [line.split()[0] for line in two.err.splitlines()[1:]] == [f"{done}/{CELLS}" for done in range(1, CELLS + 1)]
     assert table(tmp_path / "two") == table(tmp_path / "one")
 
 
@@ -183,7 +186,7 @@ def test_stopped_by_hand_it_leaves_a_table_and_goes_on(
 
     def interrupted(task: cell.Task, material: clips.Material) -> cell.Result:
         count[0] += 1
-        if count[0] == 5:
+        if count[0] == 6:
             raise KeyboardInterrupt
         return real(task, material)
 
@@ -193,7 +196,7 @@ def test_stopped_by_hand_it_leaves_a_table_and_goes_on(
     assert stopped.code == 130
     assert "the same command goes on" in stopped.err
     assert "| dps steps=2 (1 of 2) |" in table(tmp_path / "out")
-    assert "6 to measure" in run("bench", small, "-o", tmp_path / "out").err
+    assert f"{CELLS - 5} to measure" in run("bench", small, "-o", tmp_path / "out").err
     assert table(tmp_path / "out") == table(tmp_path / "whole")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from diffmusic.bench.plan import REFERENCES
 from tests.test_bench import small  # noqa: F401
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -82,7 +83,7 @@ def test_the_page_in_a_browser(
     mean = {
         row: sum(line["finished"]["lsd"] for line in lines if line["row"] == row) for row in {l_["row"] for l_ in lines}
     }
-    right = sorted((row for row in mean if row not in ("truth", "round trip")), key=lambda row: mean[row])
+    right = sorted((row for row in mean if row not in REFERENCES), key=lambda row: mean[row])
     assert [text.removesuffix(" (2)") for text in up] == right
     assert down == up[::-1]
     assert sorted(before) == sorted(up)

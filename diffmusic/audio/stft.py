@@ -35,5 +35,11 @@ def inverse(bins: Tensor, settings: STFT, length: int) -> Tensor:
 
 def rephased(x: Tensor, like: Tensor, settings: STFT) -> Tensor:
     """``ISTFT(|STFT(x)| e^{i arg STFT(like)})``: the levels of one sound at the phases of another, both (..., time)."""
-    phases = spectrum(like, settings).angle()
-    return inverse(torch.polar(spectrum(x, settings).abs(), phases), settings, x.shape[-1])
+    length = x.shape[-1]
+
+    def row(x: Tensor, like: Tensor) -> Tensor:
+        return inverse(torch.polar(spectrum(x, settings).abs(), spectrum(like, settings).angle()), settings, length)
+
+    # One by one: the bins of minutes are gigabytes.
+    rows = zip(x.reshape(-1, length), like.reshape(-1, length), strict=True)
+    return torch.stack([row(*each) for each in rows]).reshape(x.shape)

@@ -33,14 +33,15 @@ from diffmusic.plugins import reason
 from diffmusic.prior import Backbone, Costs
 from diffmusic.restore import restore
 
-Kind = Literal["truth", "round trip", "solve", "edit"]
+Kind = Literal["truth", "measurement", "round trip", "solve", "edit"]
 
 
 @dataclass(frozen=True)
 class Task:
     """What is to be done to a clip, in values that any process understands.
 
-    truth: measure the clip itself; round trip: encode and decode it, the ceiling of what the prior can restore.
+    truth: measure the clip itself; measurement: what the operator left of it, which a solver has to better; round trip:
+    encode and decode it, the ceiling of what the prior can restore.
     keep: return the sounds too.
     """
 
@@ -170,12 +171,23 @@ def _truth(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dic
         damage = _damage(task, material)
         sources = damage.sources
         if damage.measured.ndim == 2:
-            length = material.clean.shape[-1]
-            sounds["measured"] = resample(damage.measured, damage.rate, material.sample_rate, length)
+            sounds["measured"] = _as_it_was(damage, material)
     sounds |= _heard("clean", material.clean, sources)
     prompt = material.prompt if task.operator else material.target
     measured = _scores(task, material.clean, material.clean, material.sample_rate, prompt, sources)
     return {"finished": measured}
+
+
+def _as_it_was(damage: Damage, material: Material) -> np.ndarray:
+    """A measurement that is audio, at the rate and length of the clip."""
+    return resample(damage.measured, damage.rate, material.sample_rate, material.clean.shape[-1])
+
+
+def _measurement(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What is left of the clip; of a mixture, for every source."""
+    damage = _damage(task, material)
+    audio = np.tile(_as_it_was(damage, material), (damage.sources, 1))
+    return {"finished": _measured(task, material, damage, audio)}
 
 
 def _heard(name: str, audio: np.ndarray, sources: int) -> dict[str, np.ndarray]:
@@ -251,6 +263,7 @@ def _edit(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict
 
 _DO: Mapping[Kind, Callable[[Task, Material, dict[str, np.ndarray]], dict[str, Any]]] = {
     "truth": _truth,
+    "measurement": _measurement,
     "round trip": _round_trip,
     "solve": _solve,
     "edit": _edit,

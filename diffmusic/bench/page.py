@@ -11,7 +11,7 @@ import soundfile
 
 from diffmusic import plot
 from diffmusic.bench.named import Named
-from diffmusic.bench.plan import ROUND_TRIP, TRUTH
+from diffmusic.bench.plan import REFERENCES
 from diffmusic.bench.store import Store
 from diffmusic.bench.table import Line, Table, described, heading
 from diffmusic.plugins import registry
@@ -53,7 +53,7 @@ def _section(plan: Mapping[str, Any], table: Table, store: Store) -> dict[str, A
 
 
 def _reference(line: Line) -> bool:
-    return line.row in (TRUTH, ROUND_TRIP)
+    return line.row in REFERENCES
 
 
 def _cells(

@@ -14,10 +14,14 @@ from diffmusic.bench.clips import Library
 from diffmusic.bench.named import Named
 from diffmusic.bench.suite import Problem, Suite
 from diffmusic.parameters import values
+from diffmusic.problem import is_spectrogram
 from diffmusic.solver import DirectSolver
 
 TRUTH: Literal["truth"] = "truth"
+MEASUREMENT: Literal["measurement"] = "measurement"
 ROUND_TRIP: Literal["round trip"] = "round trip"
+REFERENCES = (TRUTH, MEASUREMENT, ROUND_TRIP)
+"""Rows that no solver made."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,9 @@ def cells(suite: Suite, models: Sequence[Model], count: int) -> Iterator[Cell]:
                     prior = replace(common, model=model.name, device=model.device, dtype=model.dtype)
                     if first:
                         yield Cell(Place(problem.name, TRUTH, clip, None, seed), common)
+                    if first and problem.operator and not is_spectrogram(problem.operator.component("operator")):
+                        place = Place(problem.name, MEASUREMENT, clip, None, seed)
+                        yield Cell(place, replace(common, kind=MEASUREMENT, keep=False))
                     if once:
                         yield Cell(
                             Place(problem.name, ROUND_TRIP, clip, model.name, seed), replace(prior, kind=ROUND_TRIP)

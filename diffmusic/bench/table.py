@@ -15,7 +15,7 @@ import numpy as np
 from diffmusic import metric as metrics
 from diffmusic.bench.cell import metric
 from diffmusic.bench.named import Named
-from diffmusic.bench.plan import ROUND_TRIP, TRUTH
+from diffmusic.bench.plan import REFERENCES, TRUTH
 from diffmusic.errors import InputError
 
 COSTS = ("network_forward", "network_backward", "decoder_forward", "decoder_backward")
@@ -90,8 +90,8 @@ def tables(plan: Mapping[str, Any], records: Mapping[str, dict[str, Any]]) -> li
                 continue
             group = [each for each in cells if (each["row"], each["backbone"]) == (row, backbone)]
             lines.append(_line(plan, group, _shared(cells, backbone or first, records), truth))
-        # The ceiling stands above the rows that are measured against it.
-        lines.sort(key=lambda line: (line.row not in (TRUTH, ROUND_TRIP), line.row != TRUTH))
+        # What rows are measured against stands above them.
+        lines.sort(key=lambda line: REFERENCES.index(line.row) if line.row in REFERENCES else len(REFERENCES))
         names = [each["name"] for each in plan["metrics"]] + ["part", "misfit"]
         finished = [name for name in names if any(name in line.values for line in lines)]
         raw = [f"{name} raw" for name in names if any(f"{name} raw" in line.values for line in lines)]
