@@ -83,28 +83,20 @@ def main() -> None:
         for number in range(arguments.clips):
             clip = library.material(number, problem)
             damage = Damage.of(problem.operator, clip, None, 0)
-            length = clip.clean.shape[-1]
             raw = restore(
-                damage.measured,
-                damage.rate,
-                damage.given,
-                DiffMusicSlerp(),
-                prior,
-                steps=25,
-                length=length,
-                finish=False,
-            ).audio[0]
+                damage.measured, damage.rate, damage.given, DiffMusicSlerp(), prior,
+                steps=25, length=clip.clean.shape[-1], finish=False,
+            ).audio[0]  # fmt: skip
             x = damage.items(raw)
             rows = {
-                "estimate": x,
-                "least change": least(damage.operator, x, damage.y),
-                "finish": damage.operator.finish(x, damage.y),
-                type(classical).__name__: classical.estimate(Problem(damage.operator, damage.y)),
+                "estimate": raw,
+                "least change": damage.channels(least(damage.operator, x, damage.y)),
+                "finish": damage.finished(raw),
+                type(classical).__name__: damage.channels(classical.estimate(Problem(damage.operator, damage.y))),
             }
-            for row, found in rows.items():
-                audio = found.transpose(0, 1).reshape(raw.shape).numpy()
-                audio = audio[damage.order(clip.clean, audio, clip.sample_rate)]
-                scores[row].append([measure(clip.clean, audio, clip.sample_rate) for measure in METRICS.values()])
+            for row, audio in rows.items():
+                ordered = audio[damage.order(clip.clean, audio, clip.sample_rate)]
+                scores[row].append([measure(clip.clean, ordered, clip.sample_rate) for measure in METRICS.values()])
         for row, each in scores.items():
             print(
                 f"| {problem.operator} | {row} | {' | '.join(f'{value:.3f}' for value in np.mean(each, 0))} |",

@@ -43,9 +43,13 @@ class Given:
         """What was measured, as audio of the shape of the truth; None if it is no audio."""
         if self.clean is None or self.measured.ndim != 2:
             return None
-        rate = problems.clean_rate(operator, self.sample_rate)
-        audio = resample(self.measured, self.sample_rate, rate, self.clean.shape[-1])
-        return np.tile(audio, (self.clean.shape[0] // audio.shape[0], 1))
+        return like_truth(self.measured, self.sample_rate, self.clean, problems.clean_rate(operator, self.sample_rate))
+
+
+def like_truth(measured: np.ndarray, measured_rate: int, clean: np.ndarray, rate: int) -> np.ndarray:
+    """Measured audio at the rate and of the shape of the truth, (channels, time): a mixture once for every source."""
+    audio = resample(measured, measured_rate, rate, clean.shape[-1])
+    return np.tile(audio, (clean.shape[0] // audio.shape[0], 1))
 
 
 def read(operator: Any, path: Path, references: Sequence[Path] = (), noise_std: float = 0.0) -> Given:

@@ -168,6 +168,12 @@ def test_finished_reverb_takes_levels_from_the_estimate_and_phases_from_the_reco
     assert error(operator.finish(truth, y)) < 0.5 * error(alone)
 
 
+def test_finished_reverb_has_what_the_room_lets_through_whatever_the_estimate() -> None:
+    operator, truth = Reverb(decay=0.3), tone(700, 16000)[None, None]
+    finished = operator.finish(torch.zeros_like(truth), operator.forward(truth))
+    assert (finished - truth)[..., 1000:7000].norm() < 0.2 * truth.norm()
+
+
 def test_finished_reverb_keeps_to_the_estimate_where_the_room_lets_nothing_through(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "low.wav", firwin(255, 4000, fs=16000), 16000, subtype="DOUBLE")
     operator, truth = Reverb(response=tmp_path / "low.wav"), noise(1, 1, 16000)

@@ -26,6 +26,7 @@ from diffmusic.bench.part import part_lsd
 from diffmusic.bench.suite import Settings
 from diffmusic.edit import edit
 from diffmusic.errors import DiffmusicError
+from diffmusic.inputs import like_truth
 from diffmusic.metric import Metric, PairMetric
 from diffmusic.models import Access
 from diffmusic.passage import Passage
@@ -171,22 +172,18 @@ def _truth(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dic
         damage = _damage(task, material)
         sources = damage.sources
         if damage.measured.ndim == 2:
-            sounds["measured"] = _as_it_was(damage, material)
+            length = material.clean.shape[-1]
+            sounds["measured"] = resample(damage.measured, damage.rate, material.sample_rate, length)
     sounds |= _heard("clean", material.clean, sources)
     prompt = material.prompt if task.operator else material.target
     measured = _scores(task, material.clean, material.clean, material.sample_rate, prompt, sources)
     return {"finished": measured}
 
 
-def _as_it_was(damage: Damage, material: Material) -> np.ndarray:
-    """A measurement that is audio, at the rate and length of the clip."""
-    return resample(damage.measured, damage.rate, material.sample_rate, material.clean.shape[-1])
-
-
 def _measurement(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
     """What is left of the clip; of a mixture, for every source."""
     damage = _damage(task, material)
-    audio = np.tile(_as_it_was(damage, material), (damage.sources, 1))
+    audio = like_truth(damage.measured, damage.rate, material.clean, material.sample_rate)
     return {"finished": _measured(task, material, damage, audio)}
 
 

@@ -51,9 +51,13 @@ class Damage:
         x = torch.from_numpy(audio)[None]
         return x if self.sources == 1 else x.reshape(self.sources, -1, x.shape[-1]).transpose(0, 1)
 
+    def channels(self, items: Tensor) -> np.ndarray:
+        """An estimate as the clip has it, (channels, time); undoes ``items``."""
+        return items.transpose(0, 1).flatten(0, 1).numpy()
+
     def finished(self, raw: np.ndarray) -> np.ndarray:
         """With what was observed put back."""
-        return problems.finish(self.operator, self.items(raw), self.y).transpose(0, 1).reshape(raw.shape).numpy()
+        return self.channels(problems.finish(self.operator, self.items(raw), self.y))
 
     def misfit(self, estimate: np.ndarray) -> float:
         """``|A x - y| / |y|``."""
