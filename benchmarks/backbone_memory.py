@@ -30,15 +30,17 @@ from diffusers import (
 from torch import nn
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-from diffmusic import record
 from diffmusic.audio.mel import LogMel
 from diffmusic.backbones import audioldm2, musicldm, stable_audio
 from diffmusic.backbones.memory import recompute
 from diffmusic.backbones.noise import EDMNoise, VPNoise
 from diffmusic.backbones.text import Texts
-from diffmusic.prior import Costs, Prior
-from diffmusic.problem import Problem
-from diffmusic.sampling import generator, iterate
+from diffmusic.jobs import record
+from diffmusic.prior.backbone import Costs
+from diffmusic.prior.prior import Prior
+from diffmusic.problem.problem import Problem
+from diffmusic.solver.noise import generator
+from diffmusic.solver.sampling import iterate
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_solvers.diffmusic import DiffMusic
 

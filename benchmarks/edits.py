@@ -24,14 +24,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffmusic import models, record
-from diffmusic.edit import edit
+from diffmusic.jobs import record
 from diffmusic.metrics.clap import Clap
 from diffmusic.metrics.lpaps import lpaps
+from diffmusic.models.load import load_model
 from diffmusic.parameters import build
-from diffmusic.passage import Passage
 from diffmusic.plugins import registry
-from diffmusic.prior import Costs
+from diffmusic.prior.backbone import Costs
+from diffmusic.tasks.edit import edit
+from diffmusic.tasks.latents import Passage
 from training.captions import DRUMS, ROLES, WORDS, article, listing
 from training.data import split, to_float
 
@@ -204,7 +205,7 @@ def main() -> None:
     if chosen.merge:
         merge(path)
         return
-    prior: Any = models.load(chosen.model)
+    prior: Any = load_model(chosen.model)
     clap = Clap.load(chosen.clap or prior.folder)
     given = swaps(chosen.work, chosen.split, chosen.clips)[shard::shards]
     rows = chosen.row or SOLVERS

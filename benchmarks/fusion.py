@@ -4,10 +4,10 @@
     python -m benchmarks.fusion --name fusion --report            only the table and the picture of what is measured
 
 For each pair the reference is learnt by its caption; then the original is put in at every level, with ``--seeds`` draws
-of the noise. Likeness is that of ``diffmusic.likeness``, to the round trips of original and reference: the cosine of
-the small CLAP's embeddings, and the log-mel difference in nats. A pair and a way of fusing it (``--row``: parameters of
-the solver, such as "reset=true" or "injected=diffused order=1") is one line of benchmarks/results/NAME.jsonl, written
-when it is done: a run that was cut off goes on where it stopped.
+of the noise. Likeness is that of ``diffmusic.metrics.likeness``, to the round trips of original and reference: the
+cosine of the small CLAP's embeddings, and the log-mel difference in nats. A pair and a way of fusing it (``--row``:
+parameters of the solver, such as "reset=true" or "injected=diffused order=1") is one line of
+benchmarks/results/NAME.jsonl, written when it is done: a run that was cut off goes on where it stopped.
 
 ``trend`` is Spearman's rank correlation between the level and the mean over draws, for each pair: 1 where likeness to
 the reference rises from every level to the next, -1 where likeness to the original falls.
@@ -28,13 +28,13 @@ import torch
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from diffmusic import models
-from diffmusic.adapter import Adapter
-from diffmusic.edit_job import load_editor
-from diffmusic.fuse import GUIDANCE, WINDOW, fuse, learn, sweep
-from diffmusic.likeness import likeness
-from diffmusic.passage import Passage
-from diffmusic.prior import Costs
+from diffmusic.jobs.edit import load_editor
+from diffmusic.metrics.likeness import likeness
+from diffmusic.models.load import load_model
+from diffmusic.prior.backbone import Costs
+from diffmusic.tasks.adapter import Adapter
+from diffmusic.tasks.fuse import GUIDANCE, WINDOW, fuse, learn, sweep
+from diffmusic.tasks.latents import Passage
 from training.captions import captions
 
 RATE, LENGTH = 16000, 81920
@@ -167,7 +167,7 @@ def main() -> None:
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     if not chosen.report:
         torch.set_num_threads(chosen.threads)
-        prior: Any = models.load(chosen.model)
+        prior: Any = load_model(chosen.model)
         levels = sweep(tuple(chosen.window), chosen.levels)
         done = {(line["original"], line["reference"], line["row"]) for line in lines}
         for number, pair in enumerate(pairs(chosen.work, chosen.split, chosen.pairs)):

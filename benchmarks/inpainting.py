@@ -28,14 +28,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffmusic import models, record
 from diffmusic.audio.mel import LogMel, MelSpec
+from diffmusic.jobs import record
 from diffmusic.metrics.clap import Clap
 from diffmusic.metrics.fad import frechet_distance
 from diffmusic.metrics.lsd import lsd
+from diffmusic.models.load import load_model
 from diffmusic.parameters import build
 from diffmusic.plugins import registry
-from diffmusic.restore import restore
+from diffmusic.tasks.restore import restore
 from diffmusic_operators.inpainting import Inpainting
 from training.data import split, to_float
 
@@ -221,7 +222,7 @@ def main() -> None:
     clips = split(chosen.work, chosen.split)
     numbers = np.linspace(0, len(clips) - 1, chosen.clips).round().astype(int)[shard::shards]
     excerpts = [to_float(clips[number][START : START + EXCERPT]).double().numpy() for number in numbers]
-    prior: Any = models.load(chosen.model)
+    prior: Any = load_model(chosen.model)
     clap = Clap.load(prior.folder)
     document: dict[str, Any] = {
         "settings": {key: str(value) for key, value in vars(chosen).items() if key != "work"},

@@ -21,13 +21,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from diffmusic import models, record
 from diffmusic.audio import files
 from diffmusic.audio.mel import LogMel
 from diffmusic.audio.resample import resample
-from diffmusic.long import Windowed
+from diffmusic.jobs import record
+from diffmusic.models.load import load_model
 from diffmusic.parameters import bind
-from diffmusic.restore import restore
+from diffmusic.prior.windowed import Windowed
+from diffmusic.tasks.restore import restore
 from diffmusic_operators.reverb import Reverb
 from diffmusic_solvers.diffmusic import DiffMusic
 
@@ -92,7 +93,7 @@ def main() -> None:
     clean = clean.mean(0, keepdims=True) if given.mono else clean
     operator = bind(Reverb(), sample_rate=rate)
     measured = operator.forward(torch.from_numpy(clean)[None])[0].numpy()
-    backbone = models.load("mini")
+    backbone = load_model("mini")
     begun = time.process_time()
     marks: list[tuple[float, int]] = []  # CPU seconds and peak bytes after every step
 

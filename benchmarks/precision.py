@@ -19,7 +19,7 @@ from torch import Tensor
 from diffmusic.audio.resample import resample
 from diffmusic.backbones.envelope import follow
 from diffmusic.backbones.musicldm import mini
-from diffmusic.sampling import generator, normal
+from diffmusic.solver.noise import generator, normal
 
 CLIP = Path(__file__).parents[1] / "examples" / "clip.flac"
 LENGTH = 40960

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from diffmusic import models
+from diffmusic.models.load import load_model
 from training.data import split, to_float
 
 STEPS, CLIP, START, LENGTH = 40, 20, 48000, 40960
@@ -22,7 +22,7 @@ STEPS, CLIP, START, LENGTH = 40, 20, 48000, 40960
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
-    prior = models.load("mini")
+    prior = load_model("mini")
     x = to_float(split(parser.parse_args().work, "validation")[CLIP][START : START + LENGTH])[None, None]
     target = prior.mel(x)
 

@@ -23,9 +23,9 @@ from torch import Tensor
 from benchmarks.precision import SIGMAS, clip, cosine
 from diffmusic.audio.sinc import sinc_resample
 from diffmusic.backbones.musicldm import mini
-from diffmusic.features import features
-from diffmusic.problem import Problem
-from diffmusic.sampling import generator, normal
+from diffmusic.problem.problem import Problem
+from diffmusic.solver.noise import generator, normal
+from diffmusic.tasks.feature_map import features
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_operators.resampling import Resampling
 from diffmusic_operators.reverb import Reverb

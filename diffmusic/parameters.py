@@ -15,8 +15,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 from typing_extensions import Doc
 
-from diffmusic.errors import InputError
-from diffmusic.plugins import suggestion
+from diffmusic.errors import InputError, suggestion
 
 __all__ = [
     "BOUND", "Amount", "Count", "Doc", "Field", "Parameter", "Positive", "Seed", "Span", "assignments", "bind", "build",

@@ -6,7 +6,6 @@ implementations. This module imports neither torch nor any component, so listing
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from diffmusic.errors import InputError
+from diffmusic.errors import InputError, reason, suggestion
 
 if TYPE_CHECKING:
     import click
@@ -65,10 +64,10 @@ class Spec:
 
     ``target`` is ``"module:attribute"``. For an operator or a solver the attribute is a frozen dataclass,
     for a backbone a callable ``(source: Path | None, device: str) -> Backbone``, which may also take the keywords
-    ``dtype`` and ``allow_pickle``; for a metric what ``diffmusic.metric`` describes, for a dataset what
-    ``diffmusic.dataset`` does. ``tags`` are words shown in listings. Those of a backbone name the ``_class_name`` of
-    the model_index.json that it reads. Those of a metric are ``pair`` or ``set``, and ``solve`` for one of pairs that
-    every run reports whose truth is known: it has to be fast, and its defaults have to do.
+    ``dtype`` and ``allow_pickle``; for a metric what ``diffmusic.metrics.contract`` describes, for a dataset what
+    ``diffmusic.datasets.contract`` does. ``tags`` are words shown in listings. Those of a backbone name the
+    ``_class_name`` of the model_index.json that it reads. Those of a metric are ``pair`` or ``set``, and ``solve`` for
+    one of pairs that every run reports whose truth is known: it has to be fast, and its defaults have to do.
     ``checkpoints``: published weights of a backbone, the first of them the one that its name stands for.
     """
 
@@ -130,21 +129,6 @@ class Plugin:
     offers: dict[str, tuple[Spec, ...]] = field(default_factory=dict)
     module: Any = None
     error: str | None = None
-
-
-def reason(error: BaseException) -> str:
-    """The error as one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"``, or the known words when none is near."""
-    known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1)
-    if near:
-        return f" Did you mean {near[0]!r}?"
-    return f" Known: {', '.join(known)}." if known else ""
 
 
 class Registry:

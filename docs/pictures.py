@@ -18,7 +18,7 @@ from PIL import Image
 from diffmusic.audio import files
 from diffmusic.audio.resample import resample
 from diffmusic.cli import cli
-from diffmusic.plot import spectrograms
+from diffmusic.reports.spectrograms import spectrograms
 
 CLIP = Path(__file__).parents[1] / "examples" / "clip.flac"
 IMAGES = Path(__file__).parent / "images"

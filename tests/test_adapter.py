@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffmusic import adapter, models
-from diffmusic.adapter import Adapter, attach, capture
 from diffmusic.errors import Diverged, InputError
-from diffmusic.prior import Costs
-from diffmusic.sampling import generator
+from diffmusic.models.load import load_model
+from diffmusic.prior.backbone import Costs
+from diffmusic.solver.noise import generator
+from diffmusic.tasks import adapter
+from diffmusic.tasks.adapter import Adapter, attach, capture
 
 
 def latents(backbone: Any, items: int = 1, samples: int = 8000) -> Tensor:
@@ -31,7 +32,7 @@ def error(backbone: Any, z0: Tensor, prompt: str = "a harp", sigma: float = 2.0)
 
 @pytest.fixture(scope="module")
 def backbone(tiny: Path) -> Any:
-    return models.load(str(tiny))
+    return load_model(str(tiny))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_what_was_best_is_kept(backbone: Any) -> None:
 
 
 def test_what_is_learnt_has_full_precision_whatever_the_network_has(tiny: Path) -> None:
-    half: Any = models.load(str(tiny), dtype="bfloat16")
+    half: Any = load_model(str(tiny), dtype="bfloat16")
     z0 = latents(half)
     learnt = capture(half, z0, "a harp", steps=3)
     changed = [each for name, each in learnt.weights.items() if "lora_B" in name and bool(each.any())]

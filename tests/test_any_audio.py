@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from diffmusic.cli import report
-from diffmusic.problem import Problem
-from diffmusic.restore import restore
+from diffmusic.problem.problem import Problem
+from diffmusic.tasks.restore import restore
 
 Song = Callable[..., Path]
 Run = Callable[..., SimpleNamespace]

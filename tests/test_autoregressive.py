@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from diffmusic.audio.autoregressive import bridge, extrapolate
+from diffmusic.audio.linear_prediction import bridge, extrapolate
 
 RATE = 16000
 TIME = np.arange(RATE) / RATE

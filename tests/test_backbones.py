@@ -12,11 +12,11 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from transformers import ClapModel, RobertaTokenizer
 
-from diffmusic import models
 from diffmusic.backbones.musicldm import MINI, MusicLDM, mini
 from diffmusic.backbones.noise import VPNoise
 from diffmusic.errors import InputError
-from diffmusic.restore import restore
+from diffmusic.models.load import load_model
+from diffmusic.tasks.restore import restore
 from diffmusic.testing import check_backbone
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_solvers.diffmusic import DiffMusic
@@ -41,12 +41,12 @@ def test_a_mel_louder_than_any_music_makes_no_burst() -> None:
 
 
 def test_musicldm_keeps_the_contract(tiny: Path) -> None:
-    check_backbone(models.load(str(tiny)))
+    check_backbone(load_model(str(tiny)))
 
 
 def test_a_folder_is_read_by_the_backbone_that_knows_its_pipeline(tiny: Path) -> None:
-    assert isinstance(models.load(str(tiny)), MusicLDM)
-    assert models.load("mini").describe()["name"] == "mini"
+    assert isinstance(load_model(str(tiny)), MusicLDM)
+    assert load_model("mini").describe()["name"] == "mini"
 
 
 def test_levels_between_training_timesteps_are_interpolated() -> None:
@@ -83,7 +83,7 @@ def test_as_many_steps_as_the_grid_has_or_none_more() -> None:
 
 
 def test_text_embedding_is_the_one_musicldm_was_trained_on(tiny: Path) -> None:
-    backbone = models.load(str(tiny))
+    backbone = load_model(str(tiny))
     clap = ClapModel.from_pretrained(tiny / "text_encoder").eval()
     tokens = RobertaTokenizer.from_pretrained(tiny / "tokenizer")(
         "a harp", padding="max_length", truncation=True, return_tensors="pt"
@@ -96,7 +96,7 @@ def test_text_embedding_is_the_one_musicldm_was_trained_on(tiny: Path) -> None:
 
 
 def test_a_prompt_changes_what_the_network_says(tiny: Path) -> None:
-    backbone = models.load(str(tiny))
+    backbone = load_model(str(tiny))
     z = torch.randn(1, *backbone.latent_shape(8000), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         harp, drum = (backbone.denoise(z, 5.0, backbone.embed(text)) for text in ("a harp", "a drum"))
@@ -104,7 +104,7 @@ def test_a_prompt_changes_what_the_network_says(tiny: Path) -> None:
 
 
 def test_a_prompt_to_a_prior_without_text_is_refused(tmp_path: Path) -> None:
-    silent = models.load(str(checkpoints.musicldm(tmp_path / "silent", text=False)))
+    silent = load_model(str(checkpoints.musicldm(tmp_path / "silent", text=False)))
     assert silent.embed(None) is None
     with pytest.raises(InputError, match="takes no prompt"):
         silent.embed("a harp")
@@ -126,7 +126,7 @@ def copy(source: Path, target: Path) -> Path:
 def test_broken_folders_are_refused_in_one_line(tiny: Path, tmp_path: Path) -> None:
     def message(folder: Path) -> str:
         with pytest.raises(InputError) as caught:
-            models.load(str(folder))
+            load_model(str(folder))
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -162,7 +162,7 @@ def test_missing_weights_are_not_replaced_by_random_ones(tiny: Path, tmp_path: P
     dropped = sorted(weights)[0]
     save_file({name: value for name, value in weights.items() if name != dropped}, path)
     with pytest.raises(InputError, match="does not fit its configuration"):
-        models.load(str(folder))
+        load_model(str(folder))
 
 
 def test_pickled_weights_are_read_only_if_that_is_asked_for(tiny: Path, tmp_path: Path) -> None:
@@ -171,9 +171,9 @@ def test_pickled_weights_are_read_only_if_that_is_asked_for(tiny: Path, tmp_path
     shutil.rmtree(folder / "unet")
     unet.save_pretrained(folder / "unet", safe_serialization=False)
     with pytest.raises(InputError, match=r"pickled weights only.*--allow-pickle"):
-        models.load(str(folder))
-    trusted = models.load(str(folder), allow_pickle=True)
-    assert trusted.describe()["sha256"] != models.load(str(tiny)).describe()["sha256"]
+        load_model(str(folder))
+    trusted = load_model(str(folder), allow_pickle=True)
+    assert trusted.describe()["sha256"] != load_model(str(tiny)).describe()["sha256"]
 
 
 def test_hash_changes_with_the_weights(tiny: Path, tmp_path: Path) -> None:
@@ -183,12 +183,12 @@ def test_hash_changes_with_the_weights(tiny: Path, tmp_path: Path) -> None:
     name = sorted(weights)[0]
     weights[name] = weights[name] + 1
     save_file(weights, path)
-    first, second = (models.load(str(each)).describe()["sha256"] for each in (tiny, folder))
+    first, second = (load_model(str(each)).describe()["sha256"] for each in (tiny, folder))
     assert first != second
 
 
 def test_a_vae_without_text_needs_no_tokenizer(tmp_path: Path) -> None:
-    backbone = models.load(str(checkpoints.musicldm(tmp_path / "plain", text=False)))
+    backbone = load_model(str(checkpoints.musicldm(tmp_path / "plain", text=False)))
     assert backbone.embed(None) is None
 
 
@@ -199,10 +199,10 @@ def test_a_damaged_file_is_found_by_its_hash(tmp_path: Path) -> None:
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match="is damaged"):
-        models.load(str(folder))
+        load_model(str(folder))
     path.unlink()
     with pytest.raises(InputError, match="is missing"):
-        models.load(str(folder))
+        load_model(str(folder))
 
 
 def test_mini_fits_its_budget_and_its_hashes() -> None:
@@ -217,7 +217,7 @@ def test_mini_fits_its_budget_and_its_hashes() -> None:
 
 
 def test_the_passes_of_guidance_are_two_only_where_the_prompts_differ(tiny: Path) -> None:
-    backbone, solver = models.load(str(tiny)), DiffMusic(repeats=1)
+    backbone, solver = load_model(str(tiny)), DiffMusic(repeats=1)
 
     def passes(**text: Any) -> int:
         audio = 0.1 * np.random.default_rng(0).standard_normal((1, 4000))

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffmusic import hub
 from diffmusic.bench import cell, clips, local, runner, suite
 from diffmusic.bench.local import Local
 from diffmusic.bench.plan import Model, Place
 from diffmusic.bench.progress import Pace, duration
 from diffmusic.errors import InputError
+from diffmusic.models import hub
 
 Run = Callable[..., SimpleNamespace]
 

@@ -13,12 +13,14 @@ import soundfile
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from diffmusic import models
 from diffmusic.backbones import memory
-from diffmusic.prior import Costs, Prior
-from diffmusic.problem import Problem
-from diffmusic.restore import restore
-from diffmusic.solver import Step, misfit_gradient
+from diffmusic.models.load import load_model, registry
+from diffmusic.prior.backbone import Costs
+from diffmusic.prior.prior import Prior
+from diffmusic.problem.problem import Problem
+from diffmusic.solver.contract import Step
+from diffmusic.solver.data_consistency import misfit_gradient
+from diffmusic.tasks.restore import restore
 from diffmusic.testing import check_backbone
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_operators.mixing import Mixing
@@ -38,7 +40,7 @@ def loaded(built: Built) -> Callable[[str], Any]:
 
     def load(kind: str) -> Any:
         if kind not in known:
-            known[kind] = models.load(str(built(kind)))
+            known[kind] = load_model(str(built(kind)))
         return known[kind]
 
     return load
@@ -278,7 +280,7 @@ def test_where_in_the_recording_it_is_changes_what_stable_audio_says(loaded: Cal
 def test_encoders_are_freed_before_sampling_and_a_prompt_is_read_once(
     kind: str, built: Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backbone: Any = models.load(str(built(kind)))
+    backbone: Any = load_model(str(built(kind)))
     reads: list[int] = []
     encoders = backbone.texts._load
 
@@ -299,7 +301,7 @@ def test_encoders_are_freed_before_sampling_and_a_prompt_is_read_once(
 @pytest.mark.parametrize("kind", KINDS)
 def test_forgetting_activations_changes_no_gradient(kind: str, built: Built) -> None:
     def gradients(checkpointing: bool) -> list[torch.Tensor]:
-        spec = models.registry().components("backbone")[kind.replace("_", "-")]
+        spec = registry().components("backbone")[kind.replace("_", "-")]
         backbone = spec.load()(built(kind), checkpointing=checkpointing)
         z = torch.randn(1, *backbone.latent_shape(9000), generator=torch.Generator().manual_seed(0)).requires_grad_()
         parts = (backbone.denoise(z, 2.0, backbone.embed("a harp")), backbone.decode(z, 9000))
@@ -336,7 +338,7 @@ def test_pieces_are_what_the_whole_is(loaded: Callable[[str], Any]) -> None:
 def test_half_precision_is_the_networks_alone(
     kind: str, dtype: str, built: Built, loaded: Callable[[str], Any]
 ) -> None:
-    half: Any = models.load(str(built(kind)), dtype=dtype)
+    half: Any = load_model(str(built(kind)), dtype=dtype)
     full = loaded(kind)
     z = torch.randn(1, *full.latent_shape(8000), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from diffmusic import metric, testing
+from diffmusic import testing
+from diffmusic.metrics.contract import load_metric
 from diffmusic.metrics.plugin import diffmusic_metrics
 from diffmusic.plugins import KINDS, registry
 
@@ -23,7 +24,7 @@ def test_solver(name: str) -> None:
     "name", sorted({*FOUND.components("metric")} - {"kl"})
 )  # tests/test_pair_metrics.py gives it one
 def test_metric(name: str) -> None:
-    testing.check_metric(metric.load(name))
+    testing.check_metric(load_metric(name))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffmusic import dataset, testing
+from diffmusic import testing
+from diffmusic.datasets.contract import Clip, load_dataset
 from diffmusic.errors import InputError
 
 RATE = 44100
@@ -65,9 +66,9 @@ def mp4(hq: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_musdb_shaped_folder_is_read(hq: Path) -> None:
-    songs = dataset.load(f"musdb18-hq path={hq}")
+    songs = load_dataset(f"musdb18-hq path={hq}")
     assert songs.names() == ["A - First", "B - Second"]
-    assert dataset.load(f"musdb18-hq path={hq} split=train").names() == ["C - Third"]
+    assert load_dataset(f"musdb18-hq path={hq} split=train").names() == ["C - Third"]
     testing.check_dataset(songs)
     clip = songs.load("A - First", start=0.5, seconds=0.25)
     assert clip.audio.shape == (2, 11025)
@@ -81,7 +82,7 @@ def test_a_musdb_shaped_folder_is_read(hq: Path) -> None:
 
 @FFMPEG
 def test_a_stem_file_is_read_and_an_excerpt_is_what_the_whole_has(mp4: Path) -> None:
-    songs = dataset.load(f"musdb18 path={mp4}")
+    songs = load_dataset(f"musdb18 path={mp4}")
     assert songs.names() == ["A - First", "B - Second"]
     testing.check_dataset(songs)
     whole = songs.load("A - First")
@@ -100,7 +101,7 @@ def test_a_stem_file_is_read_and_an_excerpt_is_what_the_whole_has(mp4: Path) -> 
 def test_stem_files_are_what_the_packages_of_musdb_read(mp4: Path, song: str) -> None:
     musdb = pytest.importorskip("musdb")
     track = next(each for each in musdb.DB(root=str(mp4), subsets="test") if each.name == song)
-    clip = dataset.load(f"musdb18 path={mp4}").load(song)
+    clip = load_dataset(f"musdb18 path={mp4}").load(song)
     length = clip.audio.shape[-1]
     assert length == round(1.5 * RATE)  # musdb also has what the coder filled its last frame with
     # musdb rounds to 16 bits.
@@ -113,7 +114,7 @@ def test_stem_files_are_what_the_packages_of_musdb_read(mp4: Path, song: str) ->
 def test_both_forms_are_the_same_music(hq: Path, mp4: Path) -> None:
     for name in ("A - First", "B - Second"):
         clips = [
-            dataset.load(f"{kind} path={path}").load(name) for kind, path in (("musdb18-hq", hq), ("musdb18", mp4))
+            load_dataset(f"{kind} path={path}").load(name) for kind, path in (("musdb18-hq", hq), ("musdb18", mp4))
         ]
         length = min(each.audio.shape[-1] for each in clips)
         difference = np.subtract(*(each.audio[:, :length] for each in clips))
@@ -124,7 +125,7 @@ def test_without_ffmpeg_one_line_says_what_is_missing(tmp_path: Path, monkeypatc
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "Song.stem.mp4").write_bytes(b"mp4")
     monkeypatch.setenv("PATH", str(tmp_path))
-    songs = dataset.load(f"musdb18 path={tmp_path}")
+    songs = load_dataset(f"musdb18 path={tmp_path}")
     assert songs.names() == ["Song"]
     with pytest.raises(InputError, match="ffprobe, which is not found: install ffmpeg"):
         songs.load("Song")
@@ -135,7 +136,7 @@ def test_a_file_that_is_no_stem_file_is_refused(mp4: Path, tmp_path: Path) -> No
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "Torn.stem.mp4").write_bytes((mp4 / "test" / "A - First.stem.mp4").read_bytes()[:2000])
     with pytest.raises(InputError, match="cannot be read by ffprobe") as caught:
-        dataset.load(f"musdb18 path={tmp_path}").load("Torn")
+        load_dataset(f"musdb18 path={tmp_path}").load("Torn")
     assert "\n" not in str(caught.value)
 
 
@@ -144,7 +145,7 @@ def test_another_layout_is_refused_and_the_right_one_told(kind: str, tmp_path: P
     steps = ("no such folder", "holds no folder test/: MUSDB18.* is unpacked as", "holds no TRACK")
     for expected, folder in zip(steps, ("data", "data/test", ""), strict=True):
         with pytest.raises(InputError, match=expected) as caught:
-            dataset.load(f"{kind} path={tmp_path / 'data'}").names()
+            load_dataset(f"{kind} path={tmp_path / 'data'}").names()
         assert "\n" not in str(caught.value)
         (tmp_path / folder).mkdir(exist_ok=True)
 
@@ -154,12 +155,12 @@ def test_a_song_that_lacks_a_stem_and_stems_that_differ_are_refused(hq: Path, tm
     folder = root / "test" / "A - First"
     soundfile.write(folder / "bass.wav", np.zeros((1000, 2)), RATE)
     with pytest.raises(InputError, match=r"bass\.wav .* does not go with mixture\.wav"):
-        dataset.load(f"musdb18-hq path={root}").load("A - First")
+        load_dataset(f"musdb18-hq path={root}").load("A - First")
     (folder / "bass.wav").unlink()
     with pytest.raises(InputError, match=r"incomplete: bass\.wav is missing"):
-        dataset.load(f"musdb18-hq path={root}").names()
+        load_dataset(f"musdb18-hq path={root}").names()
     with pytest.raises(InputError, match="Did you mean 'B - Second'"):
-        dataset.load(f"musdb18-hq path={hq}").load("B - Secnd")
+        load_dataset(f"musdb18-hq path={hq}").load("B - Secnd")
 
 
 def test_a_folder_of_audio(tmp_path: Path, run: Callable[..., SimpleNamespace]) -> None:
@@ -168,7 +169,7 @@ def test_a_folder_of_audio(tmp_path: Path, run: Callable[..., SimpleNamespace]) 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(tmp_path / name, x, rate)
     (tmp_path / "notes.txt").write_text("no audio")
-    chosen = dataset.load(f"folder path={tmp_path}")
+    chosen = load_dataset(f"folder path={tmp_path}")
     assert chosen.names() == ["b.wav", "deep/er/a.flac"]
     assert chosen.duration("deep/er/a.flac") == 0.5
     testing.check_dataset(chosen)
@@ -178,13 +179,13 @@ def test_a_folder_of_audio(tmp_path: Path, run: Callable[..., SimpleNamespace]) 
     assert run("check", "folder", "-s", f"path={tmp_path}").out.endswith("all passed\n")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no audio file"):
-        dataset.load(f"folder path={tmp_path / 'empty'}").names()
+        load_dataset(f"folder path={tmp_path / 'empty'}").names()
 
 
 def test_a_folder_is_read_with_blanks_in_its_name(tmp_path: Path) -> None:
     (tmp_path / "my music").mkdir()
     soundfile.write(tmp_path / "my music" / "a b.wav", np.zeros(100), 8000)
-    assert dataset.load(f"folder path='{tmp_path / 'my music'}'").names() == ["a b.wav"]
+    assert load_dataset(f"folder path='{tmp_path / 'my music'}'").names() == ["a b.wav"]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,7 @@ def test_a_folder_is_read_with_blanks_in_its_name(tmp_path: Path) -> None:
 )
 def test_what_is_no_dataset_is_refused_in_a_line(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        dataset.load(text).names()
+        load_dataset(text).names()
     assert "\n" not in str(caught.value)
 
 
@@ -234,7 +235,7 @@ def medley(tmp_path: Path) -> Path:
 
 
 def test_medleymd_prompts_pairs_captions_and_reports_bad_rows(medley: Path) -> None:
-    edits = dataset.load(f"medleymd-prompts path={medley}")
+    edits = load_dataset(f"medleymd-prompts path={medley}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         names = edits.names()
@@ -256,21 +257,21 @@ def test_medleymd_prompts_pairs_captions_and_reports_bad_rows(medley: Path) -> N
         assert sum(expected in each for each in said) == 1, (expected, said)
     assert len(said) == 7
     testing.check_dataset(edits)
-    free = dataset.load(f"medleymd-prompts path={medley} audio={medley / 'audio'} without_source=true")
+    free = load_dataset(f"medleymd-prompts path={medley} audio={medley / 'audio'} without_source=true")
     assert free.names() == ["MusicDelta_Rock_MIX/1", "MusicDelta_Rock_MIX/7"]
 
 
 def test_medleymd_prompts_refuses_tables_of_another_kind(medley: Path) -> None:
     (medley / "captions_targets.csv").write_text("filename,target\n")
     with pytest.raises(InputError, match="has no column target_captions: it needs filename, target_captions"):
-        dataset.load(f"medleymd-prompts path={medley}").names()
+        load_dataset(f"medleymd-prompts path={medley}").names()
 
 
 @pytest.mark.filterwarnings("ignore:.*songs are not there")
 def test_medleymd_prompts_without_any_audio_is_refused(medley: Path) -> None:
     shutil.rmtree(medley / "audio")
     with pytest.raises(InputError, match="holds no edit of a song"):
-        dataset.load(f"medleymd-prompts path={medley}").names()
+        load_dataset(f"medleymd-prompts path={medley}").names()
 
 
 def test_the_clips_that_the_mini_prior_never_saw(tmp_path: Path) -> None:
@@ -291,11 +292,11 @@ def test_the_clips_that_the_mini_prior_never_saw(tmp_path: Path) -> None:
         loudness = {source: -180.0 if not x.any() else -20.0 for source, x in stems.items()}
         rows.append({"clip": f"{name}.flac", "split": split, "loudness": loudness})
     (tmp_path / "stems" / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    clips = dataset.load(f"mini-test path={tmp_path}")
+    clips = load_dataset(f"mini-test path={tmp_path}")
     assert clips.names() == ["test/a-1", "test/b-0"]
     testing.check_dataset(clips)
     assert list(clips.load("test/a-1").sources) == ["drums", "bass", "lead", "other"]
-    assert dataset.load(f"mini-test path={tmp_path} split=validation").names() == ["validation/d-0"]
+    assert load_dataset(f"mini-test path={tmp_path} split=validation").names() == ["validation/d-0"]
 
 
 @pytest.mark.parametrize("wrong", ["double", "shuffled", "late", "loud", "twice"])
@@ -310,7 +311,7 @@ def test_the_checks_catch_datasets_that_lie(wrong: str) -> None:
         def duration(self, name: str, /) -> float:
             return 2.0 if wrong == "late" else 1.0
 
-        def load(self, name: str, /, start: float = 0.0, seconds: float | None = None) -> dataset.Clip:
+        def load(self, name: str, /, start: float = 0.0, seconds: float | None = None) -> Clip:
             if name not in self.names() or start < 0 or start + (seconds or 0) > 1:
                 raise InputError("no")
             first = 0 if wrong == "shuffled" else round(start * 8000)
@@ -318,7 +319,7 @@ def test_the_checks_catch_datasets_that_lie(wrong: str) -> None:
             x = np.arange(8000.0)[None, first : first + count] / 8000
             x = x.astype(np.float64 if wrong == "double" else np.float32)
             sources = {"one": x, "two": 0.5 * x} if wrong == "loud" else {}
-            return dataset.Clip(name, x, 8000, start, sources)
+            return Clip(name, x, 8000, start, sources)
 
     failed = {result.name for result in testing.run_checks("dataset", Liar()) if not result.passed}
     expected = {"double": "clips", "shuffled": "excerpts", "late": "clips", "loud": "sources", "twice": "names"}

@@ -15,8 +15,8 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
-from diffmusic import dpm_solver
-from diffmusic.dpm_solver import Estimate, move, order_at, remember
+from diffmusic.solver import dpm_solver
+from diffmusic.solver.dpm_solver import Estimate, move, order_at, remember
 
 SHAPE = (2, 4, 6)
 MIXING = torch.randn(6, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64) / 3

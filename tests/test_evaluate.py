@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffmusic import metric
 from diffmusic.audio import files
+from diffmusic.metrics.contract import is_set, load_metric, measure
 from diffmusic.metrics.lsd import lsd
 from diffmusic.metrics.si_sdr import si_sdr
 
@@ -51,8 +51,8 @@ def test_files_are_matched_by_name_and_measured(run: Run, folders: tuple[Path, P
     assert {name: found["mean"] for name, found in document["metrics"].items()} == pytest.approx(means)
     assert document["unmatched"] == {"reference": ["b"], "estimate": ["other"]}
     fad = document["sets"]["fad"]
-    chosen = metric.load("fad")
-    assert metric.is_set(chosen)
+    chosen = load_metric("fad")
+    assert is_set(chosen)
     sets = [
         np.concatenate([chosen.embed(files.read(path).samples, RATE) for path in files.below(folder)])
         for folder in folders
@@ -124,10 +124,10 @@ def test_clap_is_told_what_each_file_should_sound_like(run: Run, folders: tuple[
     table.write_text("file,prompt\na.wav,a piano\ndeep/c.wav,noise\n")
     result = run("evaluate", *folders, "-m", "clap", "--prompts", table, "--json")
     values = {each["name"]: each["values"]["clap"] for each in json.loads(result.out)["files"]}
-    score = metric.load("clap")
+    score = load_metric("clap")
     for name, path, prompt in (("a", "a.wav", "a piano"), ("deep/c", "deep/c.restored.wav", "noise")):
         y = files.read(folders[1] / path).samples
-        assert values[name] == pytest.approx(metric.measure(score, y, y, RATE, prompt))  # type: ignore[arg-type]
+        assert values[name] == pytest.approx(measure(score, y, y, RATE, prompt))  # type: ignore[arg-type]
     one = json.loads(run("evaluate", *folders, "-m", "clap", "--prompt", "noise", "--json").out)
     assert one["files"][1]["values"]["clap"] == pytest.approx(values["deep/c"])
 

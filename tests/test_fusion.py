@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffmusic.editing import Edit
-from diffmusic.guidance import Denoiser, Text
-from diffmusic.prior import Costs
+from diffmusic.editor.contract import Edit
+from diffmusic.prior.backbone import Costs
+from diffmusic.prior.denoiser import Denoiser
+from diffmusic.prior.guidance import Text
 from diffmusic.testing import run_checks
 from diffmusic.testing.editors import UP, task, text_prior
 from diffmusic.testing.oracle import GaussianPrior

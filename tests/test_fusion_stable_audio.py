@@ -11,9 +11,9 @@ import pytest
 import soundfile
 import torch
 
-from diffmusic import models
-from diffmusic.adapter import attach, capture
-from diffmusic.dpm_solver import Estimate, move
+from diffmusic.models.load import load_model
+from diffmusic.solver.dpm_solver import Estimate, move
+from diffmusic.tasks.adapter import attach, capture
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_two_files_become_one_with_the_reference_learnt(
 
 
 def test_its_transformer_remembers_and_its_weights_stay(folder: Path) -> None:
-    backbone: Any = models.load(str(folder))
+    backbone: Any = load_model(str(folder))
     z0 = torch.randn(1, *backbone.latent_shape(8000), generator=torch.Generator().manual_seed(0))
     before = {name: each.clone() for name, each in backbone.transformer.state_dict().items()}
     adapter = capture(backbone, z0, "rain", steps=50, rank=4, rate=1e-2)
@@ -54,7 +54,7 @@ def test_its_transformer_remembers_and_its_weights_stay(folder: Path) -> None:
 
 def test_a_step_with_the_clean_latent_as_the_models_output_keeps_it(folder: Path) -> None:
     """On its levels the inverted latent is the clean one, and the sampler's own step stays there."""
-    backbone = models.load(str(folder))
+    backbone = load_model(str(folder))
     z0 = torch.randn(1, *backbone.latent_shape(8000), generator=torch.Generator().manual_seed(0))
     z = z0
     for sigma, sigma_next in zip(*(backbone.sigmas(6).tolist()[k:] for k in (0, 1)), strict=False):
@@ -64,7 +64,7 @@ def test_a_step_with_the_clean_latent_as_the_models_output_keeps_it(folder: Path
 
 @pytest.mark.parametrize("name", ["audioldm2", "stable_audio_3"])
 def test_other_networks_can_be_tuned_too(built: Callable[[str], Path], name: str) -> None:
-    backbone = models.load(str(built(name)))
+    backbone = load_model(str(built(name)))
     z0 = torch.randn(1, *backbone.latent_shape(8000), generator=torch.Generator().manual_seed(0))
     adapter = capture(backbone, z0, "rain", steps=25, rank=4, rate=1e-2, seconds=0.5)
     assert adapter.losses[-1] < 0.95 * adapter.losses[0]

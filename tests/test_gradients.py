@@ -9,15 +9,15 @@ import soundfile
 import torch
 from torch import Tensor
 
-from diffmusic import models
 from diffmusic.audio.mel import LogMel, MelSpec, mel_filters
 from diffmusic.audio.resample import resample
 from diffmusic.backbones.envelope import follow
 from diffmusic.backbones.musicldm import mini
+from diffmusic.models.load import load_model
 from diffmusic.parameters import bind
-from diffmusic.problem import Problem
-from diffmusic.restore import restore
-from diffmusic.solver import State, Step
+from diffmusic.problem.problem import Problem
+from diffmusic.solver.contract import State, Step
+from diffmusic.tasks.restore import restore
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_operators.resampling import Resampling
 from diffmusic_operators.reverb import Reverb
@@ -148,7 +148,7 @@ def test_a_measurement_at_a_low_rate_is_compared_at_that_rate(prior: Any, music:
 
 
 def test_a_hifi_gan_is_differentiated_itself_unless_asked(tiny: Path) -> None:
-    backbone = models.load(str(tiny))
+    backbone = load_model(str(tiny))
     assert isinstance(backbone.describe(), dict)
     assert backbone.describe()["vocoder_gradient"] == "exact"
     assert mini().describe()["vocoder_gradient"] == "envelope"

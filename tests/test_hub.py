@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from diffmusic import hub, models
 from diffmusic.errors import InputError
+from diffmusic.models import hub
+from diffmusic.models.load import load_model
 
 Run = Callable[..., SimpleNamespace]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -120,10 +121,10 @@ def test_a_model_is_pulled_once_and_then_found_in_the_cache(server: Hub, tiny: P
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert names == {path.relative_to(tiny).as_posix() for path in tiny.rglob("*") if path.is_file()}
     server.asked.clear()
-    backbone = models.load("someone/tiny", offline=True)
+    backbone = load_model("someone/tiny", offline=True)
     assert server.asked == []
     # The cache names a blob by its sha256: the hash of the model is that of the same files anywhere else.
-    assert backbone.describe()["sha256"] == models.load(str(tiny)).describe()["sha256"]
+    assert backbone.describe()["sha256"] == load_model(str(tiny)).describe()["sha256"]
     assert "all passed" in run("check", "someone/tiny").out
 
 
@@ -132,13 +133,13 @@ def test_what_is_not_in_the_cache_is_downloaded_unless_that_is_forbidden(
 ) -> None:
     server.repositories["someone/tiny"] = tiny
     with pytest.raises(InputError, match=r"not in the cache.*--offline forbids.*diffmusic models pull someone/tiny"):
-        models.load("someone/tiny", offline=True)
+        load_model("someone/tiny", offline=True)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="HF_HUB_OFFLINE forbids"):
-        models.load("someone/tiny")
+        load_model("someone/tiny")
     assert server.asked == []
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    assert models.load("someone/tiny").describe()["sample_rate"] == 16000
+    assert load_model("someone/tiny").describe()["sample_rate"] == 16000
 
 
 def test_a_model_of_which_a_part_is_missing_is_not_taken_for_whole(server: Hub, tiny: Path) -> None:

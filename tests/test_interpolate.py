@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffmusic.audio.autoregressive import bridge
+from diffmusic.audio.linear_prediction import bridge
 from diffmusic.errors import InputError
 from diffmusic.parameters import build
-from diffmusic.problem import Problem
-from diffmusic.restore import restore
+from diffmusic.problem.problem import Problem
+from diffmusic.tasks.restore import restore
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_solvers.interpolate import Interpolate
 

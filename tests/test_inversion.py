@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffmusic import inversion
-from diffmusic.editing import Edit, levels, strength
-from diffmusic.guidance import Denoiser, Text
-from diffmusic.prior import Costs
-from diffmusic.sampling import generator
+from diffmusic.editor import inversion
+from diffmusic.editor.contract import Edit
+from diffmusic.prior.backbone import Costs
+from diffmusic.prior.denoiser import Denoiser
+from diffmusic.prior.guidance import Text
+from diffmusic.prior.levels import levels, strength
+from diffmusic.solver.noise import generator
 from diffmusic.testing.editors import DIM, TextPrior, task, text_prior
 from diffmusic_solvers.cycle_diffusion import CycleDiffusion
 from diffmusic_solvers.ddim_inversion import DDIMInversion
@@ -261,7 +263,7 @@ def test_shift_fills_the_border_from_beside_it() -> None:
 
 
 def test_waiting_regions_start_at_their_own_level() -> None:
-    from diffmusic.editing import Region
+    from diffmusic.editor.contract import Region
 
     left, right = torch.zeros(DIM), torch.zeros(DIM)
     left[:8], right[24:] = 1, 1

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffmusic import models
 from diffmusic.audio import mel
 from diffmusic.audio.mel import LogMel, MelSpec
-from diffmusic.long import Windowed
-from diffmusic.prior import Costs, Prior
-from diffmusic.restore import restore
-from diffmusic.sampling import generator
+from diffmusic.models.load import load_model
+from diffmusic.prior.backbone import Costs
+from diffmusic.prior.prior import Prior
+from diffmusic.prior.windowed import Windowed
+from diffmusic.solver.noise import generator
+from diffmusic.tasks.restore import restore
 from diffmusic.testing.oracle import GaussianPrior
 from diffmusic_operators.reverb import Reverb
 from diffmusic_solvers.diffmusic import DiffMusic
@@ -79,7 +80,7 @@ def test_decoded_windows_cross_where_both_have_context() -> None:
 
 
 def test_a_musicldm_is_windowed_in_its_latent_frames(tiny: Path) -> None:
-    backbone = replace(models.load(str(tiny)), excerpt_seconds=1.0)  # type: ignore[type-var]
+    backbone = replace(load_model(str(tiny)), excerpt_seconds=1.0)  # type: ignore[type-var]
     long = Windowed.of(backbone)
     samples = 40000
     z = torch.randn(1, *long.latent_shape(samples), generator=generator(0))
@@ -117,9 +118,10 @@ def test_the_memory_of_a_long_decoding_does_not_grow_with_its_windows(tiny: Path
     code = f"""
 import sys, torch
 from dataclasses import replace
-from diffmusic import models, record
-from diffmusic.long import Windowed
-long = Windowed.of(replace(models.load({str(tiny)!r}), excerpt_seconds=4.0))
+from diffmusic.jobs import record
+from diffmusic.models.load import load_model
+from diffmusic.prior.windowed import Windowed
+long = Windowed.of(replace(load_model({str(tiny)!r}), excerpt_seconds=4.0))
 peaks = []
 for windows in (2, 2, 10):
     samples = 16000 * (1 + 3 * windows)
@@ -134,7 +136,7 @@ print(peaks[2] - peaks[1])
 
 
 def test_a_whole_file_problem_longer_than_a_window_is_solved(tiny: Path) -> None:
-    backbone = replace(models.load(str(tiny)), excerpt_seconds=1.0)  # type: ignore[type-var]
+    backbone = replace(load_model(str(tiny)), excerpt_seconds=1.0)  # type: ignore[type-var]
     measured = 0.1 * noise(1, 40000).numpy()
     result = restore(measured, 16000, Reverb(decay=0.1), DiffMusic(repeats=1), backbone, steps=2)
     assert result.audio.shape == (1, 1, 40000)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from diffmusic import outputs
 from diffmusic.errors import InputError
+from diffmusic.jobs import outputs
 
 
 def test_every_file_is_written_with_ordinary_permissions(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import torch
 from scipy.signal import stft
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
-from diffmusic import metric, testing
+from diffmusic import testing
 from diffmusic.errors import InputError
 from diffmusic.metrics.clap import Clap
+from diffmusic.metrics.contract import load_metric, measure
 from diffmusic.metrics.embeddings import clap as named
 from diffmusic.metrics.lpaps import LPAPS, LPAPSChannels, lpaps
 from diffmusic.metrics.lsd_power import lsd_power
@@ -115,9 +116,9 @@ def test_the_clap_score_is_the_mean_over_windows_computed_one_by_one() -> None:
             sound = model.model.get_audio_features(input_features=mel)
         sound = getattr(sound, "pooler_output", sound)
         cosines.append(float(torch.nn.functional.cosine_similarity(sound, text)))
-    score = metric.load("clap")
-    assert metric.measure(score, x, x, rate, "a flute") == pytest.approx(np.mean(cosines), abs=1e-5)  # type: ignore[arg-type]
-    assert metric.measure(score, 0 * x, x, rate, "a flute") == pytest.approx(np.mean(cosines), abs=1e-5)  # type: ignore[arg-type]
+    score = load_metric("clap")
+    assert measure(score, x, x, rate, "a flute") == pytest.approx(np.mean(cosines), abs=1e-5)  # type: ignore[arg-type]
+    assert measure(score, 0 * x, x, rate, "a flute") == pytest.approx(np.mean(cosines), abs=1e-5)  # type: ignore[arg-type]
     assert len(set(np.round(cosines, 6))) == 3
 
 
@@ -151,7 +152,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_kl_is_that_of_the_classifiers_probabilities(classifier: Path) -> None:
-    chosen = metric.load(f"kl classifier={classifier}")
+    chosen = load_metric(f"kl classifier={classifier}")
     rate = 16000
     x, y = noise(10, 1, 8000), np.sin(np.arange(8000) / 5)[None]
     model = ASTForAudioClassification.from_pretrained(classifier).eval()
@@ -163,13 +164,13 @@ def test_kl_is_that_of_the_classifiers_probabilities(classifier: Path) -> None:
         )
     expected = float((p * np.log(p / q)).sum())
     assert expected > 1e-3
-    assert metric.measure(chosen, x, y, rate) == pytest.approx(expected, rel=1e-4)  # type: ignore[arg-type]
-    assert metric.measure(chosen, x, x, rate) == 0  # type: ignore[arg-type]
+    assert measure(chosen, x, y, rate) == pytest.approx(expected, rel=1e-4)  # type: ignore[arg-type]
+    assert measure(chosen, x, x, rate) == 0  # type: ignore[arg-type]
     assert chosen.describe()["classifier"] == str(classifier)  # type: ignore[union-attr]
 
 
 def test_kl_takes_the_mean_over_windows_of_ten_seconds(classifier: Path) -> None:
-    chosen = metric.load(f"kl classifier={classifier}")
+    chosen = load_metric(f"kl classifier={classifier}")
     x, y = noise(11, 1, 240000), np.sin(np.arange(240000) ** 1.3 / 70)[None]
     model = ASTForAudioClassification.from_pretrained(classifier).eval()
     extractor = ASTFeatureExtractor.from_pretrained(classifier)
@@ -181,14 +182,14 @@ def test_kl_takes_the_mean_over_windows_of_ten_seconds(classifier: Path) -> None
         means.append(np.mean([row.softmax(-1).numpy() for row in logits], axis=0))
         assert not torch.allclose(logits[0], logits[1], rtol=1e-3)
     expected = float((means[0] * np.log(means[0] / means[1])).sum())
-    assert metric.measure(chosen, x, y, 16000) == pytest.approx(expected, rel=1e-4)  # type: ignore[arg-type]
+    assert measure(chosen, x, y, 16000) == pytest.approx(expected, rel=1e-4)  # type: ignore[arg-type]
 
 
 def test_kl_keeps_the_contract_and_refuses_what_is_no_classifier(classifier: Path, tmp_path: Path) -> None:
-    failed = [each.name for each in testing.run_checks("metric", metric.load(f"kl classifier={classifier}"))
+    failed = [each.name for each in testing.run_checks("metric", load_metric(f"kl classifier={classifier}"))
               if not each.passed]  # fmt: skip
     assert set(failed) <= {"ordered"}  # it has learnt nothing: more noise need not be worse
     with pytest.raises(InputError, match="classifier: field required"):
-        metric.load("kl")
+        load_metric("kl")
     with pytest.raises(InputError, match="cannot be loaded"):
-        metric.load(f"kl classifier={tmp_path}")(noise(0), noise(0), RATE)  # type: ignore[operator]
+        load_metric(f"kl classifier={tmp_path}")(noise(0), noise(0), RATE)  # type: ignore[operator]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from diffmusic.errors import InputError
-from diffmusic.passage import Passage
-from diffmusic.prior import Costs
-from diffmusic.segments import Segment, check, excerpt, mask
+from diffmusic.prior.backbone import Costs
+from diffmusic.tasks.latents import Passage
+from diffmusic.tasks.segments import Segment, check, excerpt, mask
 from diffmusic.testing.oracle import GaussianPrior
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from diffmusic.errors import InputError
-from diffmusic.plugins import Plugin, Registry, Spec, reason, registry, suggestion
+from diffmusic.errors import InputError, reason, suggestion
+from diffmusic.plugins import Plugin, Registry, Spec, registry
 
 Install = Callable[[str, str], None]
 

@@ -10,13 +10,15 @@ import torch
 from scipy.linalg import sqrtm
 from transformers import ClapFeatureExtractor, ClapModel
 
-from diffmusic import metric, models, testing
+from diffmusic import testing
 from diffmusic.errors import InputError
 from diffmusic.metrics import embeddings
 from diffmusic.metrics.clap import Clap
+from diffmusic.metrics.contract import is_set, load_metric, measure, takes_prompt
 from diffmusic.metrics.fad import frechet_distance
 from diffmusic.metrics.fad_inf import FADInfinity
 from diffmusic.metrics.kad import kernel_distance
+from diffmusic.models.load import Access, load_model
 
 RATE = 16000
 
@@ -119,8 +121,8 @@ def test_kad_is_unbiased() -> None:
 @pytest.mark.parametrize("name", ["fad", "kad"])
 @pytest.mark.parametrize(("a", "b"), [((1, 8), (5, 8)), ((5, 8), (5, 4)), ((5,), (5,))])
 def test_sets_that_do_not_compare_are_refused(name: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
-    chosen = metric.load(name)
-    assert metric.is_set(chosen)
+    chosen = load_metric(name)
+    assert is_set(chosen)
     with pytest.raises(InputError, match="two or more embeddings of equal dimension"):
         chosen.distance(np.ones(a), np.ones(b))
 
@@ -135,8 +137,8 @@ def noise(seconds: float, channels: int = 1, rate: int = RATE) -> np.ndarray:
 
 
 def test_metrics_embed_with_the_clap_of_their_name_loaded_once() -> None:
-    chosen = metric.load("fad")
-    assert metric.is_set(chosen)
+    chosen = load_metric("fad")
+    assert is_set(chosen)
     assert embeddings.load("mini") is embeddings.load("mini")
     vectors = chosen.embed(noise(6, 2), RATE)
     assert vectors.dtype == np.float64
@@ -145,13 +147,13 @@ def test_metrics_embed_with_the_clap_of_their_name_loaded_once() -> None:
     assert described["embedding"] == "mini"
     assert described["window_seconds"] == 5
     assert len(described["sha256"]) == 64
-    assert metric.load("kad").describe() == described  # type: ignore[union-attr]
+    assert load_metric("kad").describe() == described  # type: ignore[union-attr]
 
 
 def test_latents_are_averaged_over_time() -> None:
-    chosen = metric.load("fad embedding=vae")
-    assert metric.is_set(chosen)
-    backbone = models.load("mini")
+    chosen = load_metric("fad embedding=vae")
+    assert is_set(chosen)
+    backbone = load_model("mini")
     length = round(backbone.excerpt_seconds * RATE)
     x = noise(backbone.excerpt_seconds)
     with torch.no_grad():
@@ -159,7 +161,7 @@ def test_latents_are_averaged_over_time() -> None:
     assert backbone.latent_shape(2 * length)[1] == 2 * z.shape[2]
     np.testing.assert_allclose(chosen.embed(x, RATE), z.mean(2).reshape(1, -1).numpy(), atol=1e-5)
     assert chosen.describe()["embedding"] == "vae"
-    assert chosen.describe()["sha256"] != metric.load("fad").describe()["sha256"]  # type: ignore[union-attr]
+    assert chosen.describe()["sha256"] != load_metric("fad").describe()["sha256"]  # type: ignore[union-attr]
 
 
 @pytest.fixture(scope="module")
@@ -175,11 +177,11 @@ def alone(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_folder_is_an_embedding(alone: Path) -> None:
-    chosen = metric.load(f"kad embedding={alone}")
-    assert metric.is_set(chosen)
+    chosen = load_metric(f"kad embedding={alone}")
+    assert is_set(chosen)
     assert chosen.embed(noise(2.2), RATE).shape == (4, 12)  # windows of a second from 0, 0.5, 1 and 1.2 s
     assert chosen.describe()["embedding"] == str(alone)
-    testing.check_metric(metric.load(f"lpaps embedding={alone}"))
+    testing.check_metric(load_metric(f"lpaps embedding={alone}"))
 
 
 def test_a_collapsed_text_tower_is_refused_where_text_is_read(
@@ -191,12 +193,12 @@ def test_a_collapsed_text_tower_is_refused_where_text_is_read(
         for parameter in model.text_projection.parameters():
             parameter.zero_() if parameter.ndim > 1 else parameter.fill_(1.0)
     model.save_pretrained(folder)
-    score = metric.load(f"clap embedding={folder}")
+    score = load_metric(f"clap embedding={folder}")
     with pytest.raises(InputError, match=r"text tower is collapsed .* 1\.0000") as caught:
-        metric.measure(score, noise(1), noise(1), RATE, "a piano")  # type: ignore[arg-type]
+        measure(score, noise(1), noise(1), RATE, "a piano")  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
-    fad = metric.load(f"fad embedding={folder}")
-    assert metric.is_set(fad)
+    fad = load_metric(f"fad embedding={folder}")
+    assert is_set(fad)
     assert fad.embed(noise(1), RATE).shape == (1, 12)
     # The mini CLAP's own is far from it: 0.29, where the published ones have 0.18 and 0.29.
     embeddings.clap("mini").check_text()
@@ -216,7 +218,7 @@ def test_a_collapsed_text_tower_is_refused_where_text_is_read(
 )
 def test_what_is_no_metric_is_refused_in_a_line(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        metric.load(text).describe()  # type: ignore[union-attr]
+        load_metric(text).describe()  # type: ignore[union-attr]
     assert "\n" not in str(caught.value)
 
 
@@ -224,7 +226,7 @@ def test_a_hub_id_is_not_downloaded_offline(tmp_path: Path, monkeypatch: pytest.
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    chosen = metric.load("fad embedding=laion/clap-htsat-unfused", models.Access(offline=True))
+    chosen = load_metric("fad embedding=laion/clap-htsat-unfused", Access(offline=True))
     with pytest.raises(InputError, match="--offline forbids to download it: run the same command without it"):
         chosen.describe()  # type: ignore[union-attr]
 
@@ -255,7 +257,7 @@ def test_the_checks_catch_set_metrics_that_lie(wrong: str) -> None:
 
 
 def test_what_a_metric_is_told() -> None:
-    assert metric.takes_prompt(metric.load("clap"))
-    assert not metric.takes_prompt(metric.load("lsd"))
-    assert not metric.takes_prompt(metric.load("fad"))
-    assert metric.measure(metric.load("clap"), noise(1), noise(1), RATE) is None  # type: ignore[arg-type]
+    assert takes_prompt(load_metric("clap"))
+    assert not takes_prompt(load_metric("lsd"))
+    assert not takes_prompt(load_metric("fad"))
+    assert measure(load_metric("clap"), noise(1), noise(1), RATE) is None  # type: ignore[arg-type]

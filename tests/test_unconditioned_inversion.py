@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffmusic.dpm_solver import Estimate, move
-from diffmusic.unconditioned_inversion import Kind, inverted, noise_map, retained_deviation
+from diffmusic.editor.unconditioned_inversion import Kind, inverted, noise_map, retained_deviation
+from diffmusic.solver.dpm_solver import Estimate, move
 
 Schedule = Callable[[float], tuple[float, float]]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from diffmusic import models
 from diffmusic.backbones.musicldm import MusicLDM
+from diffmusic.models.load import load_model
 from training import evaluate_levels, evaluate_roundtrip, evaluate_samples, evaluate_sizes
 from training.release import TARGET
 from training.tables import Table, markdown
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    backbone = models.load(str(chosen.model))
+    backbone = load_model(str(chosen.model))
     assert isinstance(backbone, MusicLDM)
     path = chosen.work / "evaluation.json"
     for name in chosen.only:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.backbones.musicldm import MusicLDM
-from diffmusic.sampling import generator, normal
+from diffmusic.solver.noise import generator, normal
 from training.captions import captions
 from training.data import EXCERPT_SECONDS, MEL, split, to_float
 from training.tables import Table

@@ -9,7 +9,7 @@ from torch import Tensor
 from diffmusic.backbones.musicldm import MusicLDM
 from diffmusic.metrics.clap import Clap
 from diffmusic.metrics.fad import frechet_distance
-from diffmusic.restore import GUIDANCE
+from diffmusic.tasks.restore import GUIDANCE
 from training import train_clap
 from training.captions import captions
 from training.data import EXCERPT_SECONDS, MEL

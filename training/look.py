@@ -14,10 +14,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from diffmusic import models
 from diffmusic.audio.mel import LogMel
 from diffmusic.backbones.musicldm import MusicLDM
-from diffmusic.restore import GUIDANCE
+from diffmusic.models.load import load_model
+from diffmusic.tasks.restore import GUIDANCE
 from training.data import EXCERPT_SECONDS, MEL, fixed_crops, split
 from training.release import TARGET
 from training.sampling import sample
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    backbone = models.load(str(chosen.model))
+    backbone = load_model(str(chosen.model))
     log_mel = LogMel(MEL)
 
     clips = split(chosen.work, "validation")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffmusic.audio.stft import inverse, spectrum
-from diffmusic.problem import STFT
+from diffmusic.audio.stft import STFT, inverse, spectrum
 
 
 def griffin_lim(

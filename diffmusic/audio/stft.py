@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from diffmusic.problem import STFT
+
+@dataclass(frozen=True)
+class STFT:
+    """Settings of a magnitude spectrogram: window and hop in samples, the rate they refer to in Hz."""
+
+    n_fft: int
+    hop: int
+    sample_rate: int
 
 
 def windows_of(seconds: float, sample_rate: int) -> STFT:

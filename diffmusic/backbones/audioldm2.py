@@ -11,9 +11,9 @@ import torch
 from diffusers import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel
 from torch import Tensor
 
-from diffmusic.backbones.folder import load_module
 from diffmusic.backbones.log_mel import LogMelPrior
 from diffmusic.backbones.text import Encode, clap_text, tokenizer
+from diffmusic.models.folder import load_module
 
 
 @dataclass(frozen=True)

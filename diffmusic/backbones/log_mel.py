@@ -14,13 +14,13 @@ from torch import Tensor
 
 from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.backbones.envelope import follow
-from diffmusic.backbones.folder import load_module, opened
 from diffmusic.backbones.memory import hifigan_context, in_pieces, recompute
 from diffmusic.backbones.noise import Noise, read_noise
 from diffmusic.backbones.precision import network_dtype
 from diffmusic.backbones.pretrained import Pretrained
 from diffmusic.backbones.text import Encode, Texts
 from diffmusic.errors import InputError
+from diffmusic.models.folder import load_module, opened
 
 PIECE = 256
 """Mel frames that a HiFi-GAN turns into audio at a time: 2.56 s."""

@@ -14,8 +14,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from diffmusic.errors import InputError
-from diffmusic.plugins import reason
+from diffmusic.errors import InputError, reason
 
 Network = Callable[[Tensor, Any], Tensor]
 """A network on its own input and timestep, one for all or an array with one for each."""

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic.backbones.folder import weights_hash
 from diffmusic.backbones.noise import Noise
+from diffmusic.models.folder import weights_hash
 
 
 class Pretrained:

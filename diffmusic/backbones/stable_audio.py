@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffmusic.audio.mel import LogMel, MelSpec
-from diffmusic.backbones.folder import load_module, opened
 from diffmusic.backbones.memory import in_pieces, oobleck_context
 from diffmusic.backbones.noise import Noise, read_noise
 from diffmusic.backbones.precision import network_dtype
 from diffmusic.backbones.pretrained import Pretrained
 from diffmusic.backbones.text import Encode, Texts, tokenizer
+from diffmusic.models.folder import load_module, opened
 
 PIECE = 64
 """Latent frames that the autoencoder turns into audio, or makes of it, at a time: 3 s."""

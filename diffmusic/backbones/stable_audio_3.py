@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffmusic.backbones.folder import load_module, opened
 from diffmusic.backbones.memory import recompute
 from diffmusic.backbones.noise import read_noise
 from diffmusic.backbones.precision import network_dtype
 from diffmusic.backbones.stable_audio import Condition, StableAudio
 from diffmusic.backbones.text import Encode, Texts, tokenizer
 from diffmusic.errors import InputError
+from diffmusic.models.folder import load_module, opened
 
 LENGTH = 512
 """Latent frames of a window of a long recording: 47.6 s. The model takes any length up to six minutes."""

@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
-from diffmusic.backbones.folder import load_module, quiet
-from diffmusic.errors import InputError
-from diffmusic.plugins import reason
+from diffmusic.errors import InputError, reason
+from diffmusic.models.folder import load_module, quiet
 
 Encode = Callable[[str], Any]
 

@@ -16,23 +16,21 @@ import numpy as np
 import soundfile
 import torch
 
-from diffmusic import metric as metrics
-from diffmusic import models, record
 from diffmusic.audio.resample import resample
 from diffmusic.bench.clips import Material
 from diffmusic.bench.damage import Damage
 from diffmusic.bench.named import Named
 from diffmusic.bench.part import part_lsd
 from diffmusic.bench.suite import Settings
-from diffmusic.edit import edit
-from diffmusic.errors import DiffmusicError
-from diffmusic.inputs import like_truth
-from diffmusic.metric import Metric, PairMetric
-from diffmusic.models import Access
-from diffmusic.passage import Passage
-from diffmusic.plugins import reason
-from diffmusic.prior import Backbone, Costs
-from diffmusic.restore import restore
+from diffmusic.errors import DiffmusicError, reason
+from diffmusic.jobs import record
+from diffmusic.jobs.inputs import like_truth
+from diffmusic.metrics.contract import Metric, PairMetric, is_set, load_metric, measure
+from diffmusic.models.load import Access, load_model, resolve_device
+from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.tasks.edit import edit
+from diffmusic.tasks.latents import Passage
+from diffmusic.tasks.restore import restore
 
 Kind = Literal["truth", "measurement", "round trip", "solve", "edit"]
 
@@ -99,7 +97,7 @@ def run(task: Task, material: Material) -> Result:
 
 @lru_cache(maxsize=1)
 def _loaded(model: str, device: str, dtype: str, offline: bool) -> Backbone:
-    return models.load(model, models.device(device), dtype, offline)
+    return load_model(model, resolve_device(device), dtype, offline)
 
 
 def _backbone(task: Task) -> Backbone:
@@ -114,7 +112,7 @@ def describe_model(model: str, device: str, dtype: str, offline: bool) -> dict[s
 
 @lru_cache(maxsize=32)
 def _metric(text: str, offline: bool) -> Metric:
-    return metrics.load(text, Access(offline))
+    return load_metric(text, Access(offline))
 
 
 def metric(named: Named, offline: bool = False) -> Metric:
@@ -136,7 +134,7 @@ def describe(named: Named, offline: bool = False) -> dict[str, Any]:
 
 def place(named: Named, offline: bool = False) -> str | None:
     """Under which name a record has the embeddings of a metric of sets; metrics with the same embedding share them."""
-    if not metrics.is_set(metric(named, offline)):
+    if not is_set(metric(named, offline)):
         return None
     facts = json.dumps(_facts(str(named), offline), sort_keys=True, default=str)
     return hashlib.sha256(facts.encode()).hexdigest()[:12]
@@ -150,13 +148,13 @@ def _scores(
     embeddings: dict[str | None, Any] = {}
     for named in task.metrics:
         made = metric(named, task.offline)
-        if metrics.is_set(made):
+        if is_set(made):
             where = place(named, task.offline)
             if where not in embeddings:
                 windows = np.concatenate([made.embed(part, rate) for part in np.split(estimate, sources)])
                 embeddings[where] = [[float(f"{value:.7g}") for value in row] for row in windows]
         elif isinstance(made, PairMetric):
-            scores[str(named)] = metrics.measure(made, clean, estimate, rate, prompt)
+            scores[str(named)] = measure(made, clean, estimate, rate, prompt)
     return {"scores": scores, "embeddings": embeddings}
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from diffmusic import problem as problems
 from diffmusic.audio.resample import resample
 from diffmusic.bench.suite import Clips, Problem, Suite
-from diffmusic.dataset import Clip, Dataset
+from diffmusic.datasets.contract import Clip, Dataset
 from diffmusic.errors import InputError
 
 DRAWS = 10

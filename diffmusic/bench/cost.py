@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffmusic import models
 from diffmusic import problem as problems
 from diffmusic.bench import plan
 from diffmusic.bench.plan import Cell, Model
 from diffmusic.bench.progress import duration
 from diffmusic.bench.stand_in import StandIn
 from diffmusic.bench.suite import Suite
-from diffmusic.edit import edit
 from diffmusic.errors import DiffmusicError, InputError
-from diffmusic.inputs import damaged
+from diffmusic.jobs.inputs import damaged
+from diffmusic.models.load import load_model, resolve_device
 from diffmusic.plugins import Checkpoint, registry
-from diffmusic.prior import Backbone, Costs
-from diffmusic.restore import restore
+from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.tasks.edit import edit
+from diffmusic.tasks.restore import restore
 
 PASSES = ("network_forward", "network_backward", "decoder_forward", "decoder_backward")
 
@@ -97,7 +97,7 @@ def _checkpoint(name: str) -> Checkpoint | None:
 
 def _here(model: Model) -> Backbone | None:
     try:
-        return models.load(model.name, models.device(model.device), model.dtype, offline=True)
+        return load_model(model.name, resolve_device(model.device), model.dtype, offline=True)
     except InputError:
         if _checkpoint(model.name) is None:
             raise

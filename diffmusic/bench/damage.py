@@ -14,7 +14,7 @@ from torch import Tensor
 from diffmusic import problem as problems
 from diffmusic.bench.clips import Material
 from diffmusic.bench.named import Named
-from diffmusic.inputs import damaged
+from diffmusic.jobs.inputs import damaged
 from diffmusic.metrics.si_sdr import si_sdr
 from diffmusic.parameters import bind
 

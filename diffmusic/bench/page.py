@@ -9,12 +9,12 @@ from typing import Any
 
 import soundfile
 
-from diffmusic import plot
 from diffmusic.bench.named import Named
 from diffmusic.bench.plan import REFERENCES
 from diffmusic.bench.store import Store
 from diffmusic.bench.table import Line, Table, described, heading
 from diffmusic.plugins import registry
+from diffmusic.reports import spectrograms as plot
 
 TEMPLATE = Path(__file__).with_name("page.html")
 CELL = {"kind": "", "sort": None, "text": "", "more": ""}

@@ -14,8 +14,8 @@ from diffmusic.bench.clips import Library
 from diffmusic.bench.named import Named
 from diffmusic.bench.suite import Problem, Suite
 from diffmusic.parameters import values
-from diffmusic.problem import is_spectrogram
-from diffmusic.solver import DirectSolver
+from diffmusic.problem.operator import is_spectrogram
+from diffmusic.solver.contract import DirectSolver
 
 TRUTH: Literal["truth"] = "truth"
 MEASUREMENT: Literal["measurement"] = "measurement"

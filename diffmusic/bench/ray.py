@@ -14,8 +14,8 @@ from diffmusic.bench import cell
 from diffmusic.bench.cell import Result, Task
 from diffmusic.bench.clips import Material
 from diffmusic.bench.local import Job, threads
-from diffmusic.errors import InputError
-from diffmusic.plugins import FILES, add_file, reason
+from diffmusic.errors import InputError, reason
+from diffmusic.plugins import FILES, add_file
 
 RETRIES = 3
 """How often a cell is begun again whose worker or machine is gone."""

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from diffmusic import outputs
 from diffmusic.bench import cell, page, plan, table
 from diffmusic.bench.clips import Library
 from diffmusic.bench.local import Engine
@@ -17,6 +16,7 @@ from diffmusic.bench.progress import Pace
 from diffmusic.bench.store import Store
 from diffmusic.bench.suite import Suite
 from diffmusic.errors import InputError
+from diffmusic.jobs import outputs
 
 Tell = Callable[[Cell, dict[str, Any], int, int, float | None], None]
 """Called for every cell that is done: which, its record, how many are done, of how many, and the seconds left."""

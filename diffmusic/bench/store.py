@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffmusic import outputs, record
 from diffmusic.bench.cell import Result
 from diffmusic.bench.plan import Cell
 from diffmusic.errors import InputError
+from diffmusic.jobs import outputs, record
 
 
 @dataclass(frozen=True)

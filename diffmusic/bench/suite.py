@@ -19,14 +19,14 @@ from pydantic import (
     model_validator,
 )
 
-from diffmusic import edit, restore
 from diffmusic.bench import yaml_file
 from diffmusic.bench.named import Named, assigned
-from diffmusic.editing import Editor
-from diffmusic.errors import InputError
+from diffmusic.editor.contract import Editor
+from diffmusic.errors import InputError, suggestion
 from diffmusic.parameters import parameters
-from diffmusic.plugins import registry, suggestion
-from diffmusic.solver import DirectSolver, Solver
+from diffmusic.plugins import registry
+from diffmusic.solver.contract import DirectSolver, Solver
+from diffmusic.tasks import edit, restore
 
 
 def _component(kind: str) -> Any:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from diffmusic import metric as metrics
 from diffmusic.bench.cell import metric
 from diffmusic.bench.named import Named
 from diffmusic.bench.plan import REFERENCES, TRUTH
 from diffmusic.errors import InputError
+from diffmusic.metrics.contract import is_set
 
 COSTS = ("network_forward", "network_backward", "decoder_forward", "decoder_backward")
 TITLES = {"part": "lsd of the part"}
@@ -138,7 +138,7 @@ def _line(
                 if place in found["embeddings"] and each["clip"] in truth
             ]
             made = metric(Named.parse(name))
-            if pairs and metrics.is_set(made):
+            if pairs and is_set(made):
                 ours = np.concatenate([np.array(windows) for _, windows in pairs])
                 clips = dict.fromkeys(clip for clip, _ in pairs)
                 theirs = np.concatenate([np.array(truth[clip]["embeddings"][place]) for clip in clips])

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 import diffmusic
-from diffmusic.errors import DiffmusicError, InputError
-from diffmusic.plugins import add_file, registry, suggestion
+from diffmusic.errors import DiffmusicError, InputError, suggestion
+from diffmusic.plugins import add_file, registry
 
 COMMANDS = {
     "solve": ("diffmusic.cli.solve:solve", "Restore a recording: invert what damaged it."),

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from diffmusic import hub
-from diffmusic.errors import InputError
-from diffmusic.plugins import KINDS, registry, suggestion
+from diffmusic.errors import InputError, suggestion
+from diffmusic.models import hub
+from diffmusic.plugins import KINDS, registry
 
 
 @click.command()
@@ -48,11 +48,12 @@ def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str)
 
 def _component(kind: str, name: str, given: dict[str, str], device: str) -> Any:
     """What is to be checked: its example, or what the settings make of it. Nothing is downloaded for it."""
-    from diffmusic import models, testing
+    from diffmusic import testing
+    from diffmusic.models.load import Access, load_model, resolve_device
     from diffmusic.parameters import bind, build
 
     if kind == "backbone":
-        return models.load(name, models.device(device), offline=True)
+        return load_model(name, resolve_device(device), offline=True)
     target = registry().load(kind, name)
     if not isinstance(target, type):
         if given:
@@ -60,4 +61,4 @@ def _component(kind: str, name: str, given: dict[str, str], device: str) -> Any:
         return target
     if not given and hasattr(target, "example"):
         return testing.example(target)
-    return bind(build(target, given, f"{kind} {name!r}"), access=models.Access(offline=True))
+    return bind(build(target, given, f"{kind} {name!r}"), access=Access(offline=True))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from diffmusic.plugins import KINDS, reason, registry
+from diffmusic.errors import reason
+from diffmusic.plugins import KINDS, registry
 
 
 @click.command()
@@ -22,12 +23,13 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
     Exit code 1 if something is broken.
     """
-    from diffmusic import models, record
+    from diffmusic.jobs import record
+    from diffmusic.models.load import resolve_device
 
     facts: list[tuple[str, bool, str]] = [("system", True, f"{platform.platform()}, {os.cpu_count()} cores")]
     try:
         facts += [(name, True, version) for name, version in record.versions().items()]
-        facts.append(("device", True, models.device("auto")))
+        facts.append(("device", True, resolve_device("auto")))
     except Exception as error:
         facts.append(("packages", False, reason(error)))
     ffmpeg = shutil.which("ffmpeg")

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from diffmusic import outputs, record
 from diffmusic.cli.flags import BATCH, RUN, SOLVER, options, several
 from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
-from diffmusic.edit_job import EditJob
 from diffmusic.errors import InputError
+from diffmusic.jobs import outputs, record
+from diffmusic.jobs.edit import EditJob
 
 option = options(EditJob())
 PATH = click.Path(path_type=Path)

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from diffmusic import outputs, record
 from diffmusic.cli.listing import table
 from diffmusic.cli.report import progress_bar
 from diffmusic.errors import InputError
-from diffmusic.evaluate import Fit, default_metrics, evaluate, prompts_of
-from diffmusic.models import Access
+from diffmusic.jobs import outputs, record
+from diffmusic.jobs.evaluate import Fit, default_metrics, evaluate, prompts_of
+from diffmusic.models.load import Access
 
 FORMATS = (".json", ".csv")
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from diffmusic import outputs, record
 from diffmusic.audio import files
 from diffmusic.cli.flags import BATCH, RUN, options, several
 from diffmusic.cli.jobs import access, overridden
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
-from diffmusic.explore import ExploreJob, average
+from diffmusic.jobs import outputs, record
+from diffmusic.jobs.explore import ExploreJob, average
 
 option = options(ExploreJob())
 PATH = click.Path(path_type=Path)

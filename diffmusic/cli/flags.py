@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import click
 
-from diffmusic.audio.image import Stereo
-from diffmusic.job import Job
+from diffmusic.audio.stereo import Stereo
+from diffmusic.jobs.restore import Job
 from diffmusic.parameters import Parameter, parameters
 
 OPERATOR = "operator_"

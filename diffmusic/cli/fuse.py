@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from diffmusic import outputs, record
 from diffmusic.audio.resample import resample
 from diffmusic.cli.flags import BATCH, RUN, SOLVER, options, several
 from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
-from diffmusic.fusion_job import FusionJob, Fusions
-from diffmusic.listening_page import page
-from diffmusic.plot import spectrograms
+from diffmusic.jobs import outputs, record
+from diffmusic.jobs.fuse import FusionJob, Fusions
+from diffmusic.reports.listening_page import page
+from diffmusic.reports.spectrograms import spectrograms
 
 DEFAULT = FusionJob()
 PATH = click.Path(path_type=Path)

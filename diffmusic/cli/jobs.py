@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from diffmusic.audio import files
 from diffmusic.errors import InputError
-from diffmusic.inputs import ARRAYS
-from diffmusic.models import Access
+from diffmusic.jobs.inputs import ARRAYS
+from diffmusic.models.load import Access
 from diffmusic.parameters import assignments
 
 AnyJob = TypeVar("AnyJob")

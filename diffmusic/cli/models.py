@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from diffmusic import hub
 from diffmusic.cli.listing import mention_broken, show, table
-from diffmusic.errors import InputError
-from diffmusic.plugins import Checkpoint, Spec, registry, suggestion
+from diffmusic.errors import InputError, suggestion
+from diffmusic.models import hub
+from diffmusic.plugins import Checkpoint, Spec, registry
 
 SPEED = 0.09
 """TFLOP a second of one CPU core: a guided step of MusicLDM, 5.7 TFLOP, took 63 (benchmarks/README.md)."""

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from diffmusic import outputs, record
 from diffmusic.cli.flags import RUN, SOLVER, options, several
 from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
-from diffmusic.plot import grid
-from diffmusic.reconstruct import FIGURES, ReconstructJob
+from diffmusic.jobs import outputs, record
+from diffmusic.jobs.reconstruct import FIGURES, ReconstructJob
+from diffmusic.reports.spectrograms import grid
 
 DEFAULT = ReconstructJob()
 PATH = click.Path(path_type=Path)

@@ -12,12 +12,12 @@ from typing import Any
 import click
 import numpy as np
 
-from diffmusic import outputs, record
 from diffmusic.audio import files
 from diffmusic.audio.resample import resample
-from diffmusic.job import Outcome
-from diffmusic.plot import spectrograms
-from diffmusic.restore import Progress
+from diffmusic.jobs import outputs, record
+from diffmusic.jobs.restore import Outcome
+from diffmusic.reports.spectrograms import spectrograms
+from diffmusic.tasks.restore import Progress
 
 
 def record_path(output: Path) -> Path:

@@ -37,7 +37,7 @@ class Operators(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # `solve --config RUN.json -o OUT` repeats a run: operator and inputs are in the record.
         if args[:1] == ["--config"] and len(args) > 1:
-            from diffmusic import record
+            from diffmusic.jobs import record
 
             recorded = record.load(Path(args[1]))
             args = [str(recorded["job"].get("operator")), *map(str, record.inputs(recorded)), *args]

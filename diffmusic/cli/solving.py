@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from diffmusic import outputs, record
 from diffmusic.audio import files
 from diffmusic.cli.flags import OPERATOR
 from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import progress_bar, record_path, report, write
 from diffmusic.errors import DiffmusicError, InputError
-from diffmusic.job import Job
+from diffmusic.jobs import outputs, record
+from diffmusic.jobs.restore import Job
 
 
 def solve_files(operator: str, given: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 
 from diffmusic.audio import files
-from diffmusic.dataset import Clip
+from diffmusic.datasets.contract import Clip
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc
 

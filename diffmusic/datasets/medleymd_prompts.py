@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 
 from diffmusic.audio import files
-from diffmusic.dataset import Clip
+from diffmusic.datasets.contract import Clip
 from diffmusic.datasets.stems import known
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc

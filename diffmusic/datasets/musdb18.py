@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from diffmusic.audio import ffmpeg, files
-from diffmusic.dataset import Clip
+from diffmusic.datasets.contract import Clip
 from diffmusic.datasets.stems import known, subfolder
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from diffmusic.audio import files
-from diffmusic.dataset import Clip
-from diffmusic.errors import InputError
-from diffmusic.plugins import suggestion
+from diffmusic.datasets.contract import Clip
+from diffmusic.errors import InputError, suggestion
 
 
 def read(name: str, mixture: Path, sources: Mapping[str, Path], start: float, seconds: float | None) -> Clip:

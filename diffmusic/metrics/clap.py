@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmusic.backbones.folder import load_module, weights_hash
 from diffmusic.errors import InputError
 from diffmusic.metrics.windows import windows
+from diffmusic.models.folder import load_module, weights_hash
 
 PROBES = ("a solo piano", "loud drums", "a dog barks", "rain on a roof", "a woman is singing", "electric guitar")
 COLLAPSED = 0.98

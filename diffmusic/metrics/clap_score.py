@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from diffmusic.metrics.embeddings import MINI, clap
-from diffmusic.models import SAFE, Access
+from diffmusic.models.load import SAFE, Access
 from diffmusic.parameters import Doc
 
 

@@ -10,14 +10,14 @@ from typing import Annotated, Any, Protocol
 import numpy as np
 import torch
 
-from diffmusic import hub
-from diffmusic.backbones.folder import weights_hash
 from diffmusic.errors import InputError
 from diffmusic.metrics.clap import Clap
 from diffmusic.metrics.windows import windows
-from diffmusic.models import SAFE, Access
+from diffmusic.models import hub
+from diffmusic.models.folder import weights_hash
+from diffmusic.models.load import SAFE, Access
 from diffmusic.parameters import Doc
-from diffmusic.prior import Backbone
+from diffmusic.prior.backbone import Backbone
 
 MINI = "mini"
 VAE = "vae"

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from diffmusic.backbones.folder import load_module, weights_hash
 from diffmusic.errors import InputError
 from diffmusic.metrics.embeddings import module_folder
 from diffmusic.metrics.windows import windows
-from diffmusic.models import SAFE, Access
+from diffmusic.models.folder import load_module, weights_hash
+from diffmusic.models.load import SAFE, Access
 from diffmusic.parameters import Doc
 
 SECONDS = 10.0

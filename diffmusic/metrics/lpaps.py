@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffmusic.metrics.clap import Clap
 from diffmusic.metrics.embeddings import MINI, clap
-from diffmusic.models import SAFE, Access
+from diffmusic.models.load import SAFE, Access
 from diffmusic.parameters import Doc
 
 Norm = Literal["channels", "tokens"]

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 
 from diffmusic.audio.files import excerpt
-from diffmusic.dataset import Clip
+from diffmusic.datasets.contract import Clip
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
 

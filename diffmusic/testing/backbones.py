@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic.prior import Backbone
-from diffmusic.sampling import generator
+from diffmusic.prior.backbone import Backbone
+from diffmusic.solver.noise import generator
 from diffmusic.testing.checks import Check, relative
 
 

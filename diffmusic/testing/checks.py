@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic.plugins import reason
-from diffmusic.sampling import generator
+from diffmusic.errors import reason
+from diffmusic.solver.noise import generator
 
 RATE = 16000
 SAMPLES = 1601

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diffmusic.dataset import Clip, Dataset
+from diffmusic.datasets.contract import Clip, Dataset
 from diffmusic.errors import InputError
 from diffmusic.testing.checks import Check, frozen
 
@@ -17,7 +17,7 @@ LEFT_OVER = 0.3
 
 
 def dataset_checks(dataset: Any) -> list[Check]:
-    """The checks of a dataset as ``diffmusic.dataset`` describes it."""
+    """The checks of a dataset as ``diffmusic.datasets.contract`` describes it."""
     return [_dataset_contract, _names, _clips, _excerpts, _sources, _refusals]
 
 

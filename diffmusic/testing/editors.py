@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic.editing import Edit, Editor, Region, levels
-from diffmusic.guidance import Denoiser, Text
-from diffmusic.prior import Costs
-from diffmusic.sampling import generator
+from diffmusic.editor.contract import Edit, Editor, Region
+from diffmusic.prior.backbone import Costs
+from diffmusic.prior.denoiser import Denoiser
+from diffmusic.prior.guidance import Text
+from diffmusic.prior.levels import levels
+from diffmusic.solver.noise import generator
 from diffmusic.testing.checks import Check, frozen, relative
 from diffmusic.testing.oracle import GaussianPrior
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from diffmusic.metric import PairMetric, SetMetric, is_set, measure, takes_prompt
+from diffmusic.metrics.contract import PairMetric, SetMetric, is_set, measure, takes_prompt
 from diffmusic.testing.checks import RATE, Check
 
 PROMPT = "a sine tone with noise"
@@ -18,7 +18,7 @@ ITEMS = 16
 
 
 def metric_checks(metric: Any) -> list[Check]:
-    """The checks of a metric as ``diffmusic.metric`` describes it."""
+    """The checks of a metric as ``diffmusic.metrics.contract`` describes it."""
     if is_set(metric):
         return [_embeddings, _pure_embedding, _any_length, _distances, _described]
     # What a text says of a recording does not fade with the first noise.

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from diffmusic import problem as problems
 from diffmusic.parameters import bind
-from diffmusic.problem import Operator
-from diffmusic.sampling import generator
+from diffmusic.problem.operator import Operator
+from diffmusic.solver.noise import generator
 from diffmusic.testing.checks import RATE, SAMPLES, Check, audio, frozen, relative
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic.prior import Costs, Prior
-from diffmusic.problem import Problem
-from diffmusic.sampling import generator, iterate
+from diffmusic.prior.backbone import Costs
+from diffmusic.prior.prior import Prior
+from diffmusic.problem.problem import Problem
+from diffmusic.solver.noise import generator
+from diffmusic.solver.sampling import iterate
 
 
 @dataclass(frozen=True, eq=False)

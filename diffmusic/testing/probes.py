@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.audio.sinc import sinc_resample
-from diffmusic.audio.stft import spectrum
-from diffmusic.problem import STFT
+from diffmusic.audio.stft import STFT, spectrum
 from diffmusic.testing.checks import RATE, SAMPLES
 
 

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from diffmusic import problem as problems
-from diffmusic.editing import Editor
+from diffmusic.editor.contract import Editor
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
-from diffmusic.prior import Costs, Prior
-from diffmusic.problem import Problem
-from diffmusic.sampling import generator, iterate
-from diffmusic.solver import DirectSolver, Solver
+from diffmusic.prior.backbone import Costs
+from diffmusic.prior.prior import Prior
+from diffmusic.problem.problem import Problem
+from diffmusic.solver.contract import DirectSolver, Solver
+from diffmusic.solver.noise import generator
+from diffmusic.solver.sampling import iterate
 from diffmusic.testing.checks import RATE, Check, audio, frozen, relative
 from diffmusic.testing.editors import editor_checks
 from diffmusic.testing.oracle import Oracle

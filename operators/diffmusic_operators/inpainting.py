@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.audio import equalise as equaliser
-from diffmusic.audio.autoregressive import extrapolate
+from diffmusic.audio.linear_prediction import extrapolate
 from diffmusic.audio.windows import merge
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field, Span

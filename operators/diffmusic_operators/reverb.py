@@ -14,8 +14,8 @@ from torch import Tensor
 from diffmusic.audio import files
 from diffmusic.audio.resample import resample
 from diffmusic.errors import InputError
-from diffmusic.linear import convolved, informed_inverse
 from diffmusic.parameters import Doc, Field
+from diffmusic.problem.least_squares import convolved, informed_inverse
 
 _RATE = 48000  # at which a synthetic room is made, so that it is the same room at every rate
 

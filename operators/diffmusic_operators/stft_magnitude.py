@@ -10,10 +10,9 @@ from torch import Tensor
 
 from diffmusic.audio.griffin_lim import griffin_lim
 from diffmusic.audio.sinc import sinc_resample
-from diffmusic.audio.stft import spectrum
+from diffmusic.audio.stft import STFT, spectrum
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem import STFT
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from torch import Tensor
 
-from diffmusic.editing import Edit
-from diffmusic.inversion import invert, posterior_path, replay
+from diffmusic.editor.contract import Edit
+from diffmusic.editor.inversion import invert, posterior_path, replay
 from diffmusic.parameters import Doc, Field
 
 

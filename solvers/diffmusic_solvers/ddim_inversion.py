@@ -8,8 +8,9 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from diffmusic.editing import Edit, mean
+from diffmusic.editor.contract import Edit
 from diffmusic.parameters import Doc, Field
+from diffmusic.solver.steps import mean
 
 
 @dataclass(frozen=True)

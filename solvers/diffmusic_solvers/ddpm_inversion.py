@@ -7,12 +7,12 @@ from typing import Annotated
 
 from torch import Tensor
 
-from diffmusic.editing import Edit
+from diffmusic.editor.contract import Edit
+from diffmusic.editor.inversion import independent_path, invert, replay, shifted
+from diffmusic.editor.strokes import Strokes, painted
 from diffmusic.errors import InputError
-from diffmusic.inversion import independent_path, invert, replay, shifted
 from diffmusic.parameters import Doc, Field
-from diffmusic.solver import deviations
-from diffmusic.strokes import Strokes, painted
+from diffmusic.solver.steps import deviations
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem import Space
-from diffmusic.solver import State, Step, deviations, misfit_gradient, norms
+from diffmusic.problem.problem import Space
+from diffmusic.solver.contract import State, Step
+from diffmusic.solver.data_consistency import misfit_gradient, norms
+from diffmusic.solver.steps import deviations
 
 
 @dataclass(frozen=True)

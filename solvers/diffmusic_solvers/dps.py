@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem import Space
-from diffmusic.solver import State, Step, misfit_gradient, transition
+from diffmusic.problem.problem import Space
+from diffmusic.solver.contract import State, Step
+from diffmusic.solver.data_consistency import misfit_gradient
+from diffmusic.solver.steps import transition
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 import numpy as np
 from torch import Tensor
 
-from diffmusic.dpm_solver import Estimate, Order, move, order_at, remember
-from diffmusic.editing import Edit
+from diffmusic.editor.contract import Edit
+from diffmusic.editor.unconditioned_inversion import Kind, inverted, retained_deviation
 from diffmusic.parameters import Doc, Field
-from diffmusic.unconditioned_inversion import Kind, inverted, retained_deviation
+from diffmusic.solver.dpm_solver import Estimate, Order, move, order_at, remember
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Fusion:
         z  = sigma_0 n_0
         z <- z_hat(sigma_i)   at the one level sigma_i = level       the original, inverted (``injected``)
         D  = D_u + w (D_c - D_u),  D_c = denoise(z, sigma, c)        c the reference's prompt, u the negative one
-        z' = a step of DPM-Solver++ (``diffmusic.dpm_solver``) of the order that the level allows
+        z' = a step of DPM-Solver++ (``diffmusic.solver.dpm_solver``) of the order that the level allows
 
     z: latents, (targets * items, ...); the targets are prompts that lead to references. A level of 0 gives the original
     back (the round trip of its latent), ``inf`` the reference: nothing is put in.
@@ -32,11 +32,11 @@ class Fusion:
     going to be. ``reset``, which the paper does not have, leaves the history out; then, as with order 1, the levels
     above are not walked at all. The reference enters below the level, through the network and its prompt.
 
-    injected: ``inverted`` is the paper's, without any noise (``diffmusic.unconditioned_inversion``): the clean latent
-    on a variance-exploding schedule (``start=0``), a louder one on a variance-preserving schedule that starts at the
-    level ``start``. ``diffused`` is ``z_0 + sigma n``, what the network was trained to see, and ``stochastic`` the
-    inversion that keeps its random terms: cases b and c of the paper's figure 1. Where segments are edited, the rest
-    is the original with the noise of its level.
+    injected: ``inverted`` is the paper's, without any noise (``diffmusic.editor.unconditioned_inversion``): the clean
+    latent on a variance-exploding schedule (``start=0``), a louder one on a variance-preserving schedule that starts at
+    the level ``start``. ``diffused`` is ``z_0 + sigma n``, what the network was trained to see, and ``stochastic`` the
+    inversion that keeps its random terms: cases b and c of the paper's figure 1. Where segments are edited, the rest is
+    the original with the noise of its level.
     """
 
     level: Annotated[float, Field(ge=0), Doc("noise level at which the original is put in")] = 3.0

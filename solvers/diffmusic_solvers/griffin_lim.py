@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from diffmusic.audio.griffin_lim import griffin_lim
+from diffmusic.audio.stft import STFT
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem import STFT, Problem, clean_length
-from diffmusic.sampling import generator
+from diffmusic.problem.operator import clean_length
+from diffmusic.problem.problem import Problem
+from diffmusic.solver.noise import generator
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmusic.audio.autoregressive import bridge
+from diffmusic.audio.linear_prediction import bridge
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem import Problem, damage
+from diffmusic.problem.operator import damage
+from diffmusic.problem.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from diffmusic.errors import InputError
-from diffmusic.problem import Problem, sources
+from diffmusic.problem.operator import sources
+from diffmusic.problem.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 from torch import Tensor
 
-from diffmusic.directions import Directions, find, follow
-from diffmusic.editing import Edit
+from diffmusic.editor.contract import Edit
+from diffmusic.editor.directions import Directions, find, follow
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from torch import Tensor
 
-from diffmusic.editing import Edit, mean
+from diffmusic.editor.contract import Edit
 from diffmusic.parameters import Doc, Field
-from diffmusic.solver import deviations
+from diffmusic.solver.steps import deviations, mean
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 import torchaudio.functional as effects
 from torch import Tensor
 
-from diffmusic.linear import convolved, informed_inverse
 from diffmusic.parameters import Doc, Field
+from diffmusic.problem.least_squares import convolved, informed_inverse
 
 Kind = Literal["lowpass", "highpass", "bandpass", "bandreject", "equalizer", "bass", "treble"]
 _LONGEST = 1.0  # seconds; a response is cut where it has fallen by 120 dB, or here

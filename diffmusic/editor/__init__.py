@@ -1,0 +1,1 @@
+"""Editors: solvers that change music which nothing has damaged."""

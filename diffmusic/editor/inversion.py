@@ -1,0 +1,148 @@
+"""The latent code of a recording under a stochastic sampler, and sampling again with it.
+
+In the frame ``z_sigma = z_0 + sigma n`` a sampler moves by ``z_{i+1} = m(z_i) + s_i n_i``, with ``m`` and ``s`` of
+``diffmusic.solver``. Any path ``z_0 + sigma_i n_i`` that ends in the recording is what the sampler would have done, had
+its noise been ``n_i = (z_{i+1} - m(z_i)) / s_i`` (I. Huberman-Spiegelglas et al., "An edit friendly DDPM noise space",
+arXiv:2304.06140, eq. 5). Here the code is kept as the path and its means, and the residual ``r_i = z_{i+1} - m(z_i)``
+takes the place of ``s_i n_i``: nothing is divided by ``s``, which is 0 at the last step, so that the last step is exact
+too (the published code leaves its noise out, and with it the last of the detail).
+
+Sampling again under another text adds what the text changes of the mean:
+
+    z~_{i+1} = m~(z~_i) + r_i = z_{i+1} + (m~(z~_i) - m(z_i))
+
+Written the second way, the same text gives back the recording bit for bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diffmusic.editor.contract import Edit
+from diffmusic.solver.steps import deviations, mean
+
+
+@dataclass(frozen=True)
+class Code:
+    """The latent code of ``z_0``.
+
+    sigmas: the levels, ``levels + 1`` of them, the last 0. path: ``z_i`` at each, (levels + 1, items, ...), the last
+    ``z_0`` itself. clean: ``D(z_i)`` under the source, (levels, items, ...). means: ``m(z_i)``, of the same shape.
+    """
+
+    sigmas: tuple[float, ...]
+    path: Tensor
+    clean: Tensor
+    means: Tensor
+
+    @property
+    def residuals(self) -> Tensor:
+        """``r_i = z_{i+1} - m(z_i)``, (levels, items, ...)."""
+        return self.path[1:] - self.means
+
+    def noise(self, eta: float = 1.0) -> Tensor:
+        """The noise maps ``n_i = r_i / s_i`` of all steps but the last, which has none, (levels - 1, items, ...)."""
+        scales = [deviations(a, b, eta)[1] for a, b in zip(self.sigmas[:-2], self.sigmas[1:-1], strict=True)]
+        return torch.stack([r / s for r, s in zip(self.residuals, scales, strict=False)])
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Code:
+        """The code with a linear map, (..., channels, frames, ...) to the same, applied to everything in it."""
+        return dataclasses.replace(self, path=change(self.path), clean=change(self.clean), means=change(self.means))
+
+
+def independent_path(task: Edit) -> Tensor:
+    """``z_i = z_0 + sigma_i n_i`` with independent ``n_i``, (levels + 1, items, ...): the edit-friendly path
+    (arXiv:2304.06140, eq. 6)."""
+    return torch.stack([task.z0 + sigma * task.noise(i) if sigma else task.z0 for i, sigma in enumerate(task.sigmas)])
+
+
+def posterior_path(task: Edit, eta: float = 1.0) -> Tensor:
+    """``z_{i+1} = z_0 + k (z_i - z_0) / sigma_i + s n_i``, (levels + 1, items, ...): a draw of the sampler's own steps
+    given ``z_0`` (C. H. Wu and F. De la Torre, CycleDiffusion, arXiv:2210.05559, Algorithm 1)."""
+    z = task.z0 + task.sigmas[0] * task.noise(0)
+    path = [z]
+    for index, (sigma, sigma_next) in enumerate(zip(task.sigmas, task.sigmas[1:], strict=False)):
+        _, s = deviations(sigma, sigma_next, eta)
+        z = mean(z, task.z0, sigma, sigma_next, eta) + s * task.noise(index + 1) if sigma_next else task.z0
+        path.append(z)
+    return torch.stack(path)
+
+
+def extrapolated(clean: Tensor, before: Tensor | None, levels: Sequence[float], order: int) -> Tensor:
+    """``D + (D - D_before) / (2 r)``, ``r = ln(sigma_before / sigma) / ln(sigma / sigma')``: what the second-order
+    multistep SDE-DPM-Solver++ (C. Lu et al., arXiv:2211.01095) puts in the place of ``D``; ``D`` itself at first order,
+    at the first step and at the last.
+
+    levels: ``sigma_before, sigma, sigma'``. With it, ``eta = 1`` and levels even in log sigma, the sampler is that of
+    Stable Audio; at first order the SDE solver is DDPM.
+    """
+    if order == 1 or before is None or levels[-1] == 0:
+        return clean
+    ratio = math.log(levels[0] / levels[1]) / math.log(levels[1] / levels[2])
+    return clean + (clean - before) / (2 * ratio)
+
+
+def cleaned(task: Edit, points: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """``D`` at points, (points, items, ...), each at its level, under the source's text."""
+    levels = [sigma for sigma in sigmas for _ in range(points.shape[1])]
+    return task.denoise(points.flatten(0, 1), levels, task.source).unflatten(0, points.shape[:2])
+
+
+def invert(task: Edit, path: Tensor, eta: float = 1.0, order: int = 1, done: float = 0.5) -> Code:
+    """The code of ``task.z0`` along a path, under the source's text.
+
+    The points of the path are known beforehand, so that many go through the network together. Only the levels of the
+    edit are inverted. done: what part of the work this is.
+    """
+    items, levels = len(task.z0), len(task.sigmas) - 1
+    size = max(1, task.denoise.batch // (items * len(task.source.passes)))
+    parts = []
+    for first in range(0, levels, size):
+        points = path[first : min(levels, first + size)]
+        parts.append(cleaned(task, points, task.sigmas[first : first + len(points)]))
+        task.tick(done * (first + len(points)) / levels)
+    clean = torch.cat(parts)
+    means = []
+    for i in range(levels):
+        around = task.sigmas[max(0, i - 1) : i + 2]
+        target = extrapolated(clean[i], clean[i - 1] if i else None, around, order)
+        means.append(mean(path[i], target, task.sigmas[i], task.sigmas[i + 1], eta))
+    return Code(task.sigmas, path, clean, torch.stack(means))
+
+
+def replay(
+    task: Edit,
+    code: Code,
+    eta: float = 1.0,
+    order: int = 1,
+    drift: Callable[[int, Tensor], Tensor | float] = lambda index, clean: 0.0,
+    begun: float = 0.5,
+) -> Tensor:
+    """Sample again with the code under the targets, (targets * items, ...) (module docstring).
+
+    drift: what is added to ``z_{i+1}`` at step ``i``, given ``D`` under the target.
+    """
+    z, before = task.each_target(code.path[0]), None
+    for index, sigma, sigma_next in task.levels(begun):
+        clean = task.denoise(z, sigma, task.texts)
+        around = task.sigmas[max(0, index - 1) : index + 2]
+        moved = mean(z, extrapolated(clean, before, around, order), sigma, sigma_next, eta)
+        z = task.each_target(code.path[index + 1]) + (moved - task.each_target(code.means[index])) + drift(index, clean)
+        z = task.keep(z, code.path[index + 1], sigma_next)
+        before = clean
+    return z
+
+
+def shifted(x: Tensor, frames: int, dim: int) -> Tensor:
+    """``x`` moved by so many frames along ``dim``; what enters at the border is a stretch of the same map from beside
+    it (arXiv:2304.06140, appendix A, takes one from elsewhere in the map too)."""
+    count = x.shape[dim]
+    place = torch.arange(count)
+    origin = torch.where((place - frames >= 0) & (place - frames < count), place - frames, place + frames)
+    return x.index_select(dim, origin.clamp(0, count - 1).to(x.device))

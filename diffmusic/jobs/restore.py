@@ -1,0 +1,189 @@
+"""One recording through one run: read, damage if asked, restore, measure, and what to write."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffmusic import problem as problems
+from diffmusic.audio.stereo import Stereo
+from diffmusic.errors import InputError
+from diffmusic.jobs import inputs, record
+from diffmusic.metrics.contract import load_metric
+from diffmusic.models.load import SAFE, Access
+from diffmusic.parameters import Amount, Count, Seed, bind, build, checked, values
+from diffmusic.plugins import registry
+from diffmusic.prior.backbone import Backbone
+from diffmusic.solver.contract import DirectSolver, Solver
+from diffmusic.tasks.restore import GUIDANCE, Progress, restore
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do, in plain values: what a run record holds and ``--config`` reads."""
+
+    operator: str
+    operator_parameters: Mapping[str, Any] = field(default_factory=dict)
+    solver: str = "diffmusic"
+    solver_parameters: Mapping[str, Any] = field(default_factory=dict)
+    model: str = "mini"
+    prompt: Sequence[str] = ()
+    negative_prompt: str | None = None
+    guidance: Amount = GUIDANCE
+    steps: Count = 25
+    seed: Seed = 0
+    samples: Count = 1
+    finish: bool = True
+    stereo: Stereo = "mid-side"
+    extend: bool = True
+    simulate: bool = False
+    noise_std: Amount = 0.0
+    snr: float | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+
+    @classmethod
+    def from_record(cls, recorded: Mapping[str, Any]) -> Job:
+        """The job of a run record. Raises InputError for one of another kind."""
+        return record.job(recorded, cls)
+
+    def prepare(self, access: Access = SAFE) -> Prepared:
+        """Load and check the components. Raises InputError for names and parameters that do not exist."""
+        job = checked(self)
+        if job.snr is not None and (job.noise_std or not job.simulate):
+            raise InputError("--snr adds noise with --simulate, and takes the place of --noise-std")
+        operator = build(
+            registry().load("operator", job.operator), job.operator_parameters, f"operator {job.operator!r}"
+        )
+        solver = build(registry().load("solver", job.solver), job.solver_parameters, f"solver {job.solver!r}")
+        if not isinstance(solver, Solver | DirectSolver):
+            raise InputError(f"solver {job.solver!r} edits recordings and restores none: see diffmusic edit --help")
+        return Prepared(job, operator, solver, access)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job with its components, for one recording after another; the backbone loads when it is first needed."""
+
+    job: Job
+    operator: Any
+    solver: Any
+    access: Access
+
+    @cached_property
+    def backbone(self) -> Backbone | None:
+        if isinstance(self.solver, DirectSolver):
+            return None
+        return self.access.load(self.job.model, self.job.device, self.job.dtype)
+
+    @property
+    def sources(self) -> int:
+        """Sources of a mixture: files that a result is made of, and clean files that a simulation mixes."""
+        return problems.sources(self.operator)
+
+    def run(self, paths: Sequence[Path], references: Sequence[Path] = (), progress: Progress | None = None) -> Outcome:
+        """Restore one recording, or simulate one from all its sources.
+
+        Raises InputError for input that does not fit, Diverged for a run that blew up.
+        """
+        job, operator = self.job, self.operator
+        if job.simulate:
+            given = inputs.simulate(operator, paths, job.noise_std, job.snr, job.seed)
+        else:
+            given = inputs.read(operator, paths[0], references, job.noise_std)
+        torch.manual_seed(job.seed)  # for third-party code that draws outside the generators it is given
+        result = restore(
+            given.measured,
+            given.sample_rate,
+            operator,
+            self.solver,
+            lambda: self.backbone,
+            steps=job.steps,
+            seed=job.seed,
+            samples=job.samples,
+            prompt=job.prompt or None,
+            negative_prompt=job.negative_prompt,
+            guidance=job.guidance,
+            noise_std=given.noise_std,
+            length=given.length,
+            finish=job.finish,
+            stereo=job.stereo,
+            extend=job.extend,
+            progress=progress,
+        )
+        bound = bind(operator, sample_rate=result.sample_rate, measured_rate=given.sample_rate, offset=0.0)
+        lost = problems.damage(bound, result.audio.shape[-1])
+        before, clean = given.comparison(operator), given.clean
+        scores = [] if clean is None else [
+            measure(clean, estimate, before, lost, result.sample_rate) for estimate in result.audio
+        ]  # fmt: skip
+        model = self.backbone.describe() if self.backbone else None
+        costs = {**result.costs.as_dict(), "seconds": round(result.seconds, 3)}
+        document = record.document("solve", self.describe(), paths, model, costs) | {
+            "measured": {
+                "shape": list(given.measured.shape),
+                "sample_rate": given.sample_rate,
+                "format": given.like.format,
+                "subtype": given.like.subtype,
+                "noise_std": given.noise_std,
+            },
+            "references": record.files(references),
+            "windows": result.windows,
+            "metrics": scores,
+        }
+        return Outcome(given, result.audio, result.sample_rate, self.sources, lost, document)
+
+    def describe(self) -> dict[str, Any]:
+        """The job with every default written out."""
+        return dataclasses.asdict(self.job) | {
+            "operator_parameters": values(self.operator),
+            "solver_parameters": values(self.solver),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run made.
+
+    given: what was restored; audio: (samples, channels, time) at ``sample_rate``, source after source where there
+    are several; lost: damaged intervals in samples; document: the run record.
+    """
+
+    given: inputs.Given
+    audio: np.ndarray
+    sample_rate: int
+    sources: int
+    lost: list[tuple[int, int]]
+    document: dict[str, Any]
+
+
+def measure(
+    clean: np.ndarray, estimate: np.ndarray, before: np.ndarray | None, lost: list[tuple[int, int]], sample_rate: int
+) -> dict[str, dict[str, float]]:
+    """Every metric tagged ``solve`` against the truth: of the estimate and of what was measured (where that is audio),
+    over the whole recording and over the damaged stretches alone (their mean, weighted by length). A stretch shorter
+    than a metric's frame is padded with silence, which flatters both."""
+    scores: dict[str, dict[str, float]] = {}
+    whole = [(0, clean.shape[-1])]
+    for name, spec in registry().components("metric").items():
+        if "solve" not in spec.tags:
+            continue
+        metric = load_metric(name)
+
+        def over(x: np.ndarray, stretches: list[tuple[int, int]], metric: Any = metric) -> float:
+            weights = [stop - start for start, stop in stretches]
+            parts = [metric(clean[:, a:b], x[:, a:b], sample_rate) for a, b in stretches]
+            return float(np.average(parts, weights=weights))
+
+        versions = {"restored": estimate} | ({} if before is None else {"damaged": before})
+        scores[name] = {version: over(x, whole) for version, x in versions.items()}
+        if lost and lost != whole:
+            scores[name] |= {f"{version}_in_damage": over(x, lost) for version, x in versions.items()}
+    return scores

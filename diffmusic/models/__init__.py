@@ -1,0 +1,1 @@
+"""From a name, a folder or the hub to a loaded backbone."""

@@ -1,0 +1,113 @@
+"""From what a user writes after ``--model`` to a loaded backbone."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffmusic.errors import InputError, reason
+from diffmusic.models import hub
+from diffmusic.plugins import Registry, registry
+from diffmusic.prior.backbone import Backbone
+
+
+def load_model(
+    model: str, device: str = "cpu", dtype: str = "auto", offline: bool = False, allow_pickle: bool = False
+) -> Backbone:
+    """A backbone by its name, from a folder in the diffusers layout, or from the hub by its id.
+
+    A folder goes to the backbone whose tags name the ``_class_name`` of its ``model_index.json``. The name of a
+    backbone that lists published checkpoints stands for the first of them. What is not in the cache is downloaded,
+    unless ``offline``. dtype: of the network. allow_pickle: read pickled weights where there are no others.
+    Raises InputError for what is none of these, and for a checkpoint that is missing, partial or not readable.
+    """
+    known, given = registry(), Path(model)
+    folder: Path | None = None
+    if model not in known.components("backbone") and (
+        given.exists() or hub.is_repository(model) or _like_a_path(model)
+    ):
+        if not hub.is_repository(model) and not given.is_dir():
+            raise InputError(
+                f"model {model!r} is no folder; give one, the name of a backbone, or an id such as owner/name"
+            )
+        folder = given if given.is_dir() else hub.locate(model, offline, allow_pickle)
+        target = known.load("backbone", _reader(folder, known))
+    else:
+        spec = known.find("backbone", model)
+        if spec.checkpoints:
+            folder = hub.locate(spec.checkpoints[0].repository, offline, allow_pickle)
+        target = spec.load()
+    return target(folder, device, **_options(target, model, dtype, allow_pickle))
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a model may be had. It is no part of a job: a run record from a stranger must not open pickles.
+
+    offline: download nothing. allow_pickle: read pickled weights where there are no others.
+    """
+
+    offline: bool = False
+    allow_pickle: bool = False
+
+    def load(self, model: str, device_name: str, dtype: str) -> Backbone:
+        """A backbone by what a job says of it; see ``load_model`` and ``resolve_device``."""
+        return load_model(model, resolve_device(device_name), dtype, self.offline, self.allow_pickle)
+
+
+SAFE = Access()
+"""What is missing is downloaded, and no pickle is read."""
+
+
+def _like_a_path(model: str) -> bool:
+    return "/" in model or "\\" in model
+
+
+def _options(target: Any, model: str, dtype: str, allow_pickle: bool) -> dict[str, Any]:
+    """What a user asked for beyond the defaults. Raises InputError where the backbone offers no choice."""
+    chosen: dict[str, Any] = {} if dtype == "auto" else {"dtype": dtype}
+    taken = inspect.signature(target).parameters
+    if "dtype" in chosen and "dtype" not in taken:
+        raise InputError(f"model {model!r} computes in one precision: leave --dtype out")
+    return chosen | ({"allow_pickle": True} if allow_pickle and "allow_pickle" in taken else {})
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The model_index.json of a folder in the diffusers layout. Raises InputError if there is none to be read."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text())
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no model_index.json: it is not a model in the diffusers layout") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}/model_index.json cannot be read: {reason(error)}") from None
+    if not isinstance(index, dict):
+        raise InputError(f"{folder}/model_index.json cannot be read: it does not hold a table")
+    return index
+
+
+def _reader(folder: Path, known: Registry) -> str:
+    kind = read_index(folder).get("_class_name")
+    for name, spec in known.components("backbone").items():
+        if kind in spec.tags:
+            return name
+    raise InputError(f"{folder} is a {kind}, which no installed backbone reads")
+
+
+def resolve_device(name: str) -> str:
+    """``auto`` becomes cuda, mps or cpu, the first that is there; anything else is checked."""
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(each for each, available in there.items() if available)
+    if not there.get(name.split(":")[0], False):
+        usable = ", ".join(each for each, available in there.items() if available)
+        raise InputError(f"device {name!r} is not available here; {usable} can be used")
+    try:
+        torch.empty(0, device=name)
+    except RuntimeError as error:  # such as cuda:7 where there is one
+        raise InputError(f"device {name!r} cannot be used: {' '.join(str(error).split())[:200]}") from None
+    return name

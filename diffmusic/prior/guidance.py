@@ -1,0 +1,82 @@
+"""Prompts, and the denoiser that follows them: many latents, levels and prompts in few calls of the network.
+
+Classifier-free guidance (J. Ho and T. Salimans, arXiv:2207.12598) is the same in the frame ``z_sigma = z_0 + sigma n``
+as in the network's own. With several prompts, each over its stretch of time ``M_i`` (``sum_i M_i = 1``):
+
+    D = D_u + w (sum_i M_i D_i - D_u)
+
+(H. Manor and T. Michaeli, "Zero-shot unsupervised and text-based audio editing using DDPM inversion",
+arXiv:2402.10009, the released code's multi-prompt guidance).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Text:
+    """What the music is said to be.
+
+    conditions: embedded prompts, one or several.
+    contrast: what guidance steers away from (the empty or a negative prompt, embedded); None leaves guidance out.
+    guidance: its weight ``w``.
+    masks: where each of several prompts holds, latents' frames, (prompts, frames), summing to 1 over the prompts.
+    """
+
+    conditions: tuple[Any, ...] = (None,)
+    contrast: Any = None
+    guidance: float = 1.0
+    masks: Tensor | None = None
+
+    @property
+    def guided(self) -> bool:
+        """Whether the contrast takes part."""
+        return self.contrast is not None and self.guidance != 1
+
+    @property
+    def passes(self) -> tuple[Any, ...]:
+        """The conditions that the network runs under, each once."""
+        return (*self.conditions, self.contrast) if self.guided else self.conditions
+
+    def combine(self, parts: Sequence[Tensor]) -> Tensor:
+        """``D`` of one latent, (channels, frames, ...), from that under each of ``passes``."""
+        clean = parts[0]
+        if self.masks is not None:
+            shape = (1, -1, *[1] * (clean.ndim - 2))
+            clean = torch.stack([m.to(p).reshape(shape) * p for m, p in zip(self.masks, parts, strict=False)]).sum(0)
+        return parts[-1] + self.guidance * (clean - parts[-1]) if self.guided else clean
+
+
+class Embedder:
+    """Embeds every prompt once, so that texts with the same prompt hold the same object.
+
+    start, seconds: the place of the excerpt in a recording of that length, for a backbone that wants to know
+    (``placed(condition, start, seconds)``).
+    """
+
+    def __init__(self, backbone: Any, start: float = 0.0, seconds: float = 0.0) -> None:
+        self._backbone, self._place = backbone, (start, seconds)
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, prompt: str | None) -> Any:
+        if (prompt or "") not in self._known:
+            condition = self._backbone.embed(prompt)
+            if condition is not None and hasattr(self._backbone, "placed"):
+                condition = self._backbone.placed(condition, *self._place)
+            self._known[prompt or ""] = condition
+        return self._known[prompt or ""]
+
+    def text(self, prompt: str | None, negative: str | None = None, guidance: float = 1.0) -> Text:
+        """A text of one prompt; without a contrast where both passes of guidance would be the same."""
+        same = (prompt or "") == (negative or "")
+        return Text((self(prompt),), None if same else self(negative), guidance)
+
+
+Tick = Callable[[float], None]
+"""Called with the part of the work that is done, 0 to 1."""

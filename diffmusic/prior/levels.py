@@ -1,0 +1,47 @@
+"""Noise levels of a backbone: those of an edit, and that of the paper's ``T_start``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from diffmusic.errors import InputError
+from diffmusic.prior.backbone import Backbone
+
+
+def levels(backbone: Backbone, strength: float, steps: int) -> tuple[float, ...]:
+    """``steps + 1`` decreasing levels from ``strength``, evenly in log sigma down to the lowest that the backbone was
+    trained at, then 0. Raises InputError for a strength outside of what it was trained at."""
+    known = backbone.sigmas(2).tolist()
+    highest, lowest = known[0], known[-2]
+    if not lowest < strength <= highest * (1 + 1e-9):
+        raise InputError(
+            f"--strength {strength:g}: it is a noise level, and this prior knows those from {lowest:.3g} to "
+            f"{highest:.3g}; more changes more"
+        )
+    if steps < 1:
+        raise InputError(f"--steps {steps}: at least one")
+    return (*np.geomspace(strength, lowest, steps).tolist(), 0.0) if steps > 1 else (strength, 0.0)
+
+
+def strength(backbone: Any, start: int, steps: int = 200) -> float:
+    """The noise level of the paper's ``T_start``: of ``steps`` sampling steps, the last ``start`` are run.
+
+    A network with a grid of training timesteps (AudioLDM2, MusicLDM) is sampled at every ``1000 // steps``-th of them
+    plus one, as diffusers' DDIMScheduler has it: T_start 100 of 200 is timestep 496. Stable Audio has levels even in
+    log sigma. The same index is another level on each, which is why strength is a level here.
+    """
+    if not 1 <= start <= steps:
+        raise InputError(f"--t-start {start}: it is 1 to {steps} of {steps} steps")
+    grid = getattr(getattr(backbone, "noise", None), "grid", None)
+    if grid is None:
+        return float(backbone.sigmas(steps)[steps - start])
+    if steps > len(grid):
+        raise InputError(f"--t-start {start}/{steps}: this prior was trained at {len(grid)} levels, no more")
+    return float(grid[min(len(grid) - 1, (start - 1) * (len(grid) // steps) + 1)])
+
+
+def frame_rate(backbone: Backbone) -> float:
+    """Latent frames a second: dimension 2 of latents with their batch is time."""
+    return backbone.latent_shape(1000 * backbone.sample_rate)[1] / 1000

@@ -1,0 +1,57 @@
+"""The contract of a solver: what one step is given and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from diffmusic.prior.prior import Prior
+from diffmusic.problem.problem import Problem
+
+
+@dataclass(frozen=True)
+class State:
+    """What one step hands to the next.
+
+    z: latents at the current noise level, (batch, ...).
+    memory: anything else a solver carries along (a history, a momentum).
+    """
+
+    z: Tensor
+    memory: Any = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a solver is given for the move from ``sigma`` to ``sigma_next``.
+
+    noise: returns standard normal noise of the shape of its argument, drawn from each item's own generator.
+    """
+
+    index: int
+    sigma: float
+    sigma_next: float
+    problem: Problem
+    prior: Prior
+    noise: Callable[[Tensor], Tensor]
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """A solver that walks the prior from noise to an estimate: a frozen dataclass of its parameters."""
+
+    def step(self, state: State, step: Step, /) -> State:
+        """One move from ``step.sigma`` to ``step.sigma_next``; pure."""
+        ...
+
+
+@runtime_checkable
+class DirectSolver(Protocol):
+    """A solver without a prior: it works on the audio itself, at the recording's own rate."""
+
+    def estimate(self, problem: Problem, /) -> Tensor:
+        """The estimate of the clean audio, (batch, channels, time)."""
+        ...

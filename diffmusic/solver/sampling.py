@@ -1,0 +1,69 @@
+"""The one loop: every solver that uses a prior is run by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from diffmusic.errors import Diverged
+from diffmusic.prior.prior import Prior
+from diffmusic.problem.problem import Problem
+from diffmusic.solver.contract import Solver, State, Step
+from diffmusic.solver.noise import normal
+
+Progress = Callable[[int, int], None]
+"""Called with the steps done and the steps in all."""
+
+
+def iterate(
+    solver: Solver,
+    problem: Problem,
+    prior: Prior,
+    sigmas: Sequence[float],
+    generators: Sequence[torch.Generator],
+) -> Iterator[tuple[Step, State]]:
+    """Walk from noise at ``sigmas[0]`` to ``sigmas[-1]``, yielding each step with the state it led to.
+
+    sigmas: decreasing noise levels; the last is 0 for a finished estimate.
+    generators: one for each item of the batch.
+    Raises Diverged as soon as a latent is no longer finite.
+    """
+    levels = [float(sigma) for sigma in sigmas]
+
+    def noise(like: Tensor) -> Tensor:
+        return normal(like.shape[1:], generators, like)
+
+    # The first noise is drawn in the measurement's dtype: float64 problems are solved in float64.
+    state = State(levels[0] * normal(prior.latent_shape, generators, problem.measured))
+    for index, (sigma, sigma_next) in enumerate(pairwise(levels)):
+        step = Step(index, sigma, sigma_next, problem, prior, noise)
+        state = solver.step(state, step)
+        if not bool(torch.isfinite(state.z).all()):
+            raise Diverged(f"the solver diverged at step {index + 1} of {len(levels) - 1} (sigma {sigma:.3g})")
+        yield step, state
+
+
+def sample(
+    solver: Solver,
+    problem: Problem,
+    prior: Prior,
+    sigmas: Sequence[float],
+    generators: Sequence[torch.Generator],
+    progress: Progress | None = None,
+) -> Tensor:
+    """The finished estimate, (batch, channels, time), decoded from the last latent of ``iterate``."""
+    z = None
+    for step, state in iterate(solver, problem, prior, sigmas, generators):
+        z = state.z
+        if progress:
+            progress(step.index + 1, len(sigmas) - 1)
+    if z is None:
+        raise ValueError("sigmas needs at least two levels")
+    with torch.no_grad():
+        audio = prior.decode(z)
+    if not bool(torch.isfinite(audio).all()):
+        raise Diverged("the decoded estimate is not finite")
+    return audio

@@ -1,0 +1,148 @@
+"""The excerpts of a recording that a prior solves: at its rate, its level and its channels, and put together again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic import problem as problems
+from diffmusic.audio import level, windows
+from diffmusic.audio.resample import resample
+from diffmusic.audio.stereo import Image
+from diffmusic.audio.upper_band import extend
+from diffmusic.parameters import bind
+from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.prior.prior import Prior
+from diffmusic.prior.windowed import Windowed
+from diffmusic.problem.problem import Problem
+from diffmusic.solver.noise import generator
+from diffmusic.solver.sampling import sample
+from diffmusic.tasks.feature_map import features
+
+Progress = Callable[[float], None]
+"""Called with the part of the work that is done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is the same for every window of a run. ``operator`` is bound to ``rate``, that of the result."""
+
+    operator: Any
+    solver: Any
+    backbone: Backbone
+    rate: int
+    length: int
+    steps: int
+    text: tuple[tuple[Any, ...], tuple[Any, ...], float]
+    noise_std: float
+    costs: Costs
+    extend: bool
+
+    def estimates(
+        self,
+        measured: Tensor,
+        image: Image,
+        spans: Sequence[windows.Window],
+        seed: int,
+        samples: int,
+        batch: int | None,
+        progress: Progress | None,
+    ) -> Tensor:
+        """Raw estimates of a measurement (1, channels, ...): for each sample what ``finish`` takes, (1, channels,
+        time), or (channels, sources, time). The measurement wherever no window lies."""
+        sources, channels = problems.sources(self.operator), measured.shape[1]
+        if spans == [windows.Window(0, self.length, 0, self.length)]:
+            raw = torch.zeros(samples, channels, sources, self.length, dtype=torch.float64)
+        else:
+            raw = measured.double().transpose(0, 1).repeat(samples, 1, 1, 1)
+        components = image.split(measured[0])
+        # What the prior solves at a time: as many channels as it has, of one window, for one posterior sample.
+        width = self.backbone.channels
+        items = [(draw, first) for draw in range(samples) for first in range(0, channels, width)]
+        size = batch or (1 if self.backbone.device.type == "cpu" else 8)
+        groups = [items[first : first + size] for first in range(0, len(items), size)]
+        jobs = [(number, group) for number in range(len(spans)) for group in groups]
+        solved = torch.zeros(0)
+        for done, (number, group) in enumerate(jobs):
+
+            def tick(step: int, steps: int, done: int = done) -> None:
+                if progress:
+                    progress((done + step / steps) / len(jobs))
+
+            span = spans[number]
+            # Components share their noise: what is equal in both stays equal, and the stereo image does not wander.
+            # Sources do not: they are different music.
+            several = range(sources) if sources > 1 else ()
+            keys = [(seed, draw, number, *own) for draw, _ in group for own in ([[each] for each in several] or [[]])]
+            # Where the recording has fewer channels than the prior, its last one stands for the others too.
+            chosen = [[min(first + k, channels - 1) for k in range(width)] for _, first in group]
+            estimates = self._solve(components[torch.tensor(chosen)], span, [generator(*key) for key in keys], tick)
+            kept = torch.from_numpy(estimates[..., span.keep_start - span.start : span.keep_stop - span.start])
+            if group is groups[0]:
+                solved = torch.zeros(samples, channels, sources, span.keep_stop - span.keep_start, dtype=torch.float64)
+            for (draw, _), own, estimate in zip(group, chosen, kept, strict=True):
+                for channel in sorted(set(own)):
+                    same = [k for k, other in enumerate(own) if other == channel]
+                    solved[draw, channel] = estimate[same].mean(0)
+            if group is groups[-1]:
+                joined = image.join(solved.transpose(0, 1)).transpose(0, 1)
+                raw[..., span.keep_start : span.keep_stop] = joined
+        return raw if sources > 1 else raw.transpose(1, 2)
+
+    def _solve(
+        self,
+        measured: Tensor,
+        span: windows.Window,
+        generators: Sequence[torch.Generator],
+        tick: Callable[[int, int], None],
+    ) -> np.ndarray:
+        """Estimates of a window, (items, channels, sources, time) at the rate of the result, of measurements (items,
+        channels, ...)."""
+        rate = self.backbone.sample_rate
+        sources, (items, width) = problems.sources(self.operator), measured.shape[:2]
+        # Each channel of a mixture is measured by itself: (items * channels, 1, ...).
+        operator, y = self._observed(measured if sources == 1 else measured.flatten(0, 1)[:, None], span)
+        power = problems.power(operator, y)
+        if sources > 1:  # an item has one level, or its stereo image would move
+            power = power.reshape(items, width).mean(1).repeat_interleave(width).reshape(-1, 1, 1)
+        gain = level.gain(power)
+        scale = gain.reshape(-1, *[1] * (y.ndim - 1))
+        noise = 0.0 if self.noise_std == 0 else self.noise_std * math.sqrt(min(1, rate / self.rate)) / scale
+        problem = Problem(operator, y / scale, gain, features(operator, self.backbone), noise)
+        samples = math.ceil((span.stop - span.start) * rate / self.rate)
+        long = samples > 1.01 * self.backbone.excerpt_seconds * rate  # the windows of ``plan`` are rounded
+        backbone = Windowed.of(self.backbone) if long else self.backbone
+        prior = Prior(backbone, samples, self.costs, *self.text, sources)
+        prior = prior.placed(span.start / self.rate, self.length / self.rate)
+        sigmas = backbone.sigmas(self.steps).tolist()
+        estimate = sample(self.solver, problem, prior, sigmas, generators, tick)
+        # Around pure silence the answer is silence; the prior knows no level so low.
+        restored = torch.where(power > 0, estimate * gain, torch.zeros_like(estimate))
+        audio = resample(restored.cpu().double().numpy(), rate, self.rate, span.stop - span.start)
+        audio = audio.reshape(items, width, sources, audio.shape[-1])
+        if not (self.extend and hasattr(self.operator, "damage") and self.rate > rate):
+            return audio
+        lost = problems.damage(bind(self.operator, offset=span.start / self.rate), span.stop - span.start)
+        observed = measured[..., span.start : span.stop].double().numpy()
+        for item, channel, source in np.ndindex(audio.shape[:3]):
+            audio[item, channel, source] = extend(
+                audio[item, channel, source], observed[item, channel], lost, rate / 2, self.rate
+            )
+        return audio
+
+    def _observed(self, measured: Tensor, span: windows.Window) -> tuple[Any, Tensor]:
+        """The operator at the prior's rate, and what it measured of a window, (batch, channels, ...) float32."""
+        rate, device = self.backbone.sample_rate, self.backbone.device
+        if hasattr(self.operator, "measured_rate"):
+            return bind(self.operator, sample_rate=rate), measured.float().to(device)
+        operator = bind(self.operator, sample_rate=rate, offset=span.start / self.rate)
+        excerpts = measured[..., span.start : span.stop].numpy()
+        y = torch.from_numpy(resample(excerpts, self.rate, rate)).float().to(device)
+        # Resampling smears what lies inside a gap by a few samples: lose it again.
+        return operator, problems.measurement(operator, y) if hasattr(operator, "damage") else y

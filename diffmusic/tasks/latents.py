@@ -1,0 +1,116 @@
+"""A recording as a latent prior knows it, and the way back: level, rate, channels and windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic.audio import level
+from diffmusic.audio.resample import resample
+from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.prior.denoiser import Denoiser, windows
+from diffmusic.prior.levels import frame_rate
+from diffmusic.solver.noise import generator
+
+
+@dataclass(frozen=True)
+class Passage:
+    """``z`` are the latents of ``x = resample(audio) / gain``; ``audio_of`` leads back.
+
+    audio: the recording as the backbone hears it, (items, channels, time) at its rate. An item is a channel of the
+        recording where the backbone is mono, else the whole recording.
+    z: its latents, (items, channels, frames, ...). gain: of the recording, for all its channels.
+    channels, length, sample_rate: of the recording itself.
+    """
+
+    backbone: Backbone
+    audio: Tensor
+    z: Tensor
+    gain: float
+    channels: int
+    length: int
+    sample_rate: int
+    costs: Costs
+
+    @classmethod
+    def of(cls, audio: np.ndarray, sample_rate: int, backbone: Backbone, costs: Costs) -> Passage:
+        """Encode a recording, (channels, time) at ``sample_rate`` Hz, full scale 1."""
+        gain = float(level.gain(torch.tensor(np.mean(np.square(audio)), dtype=torch.float64)))
+        low = torch.from_numpy(resample(audio, sample_rate, backbone.sample_rate) / gain).float()
+        x = low[:, None] if backbone.channels == 1 else _channels(low, backbone.channels)[None]
+        x = x.to(backbone.device)
+        return cls(backbone, x, encode(backbone, x, costs), gain, len(audio), audio.shape[-1], sample_rate, costs)
+
+    def audio_of(self, z: Tensor) -> np.ndarray:
+        """The recording that latents stand for, (channels, time), float64, as long and as loud as the one encoded."""
+        x = decode(self.backbone, z, self.audio.shape[-1], self.costs).cpu().double()
+        x = x[:, 0] if self.backbone.channels == 1 else x[0]
+        if len(x) != self.channels:
+            x = _channels(x, self.channels) if self.channels > 1 else x.mean(0, keepdim=True)
+        return resample(self.gain * x.numpy(), self.backbone.sample_rate, self.sample_rate, self.length)
+
+    def noise(self, *key: int) -> Tensor:
+        """The standard normal field of a key, such as (seed, sample, number), of the shape of ``z``; items share it."""
+        field = torch.randn(self.z.shape[1:], generator=generator(*key), dtype=torch.float32)
+        return field.to(self.z).expand_as(self.z)
+
+    def round_trip(self) -> np.ndarray:
+        """What encoding and decoding alone make of the recording: the ceiling of any edit's fidelity."""
+        return self.audio_of(self.z)
+
+
+def _channels(x: Tensor, count: int) -> Tensor:
+    """(channels, time) with ``count`` channels: one is copied, more are cut or the last is repeated."""
+    return x[[min(channel, len(x) - 1) for channel in range(count)]]
+
+
+def denoiser(backbone: Backbone, costs: Costs, batch: int | None) -> Denoiser:
+    """What answers for latents of any length. batch: by default one on a CPU, where more change the last bits."""
+    return Denoiser(backbone, costs, batch or (1 if backbone.device.type == "cpu" else 16), window_frames(backbone))
+
+
+def window_frames(backbone: Backbone) -> int:
+    """Latent frames of the length that a backbone was trained on."""
+    return backbone.latent_shape(round(backbone.excerpt_seconds * backbone.sample_rate))[1]
+
+
+def encode(backbone: Backbone, x: Tensor, costs: Costs) -> Tensor:
+    """Latents of (items, channels, time), in windows where it is long: neighbours are blended over their overlap."""
+    length, hop = window_frames(backbone), round(backbone.sample_rate / frame_rate(backbone))
+    frames = backbone.latent_shape(x.shape[-1])[1]
+    with torch.no_grad():
+        if frames <= 2 * length:
+            costs.encoder_forward += len(x)
+            return torch.cat([backbone.encode(item[None]) for item in x])
+        starts, weights = windows(frames, length)
+        padded = torch.nn.functional.pad(x, (0, max(0, frames * hop - x.shape[-1])))
+        z = torch.zeros(len(x), *backbone.latent_shape(x.shape[-1]), dtype=x.dtype, device=x.device)
+        for start, weight in zip(starts, weights, strict=True):
+            costs.encoder_forward += len(x)
+            piece = padded[..., start * hop : (start + length) * hop]
+            part = torch.cat([backbone.encode(item[None]) for item in piece])[:, :, :length]
+            z[:, :, start : start + length] += weight.to(z).reshape(-1, *[1] * (z.ndim - 3)) * part
+    return z
+
+
+def decode(backbone: Backbone, z: Tensor, samples: int, costs: Costs) -> Tensor:
+    """Audio (items, channels, samples) of latents, in windows where they are long, cross-faded over their overlap."""
+    length, hop = window_frames(backbone), round(backbone.sample_rate / frame_rate(backbone))
+    frames = z.shape[2]
+    with torch.no_grad():
+        if frames <= 2 * length:
+            costs.decoder_forward += len(z)
+            return torch.cat([backbone.decode(item[None], samples) for item in z])
+        starts, weights = windows(frames, length, hop)
+        x: Tensor | None = None
+        for start, weight in zip(starts, weights, strict=True):
+            costs.decoder_forward += len(z)
+            part = torch.cat([backbone.decode(item[None], length * hop) for item in z[:, :, start : start + length]])
+            if x is None:
+                x = torch.zeros(*part.shape[:2], frames * hop, dtype=part.dtype, device=part.device)
+            x[..., start * hop : (start + length) * hop] += weight.to(x) * part
+    assert x is not None
+    return x[..., :samples]
