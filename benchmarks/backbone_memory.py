@@ -36,9 +36,8 @@ from diffmusic.backbones.memory import recompute
 from diffmusic.backbones.noise import EDMNoise, VPNoise
 from diffmusic.backbones.text import Texts
 from diffmusic.jobs import record
-from diffmusic.prior.backbone import Costs
-from diffmusic.prior.prior import Prior
-from diffmusic.problem.problem import Problem
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import iterate
 from diffmusic_operators.inpainting import Inpainting

@@ -30,7 +30,7 @@ from diffmusic.metrics.lpaps import lpaps
 from diffmusic.models.load import load_model
 from diffmusic.parameters import build
 from diffmusic.plugins import registry
-from diffmusic.prior.backbone import Costs
+from diffmusic.prior import Costs
 from diffmusic.tasks.edit import edit
 from diffmusic.tasks.latents import Passage
 from training.captions import DRUMS, ROLES, WORDS, article, listing

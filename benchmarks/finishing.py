@@ -27,8 +27,8 @@ from diffmusic.bench.suite import Suite
 from diffmusic.metrics.lsd import lsd
 from diffmusic.metrics.mel_l1 import mel_l1
 from diffmusic.metrics.si_sdr import si_sdr
+from diffmusic.problem import Problem
 from diffmusic.problem.least_squares import regularised_inverse
-from diffmusic.problem.problem import Problem
 from diffmusic.tasks.restore import restore
 from diffmusic_solvers.diffmusic_slerp import DiffMusicSlerp
 from diffmusic_solvers.griffin_lim import GriffinLim

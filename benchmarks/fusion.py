@@ -31,7 +31,7 @@ from scipy.stats import spearmanr
 from diffmusic.jobs.edit import load_editor
 from diffmusic.metrics.likeness import likeness
 from diffmusic.models.load import load_model
-from diffmusic.prior.backbone import Costs
+from diffmusic.prior import Costs
 from diffmusic.tasks.adapter import Adapter
 from diffmusic.tasks.fuse import GUIDANCE, WINDOW, fuse, learn, sweep
 from diffmusic.tasks.latents import Passage

@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.precision import SIGMAS, clip, cosine
 from diffmusic.audio.sinc import sinc_resample
 from diffmusic.backbones.musicldm import mini
-from diffmusic.problem.problem import Problem
+from diffmusic.problem import Problem
 from diffmusic.solver.noise import generator, normal
 from diffmusic.tasks.feature_map import features
 from diffmusic_operators.inpainting import Inpainting

@@ -13,9 +13,9 @@ from diffmusic.datasets.contract import Clip, Dataset
 from diffmusic.metrics.contract import PairMetric, SetMetric
 from diffmusic.parameters import parameters
 from diffmusic.plugins import KINDS, Hooks, Plugin, Registry, Spec, registry
-from diffmusic.prior.backbone import Backbone
-from diffmusic.problem.operator import Operator
-from diffmusic.solver.contract import DirectSolver, Solver
+from diffmusic.prior import Backbone
+from diffmusic.problem import Operator
+from diffmusic.solver import DirectSolver, Solver
 
 REFERENCE = Path(__file__).parent / "reference"
 _MADE = "<!-- Written by docs/generate.py. -->\n\n"

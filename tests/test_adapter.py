@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffmusic.errors import Diverged, InputError
 from diffmusic.models.load import load_model
-from diffmusic.prior.backbone import Costs
+from diffmusic.prior import Costs
 from diffmusic.solver.noise import generator
 from diffmusic.tasks import adapter
 from diffmusic.tasks.adapter import Adapter, attach, capture

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.cli import report
-from diffmusic.problem.problem import Problem
+from diffmusic.problem import Problem
 from diffmusic.tasks.restore import restore
 
 Song = Callable[..., Path]

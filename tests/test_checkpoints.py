@@ -15,11 +15,9 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 
 from diffmusic.backbones import memory
 from diffmusic.models.load import load_model, registry
-from diffmusic.prior.backbone import Costs
-from diffmusic.prior.prior import Prior
-from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import Step
-from diffmusic.solver.data_consistency import misfit_gradient
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.solver import Step, misfit_gradient
 from diffmusic.tasks.restore import restore
 from diffmusic.testing import check_backbone
 from diffmusic_operators.inpainting import Inpainting

@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from diffmusic.models.load import load_model
-from diffmusic.prior.backbone import Costs
+from diffmusic.prior import Costs
 from diffmusic.prior.denoiser import Denoiser, windows
 from diffmusic.prior.guidance import Embedder
 from diffmusic.tasks.latents import Passage

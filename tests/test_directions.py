@@ -16,10 +16,10 @@ from torch import Tensor
 from diffmusic.editor.contract import Edit, Region
 from diffmusic.editor.directions import Directions, find, follow
 from diffmusic.editor.eigenpairs import entropy, leading, matched
-from diffmusic.prior.backbone import Costs
+from diffmusic.prior import Costs
 from diffmusic.prior.denoiser import Denoiser
 from diffmusic.prior.guidance import Text
-from diffmusic.solver.steps import mean
+from diffmusic.solver import mean
 from diffmusic.testing.editors import task
 from diffmusic.testing.oracle import GaussianPrior
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.editor.contract import Edit
-from diffmusic.prior.backbone import Costs
+from diffmusic.prior import Costs
 from diffmusic.prior.denoiser import Denoiser
 from diffmusic.prior.guidance import Text
 from diffmusic.testing import run_checks

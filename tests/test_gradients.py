@@ -15,8 +15,8 @@ from diffmusic.backbones.envelope import follow
 from diffmusic.backbones.musicldm import mini
 from diffmusic.models.load import load_model
 from diffmusic.parameters import bind
-from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import State, Step
+from diffmusic.problem import Problem
+from diffmusic.solver import State, Step
 from diffmusic.tasks.restore import restore
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_operators.resampling import Resampling

@@ -49,7 +49,7 @@ def imported(path: Path) -> Iterator[str]:
                 ]
         for module in modules:
             if module.split(".")[0] == "diffmusic":
-                yield (module.split(".") + [""])[1]
+                yield [*module.split("."), ""][1]
 
 
 def test_no_file_lies_flat_but_those_that_everything_uses() -> None:

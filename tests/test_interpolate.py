@@ -10,7 +10,7 @@ from torch import Tensor
 from diffmusic.audio.linear_prediction import bridge
 from diffmusic.errors import InputError
 from diffmusic.parameters import build
-from diffmusic.problem.problem import Problem
+from diffmusic.problem import Problem
 from diffmusic.tasks.restore import restore
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_solvers.interpolate import Interpolate

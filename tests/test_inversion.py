@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffmusic.editor import inversion
 from diffmusic.editor.contract import Edit
-from diffmusic.prior.backbone import Costs
+from diffmusic.prior import Costs
 from diffmusic.prior.denoiser import Denoiser
 from diffmusic.prior.guidance import Text
 from diffmusic.prior.levels import levels, strength

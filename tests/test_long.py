@@ -12,8 +12,7 @@ from torch import Tensor
 from diffmusic.audio import mel
 from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.models.load import load_model
-from diffmusic.prior.backbone import Costs
-from diffmusic.prior.prior import Prior
+from diffmusic.prior import Costs, Prior
 from diffmusic.prior.windowed import Windowed
 from diffmusic.solver.noise import generator
 from diffmusic.tasks.restore import restore

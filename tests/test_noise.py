@@ -14,7 +14,7 @@ from diffusers import DDIMScheduler, EDMDPMSolverMultistepScheduler, FlowMatchEu
 
 from diffmusic.backbones.noise import EDMNoise, FlowNoise, read_noise
 from diffmusic.errors import InputError
-from diffmusic.solver.steps import deviations
+from diffmusic.solver import deviations
 
 AUDIOLDM2 = {"beta_start": 0.0015, "beta_end": 0.0195, "beta_schedule": "scaled_linear", "clip_sample": False}
 X = torch.randn(4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -8,13 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffmusic.prior.backbone import Costs
-from diffmusic.prior.prior import Prior
-from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import State, Step
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.solver import State, Step, transition, uncertainty
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import iterate
-from diffmusic.solver.steps import transition, uncertainty
 from diffmusic.testing.oracle import Oracle
 from diffmusic_solvers.daps import DAPS
 from diffmusic_solvers.diffmusic import DiffMusic

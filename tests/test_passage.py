@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.errors import InputError
-from diffmusic.prior.backbone import Costs
+from diffmusic.prior import Costs
 from diffmusic.tasks.latents import Passage
 from diffmusic.tasks.segments import Segment, check, excerpt, mask
 from diffmusic.testing.oracle import GaussianPrior

@@ -15,7 +15,7 @@ from diffmusic.audio.sinc import sinc_resample
 from diffmusic.audio.stft import rephased, windows_of
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
-from diffmusic.problem.problem import Problem
+from diffmusic.problem import Problem
 from diffmusic_operators.mixing import Mixing
 from diffmusic_operators.resampling import Resampling
 from diffmusic_operators.reverb import Reverb

@@ -5,11 +5,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from diffmusic.prior.backbone import Costs
-from diffmusic.prior.prior import Prior
-from diffmusic.problem.operator import Operator
-from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import State, Step
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Operator, Problem
+from diffmusic.solver import State, Step
 from diffmusic.testing.oracle import GaussianPrior
 from diffmusic_solvers.reencode import Reencode
 from tests.draws import normal

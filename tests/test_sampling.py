@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from diffmusic.errors import Diverged
-from diffmusic.prior.backbone import Backbone, Costs
-from diffmusic.prior.prior import Prior
-from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import State, Step
+from diffmusic.prior import Backbone, Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.solver import State, Step
 from diffmusic.solver.noise import generator, normal
 from diffmusic.solver.sampling import iterate, sample
 from diffmusic.testing.oracle import Oracle

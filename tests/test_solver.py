@@ -8,12 +8,9 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from diffmusic.prior.backbone import Costs
-from diffmusic.prior.prior import Prior
-from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import State, Step
-from diffmusic.solver.data_consistency import correction
-from diffmusic.solver.steps import deviations, transition
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.solver import State, Step, correction, deviations, transition
 from diffmusic.testing.oracle import GaussianPrior, Matrix
 from diffmusic_solvers.diffmusic import DiffMusic
 from tests.draws import normal

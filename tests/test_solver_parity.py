@@ -19,11 +19,9 @@ import torch
 from torch import Tensor
 
 from diffmusic import solver as shared
-from diffmusic.prior.backbone import Costs
-from diffmusic.prior.prior import Prior
-from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import State, Step
-from diffmusic.solver.data_consistency import misfit_gradient
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.solver import State, Step, misfit_gradient
 from diffmusic.testing.oracle import GaussianPrior
 from diffmusic_solvers import daps, diffmusic, diffmusic_slerp, dps, dps_jacobian_free, dsg, mpgd
 from tests.draws import normal

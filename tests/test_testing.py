@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffmusic.solver.contract import State, Step
-from diffmusic.solver.steps import transition
+from diffmusic.solver import State, Step, transition
 from diffmusic.testing import check_metric, check_operator, check_solver
 
 

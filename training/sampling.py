@@ -6,10 +6,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from diffmusic.prior.backbone import Backbone, Costs
-from diffmusic.prior.prior import Prior
+from diffmusic.prior import Backbone, Costs, Prior
+from diffmusic.solver import deviations
 from diffmusic.solver.noise import generator, normal
-from diffmusic.solver.steps import deviations
 
 
 @torch.no_grad()

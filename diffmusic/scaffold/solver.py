@@ -8,10 +8,8 @@ from typing import Annotated
 import torch
 
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem.problem import Space
-from diffmusic.solver.contract import State, Step
-from diffmusic.solver.data_consistency import correction
-from diffmusic.solver.steps import transition
+from diffmusic.problem import Space
+from diffmusic.solver import State, Step, correction, transition
 
 
 @dataclass(frozen=True)

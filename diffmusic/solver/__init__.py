@@ -2,9 +2,9 @@
 
 from diffmusic.solver.contract import DirectSolver, Solver, State, Step
 from diffmusic.solver.data_consistency import correction, misfit_gradient, norms
-from diffmusic.solver.steps import deviations, time_travel, transition, uncertainty
+from diffmusic.solver.steps import deviations, mean, time_travel, transition, uncertainty
 
 __all__ = [
-    "DirectSolver", "Solver", "State", "Step", "correction", "deviations", "misfit_gradient", "norms", "time_travel",
+    "DirectSolver", "Solver", "State", "Step", "correction", "deviations", "mean", "misfit_gradient", "norms", "time_travel",
     "transition", "uncertainty",
 ]  # fmt: skip

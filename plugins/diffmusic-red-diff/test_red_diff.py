@@ -5,10 +5,9 @@ import torch
 from diffmusic_red_diff.red_diff import REDDiff
 
 from diffmusic.cli import main
-from diffmusic.prior.backbone import Costs
-from diffmusic.prior.prior import Prior
-from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import State, Step
+from diffmusic.prior import Costs, Prior
+from diffmusic.problem import Problem
+from diffmusic.solver import State, Step
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import iterate
 from diffmusic.testing import check_solver

@@ -12,7 +12,7 @@ from diffmusic.editor.inversion import independent_path, invert, replay, shifted
 from diffmusic.editor.strokes import Strokes, painted
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.solver.steps import deviations
+from diffmusic.solver import deviations
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem.problem import Space
-from diffmusic.solver.contract import State, Step
-from diffmusic.solver.data_consistency import correction
-from diffmusic.solver.steps import time_travel, transition, uncertainty
+from diffmusic.problem import Space
+from diffmusic.solver import State, Step, correction, time_travel, transition, uncertainty
 
 
 @dataclass(frozen=True)

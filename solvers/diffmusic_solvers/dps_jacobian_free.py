@@ -9,10 +9,8 @@ from typing import Annotated
 import torch
 
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem.problem import Space
-from diffmusic.solver.contract import State, Step
-from diffmusic.solver.data_consistency import misfit_gradient
-from diffmusic.solver.steps import transition
+from diffmusic.problem import Space
+from diffmusic.solver import State, Step, misfit_gradient, transition
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem.problem import Space
-from diffmusic.solver.contract import State, Step
-from diffmusic.solver.data_consistency import misfit_gradient, norms
-from diffmusic.solver.steps import deviations
+from diffmusic.problem import Space
+from diffmusic.solver import State, Step, deviations, misfit_gradient, norms
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffmusic.editor.contract import Edit
 from diffmusic.parameters import Doc, Field
-from diffmusic.solver.steps import mean
+from diffmusic.solver import mean
 
 
 @dataclass(frozen=True)

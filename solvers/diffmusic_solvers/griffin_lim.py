@@ -12,8 +12,7 @@ from diffmusic.audio.griffin_lim import griffin_lim
 from diffmusic.audio.stft import STFT
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem.operator import clean_length
-from diffmusic.problem.problem import Problem
+from diffmusic.problem import Problem, clean_length
 from diffmusic.solver.noise import generator
 
 

@@ -12,8 +12,7 @@ from torch import Tensor
 from diffmusic.audio.linear_prediction import bridge
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem.operator import damage
-from diffmusic.problem.problem import Problem
+from diffmusic.problem import Problem, damage
 
 
 @dataclass(frozen=True)

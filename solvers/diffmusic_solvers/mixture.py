@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from diffmusic.errors import InputError
-from diffmusic.problem.operator import sources
-from diffmusic.problem.problem import Problem
+from diffmusic.problem import Problem, sources
 
 
 @dataclass(frozen=True)

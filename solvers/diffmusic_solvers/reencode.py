@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
-from diffmusic.solver.contract import State, Step
-from diffmusic.solver.steps import time_travel, transition, uncertainty
+from diffmusic.solver import State, Step, time_travel, transition, uncertainty
 
 
 @dataclass(frozen=True)

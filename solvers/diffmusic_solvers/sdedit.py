@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffmusic.editor.contract import Edit
 from diffmusic.parameters import Doc, Field
-from diffmusic.solver.steps import deviations, mean
+from diffmusic.solver import deviations, mean
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from diffmusic.audio.sinc import sinc_resample
 from diffmusic.errors import InputError
-from diffmusic.problem.operator import clean_length
-from diffmusic.problem.problem import Problem
+from diffmusic.problem import Problem, clean_length
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
+from diffmusic.problem import Problem, sources
 from diffmusic.problem.least_squares import regularised_inverse
-from diffmusic.problem.operator import sources
-from diffmusic.problem.problem import Problem
 
 
 @dataclass(frozen=True)

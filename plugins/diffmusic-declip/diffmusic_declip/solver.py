@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem.problem import Problem
+from diffmusic.problem import Problem
 from diffmusic_declip.clipping import Clipping
 from diffmusic_declip.consistent import consistent
 

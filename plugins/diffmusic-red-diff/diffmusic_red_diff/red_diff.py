@@ -6,9 +6,8 @@ from typing import Annotated
 import torch
 
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem.problem import Space
-from diffmusic.solver.contract import State, Step
-from diffmusic.solver.data_consistency import correction
+from diffmusic.problem import Space
+from diffmusic.solver import State, Step, correction
 
 
 @dataclass(frozen=True)
