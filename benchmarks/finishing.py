@@ -90,9 +90,9 @@ def main() -> None:
             x = damage.items(raw)
             rows = {
                 "estimate": raw,
-                "least change": damage.channels(least(damage.operator, x, damage.y)),
+                "least change": damage.channels(least(damage.bound.operator, x, damage.y)),
                 "finish": damage.finished(raw),
-                type(classical).__name__: damage.channels(classical.estimate(Problem(damage.operator, damage.y))),
+                type(classical).__name__: damage.channels(classical.estimate(Problem(damage.bound.operator, damage.y))),
             }
             for row, audio in rows.items():
                 ordered = audio[damage.order(clip.clean, audio, clip.sample_rate)]

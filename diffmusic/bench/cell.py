@@ -271,7 +271,7 @@ def _measured(task: Task, material: Material, damage: Damage | None, estimate: n
     if damage is None:
         return _scores(task, material.clean, estimate, rate, material.target)
     made = _scores(task, material.clean, estimate, rate, material.prompt, damage.sources)
-    own = {"misfit": damage.misfit(estimate), "part": part_lsd(damage.operator, material.clean, estimate, rate)}
+    own = {"misfit": damage.misfit(estimate), "part": part_lsd(damage.bound, material.clean, estimate, rate)}
     made["scores"] |= {name: value for name, value in own.items() if value is not None}
     return made
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from diffmusic import problem as problems
 from diffmusic.audio.resample import resample
 from diffmusic.bench.suite import Clips, Problem, Suite
 from diffmusic.datasets.contract import Clip, Dataset
 from diffmusic.errors import InputError
+from diffmusic.problem.operator import sources
 
 DRAWS = 10
 """Excerpts of a recording that are listened to for one that is audible."""
@@ -62,7 +62,7 @@ class Library:
     def of(cls, suite: Suite) -> Library:
         mixtures = {}
         for problem in suite.problems:
-            count = problems.sources(problem.operator.component("operator")) if problem.operator else 1
+            count = sources(problem.operator.component("operator")) if problem.operator else 1
             mixtures[problem.name] = (count, tuple(problem.sources))
         return cls(suite.dataset.component("dataset"), suite.clips, mixtures)
 

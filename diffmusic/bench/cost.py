@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffmusic import problem as problems
 from diffmusic.bench import plan
 from diffmusic.bench.plan import Cell, Model
 from diffmusic.bench.progress import duration
@@ -21,6 +20,7 @@ from diffmusic.jobs.inputs import damaged
 from diffmusic.models.load import load_model, resolve_device
 from diffmusic.plugins import Checkpoint, registry
 from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.problem.operator import HasDamage, sources
 from diffmusic.tasks.edit import edit
 from diffmusic.tasks.restore import restore
 
@@ -109,12 +109,12 @@ def _counted(each: Cell, stand_in: StandIn, rate: int, seconds: float) -> Costs 
     task = each.task
     operator = task.operator.component("operator") if task.operator else None
     # Passes depend on the length by windows and gaps alone: where there are none, little audio does.
-    short = seconds <= stand_in.excerpt_seconds and not hasattr(operator, "damage")
+    short = seconds <= stand_in.excerpt_seconds and not isinstance(operator, HasDamage)
     samples = round(rate * (min(seconds, 0.5) if short else seconds))
-    sources = problems.sources(operator) if operator else 1
+    count = sources(operator) if operator else 1
     if task.kind == "round trip":
-        return Costs(encoder_forward=sources, decoder_forward=sources)
-    clean = 0.1 * np.random.default_rng(0).standard_normal((sources, samples))
+        return Costs(encoder_forward=count, decoder_forward=count)
+    clean = 0.1 * np.random.default_rng(0).standard_normal((count, samples))
     assert task.solver is not None
     solver, settings = task.solver.component("solver"), task.settings
     try:

@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffmusic import problem as problems
 from diffmusic.bench.clips import Material
 from diffmusic.bench.named import Named
 from diffmusic.jobs.inputs import damaged
 from diffmusic.metrics.si_sdr import si_sdr
-from diffmusic.parameters import bind
+from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.operator import Operator
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A clip as it was measured. given: the operator as the suite has it; operator: bound to the clip; y: the
+    """A clip as it was measured. given: the operator as the suite has it; bound: the same at the clip's rates; y: the
     measurement as that sees it, (items, channels, ...)."""
 
-    given: Any
-    operator: Any
+    given: Operator
+    bound: BoundOperator
     measured: np.ndarray
     rate: int
     noise_std: float
@@ -36,15 +35,13 @@ class Damage:
         """snr: of the white noise in the measurement, dB; None is none. seed: the noise is a function of it."""
         given = named.component("operator")
         measured, rate, noise = damaged(given, material.clean, material.sample_rate, snr=snr, seed=seed)
-        bound = bind(given, sample_rate=material.sample_rate, measured_rate=rate, offset=0.0)
-        y = problems.measurement(bound, torch.from_numpy(measured)[None])
-        operator = problems.fitted(bound, y)
-        return cls(given, operator, measured, rate, noise, y if problems.sources(given) == 1 else y.transpose(0, 1))
+        bound, y = BoundOperator.of(given, measured, rate)
+        return cls(given, bound, measured, rate, noise, bound.items(y))
 
     @property
     def sources(self) -> int:
         """How many channels of the clip one of the measurement mixes."""
-        return problems.sources(self.given)
+        return self.bound.sources
 
     def items(self, audio: np.ndarray) -> Tensor:
         """An estimate as the operator sees it: (1, channels, time), or (channels, sources, time)."""
@@ -57,11 +54,11 @@ class Damage:
 
     def finished(self, raw: np.ndarray) -> np.ndarray:
         """With what was observed put back."""
-        return self.channels(problems.finish(self.operator, self.items(raw), self.y))
+        return self.channels(self.bound.finish(self.items(raw), self.y))
 
     def misfit(self, estimate: np.ndarray) -> float:
         """``|A x - y| / |y|``."""
-        return float((self.operator.forward(self.items(estimate)) - self.y).norm() / self.y.norm())
+        return float((self.bound.operator.forward(self.items(estimate)) - self.y).norm() / self.y.norm())
 
     def order(self, clean: np.ndarray, estimate: np.ndarray, rate: int) -> Sequence[int]:
         """Channels in the order in which sources are most like the true ones, by SI-SDR: which is which, a mixture

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from diffmusic import problem as problems
 from diffmusic.audio.resample import resample
 from diffmusic.metrics.lsd import FLOOR, HOP, N_FFT, RATE, log_magnitudes, lsd
+from diffmusic.problem.bound import BoundOperator
 
 
-def part_lsd(operator: Any, reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float | None:
-    """LSD over the stretches that ``operator.damage`` names, their mean weighted by length; or, where it measures audio
+def part_lsd(bound: BoundOperator, reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float | None:
+    """LSD over the stretches that its operator names, their mean weighted by length; or, where it measures audio
     at a lower rate, over the bins above that band, ``mean_n sqrt(mean_k>K (log10 |X| - log10 |Y|)^2)``.
 
-    None where an operator has neither. operator: bound to its rates. reference, estimate: (channels, time).
+    None where an operator has neither. reference, estimate: (channels, time).
     """
-    if hasattr(operator, "damage"):
-        stretches = problems.damage(operator, reference.shape[-1])
+    if bound.has_damage:
+        stretches = bound.damage(reference.shape[-1])
         parts = [lsd(reference[:, a:b], estimate[:, a:b], sample_rate) for a, b in stretches]
         return float(np.average(parts, weights=[b - a for a, b in stretches]))
-    measured = getattr(operator, "measured_rate", sample_rate)
-    if problems.is_spectrogram(operator) or measured >= min(sample_rate, RATE):
+    measured = bound.measured_rate
+    if bound.spectrogram is not None or measured >= min(sample_rate, RATE):
         return None
     above = N_FFT * measured // (2 * RATE) + 1
     spectra = [

@@ -6,17 +6,16 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from diffmusic import problem as problems
 from diffmusic.audio import files
 from diffmusic.audio.resample import resample
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
+from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.operator import Operator, clean_rate, is_spectrogram, observed_rate, sources
 
 ARRAYS = (".npy", ".npz")
 
@@ -39,11 +38,11 @@ class Given:
     length: int | None = None
     noise_std: float = 0.0
 
-    def comparison(self, operator: Any) -> np.ndarray | None:
+    def comparison(self, operator: Operator) -> np.ndarray | None:
         """What was measured, as audio of the shape of the truth; None if it is no audio."""
         if self.clean is None or self.measured.ndim != 2:
             return None
-        return like_truth(self.measured, self.sample_rate, self.clean, problems.clean_rate(operator, self.sample_rate))
+        return like_truth(self.measured, self.sample_rate, self.clean, clean_rate(operator, self.sample_rate))
 
 
 def like_truth(measured: np.ndarray, measured_rate: int, clean: np.ndarray, rate: int) -> np.ndarray:
@@ -52,22 +51,22 @@ def like_truth(measured: np.ndarray, measured_rate: int, clean: np.ndarray, rate
     return np.tile(audio, (clean.shape[0] // audio.shape[0], 1))
 
 
-def read(operator: Any, path: Path, references: Sequence[Path] = (), noise_std: float = 0.0) -> Given:
+def read(operator: Operator, path: Path, references: Sequence[Path] = (), noise_std: float = 0.0) -> Given:
     """A measurement that a user has, and the true recordings, one for each source, where there are any."""
     if path.suffix.lower() in ARRAYS:
-        if not problems.is_spectrogram(operator):
+        if not is_spectrogram(operator):
             raise InputError(f"{path} holds an array; this operator measures audio: give an audio file")
         measured, rate = magnitudes(path), int(getattr(operator, "rate", 16000))
         given = Given(measured, rate, files.Recording(np.zeros((len(measured), 1)), rate), noise_std=noise_std)
     else:
         recording = files.read(path)
-        spectrogram = problems.is_spectrogram(operator)
+        spectrogram = is_spectrogram(operator)
         length = recording.samples.shape[-1] if spectrogram else None
         given = Given(recording.samples, recording.sample_rate, recording, None, length, noise_std)
     return dataclasses.replace(given, clean=_truth(operator, given, references)) if references else given
 
 
-def simulate(operator: Any, paths: Sequence[Path], noise_std: float, snr: float | None, seed: int) -> Given:
+def simulate(operator: Operator, paths: Sequence[Path], noise_std: float, snr: float | None, seed: int) -> Given:
     """Damage clean files: one, or all sources of a mixture. ``snr`` in dB sets the noise instead of ``noise_std``.
 
     Raises InputError for sources that do not go together.
@@ -82,25 +81,25 @@ def simulate(operator: Any, paths: Sequence[Path], noise_std: float, snr: float 
 
 
 def damaged(
-    operator: Any, clean: np.ndarray, rate: int, noise_std: float = 0.0, snr: float | None = None, seed: int = 0
+    operator: Operator, clean: np.ndarray, rate: int, noise_std: float = 0.0, snr: float | None = None, seed: int = 0
 ) -> tuple[np.ndarray, int, float]:
     """What an operator leaves of clean audio, (channels, time) at ``rate``, where it mixes sources source after source:
     the measurement, its rate, and the deviation of the noise in it."""
-    observed = int(operator.observed_rate(rate)) if hasattr(operator, "observed_rate") else rate
-    if problems.clean_rate(operator, observed) != rate:
+    observed = observed_rate(operator, rate)
+    if clean_rate(operator, observed) != rate:
         raise InputError(f"--simulate starts from the file's own {rate} Hz: leave the rate of the result out")
     operator = bind(operator, sample_rate=rate, measured_rate=observed, offset=0.0)
     x = torch.from_numpy(clean)[None]
-    sources = problems.sources(operator)
-    if sources > 1:
-        x = x.reshape(sources, -1, x.shape[-1]).transpose(0, 1)  # (channels, sources, time)
+    count = sources(operator)
+    if count > 1:
+        x = x.reshape(count, -1, x.shape[-1]).transpose(0, 1)  # (channels, sources, time)
     y = operator.forward(x)
-    measured = (y[:, 0] if sources > 1 else y[0]).numpy()
+    measured = (y[:, 0] if count > 1 else y[0]).numpy()
     if snr is not None:
         noise_std = float(np.sqrt(np.mean(np.square(measured))) * 10 ** (-snr / 20))
     if noise_std > 0:
         measured = measured + noise_std * np.random.default_rng(seed).standard_normal(measured.shape)
-        measured = np.maximum(measured, 0) if problems.is_spectrogram(operator) else measured
+        measured = np.maximum(measured, 0) if is_spectrogram(operator) else measured
     return measured, observed, noise_std
 
 
@@ -125,15 +124,11 @@ def magnitudes(path: Path) -> np.ndarray:
     return np.swapaxes(array, 1, 2)
 
 
-def _truth(operator: Any, given: Given, references: Sequence[Path]) -> np.ndarray:
-    sources = problems.sources(operator)
-    if len(references) != sources:
-        raise InputError(f"{len(references)} references for {sources} sources: give one for each")
-    rate = problems.clean_rate(operator, given.sample_rate)
-    bound = bind(operator, sample_rate=rate, measured_rate=given.sample_rate, offset=0.0)
-    y: Tensor = problems.measurement(bound, torch.from_numpy(given.measured)[None])
-    length = given.length or problems.clean_length(bound, y)
-    expected = files.Recording(np.zeros((given.measured.shape[0], length)), rate)
+def _truth(operator: Operator, given: Given, references: Sequence[Path]) -> np.ndarray:
+    if len(references) != sources(operator):
+        raise InputError(f"{len(references)} references for {sources(operator)} sources: give one for each")
+    bound, y = BoundOperator.of(operator, given.measured, given.sample_rate)
+    expected = files.Recording(np.zeros((given.measured.shape[0], given.length or bound.length(y))), bound.rate)
     recordings = [files.read(path) for path in references]
     for path, each in zip(references, recordings, strict=True):
         _same(path, each, expected)

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffmusic import problem as problems
 from diffmusic.audio.stereo import Stereo
 from diffmusic.errors import InputError
 from diffmusic.jobs import inputs, record
 from diffmusic.metrics.contract import load_metric
 from diffmusic.models.load import SAFE, Access
-from diffmusic.parameters import Amount, Count, Seed, bind, build, checked, values
+from diffmusic.parameters import Amount, Count, Seed, build, checked, values
 from diffmusic.plugins import registry
 from diffmusic.prior.backbone import Backbone
+from diffmusic.problem.operator import Operator, sources
 from diffmusic.solver.contract import DirectSolver, Solver
 from diffmusic.tasks.restore import GUIDANCE, Progress, restore
 
@@ -73,8 +73,8 @@ class Prepared:
     """A job with its components, for one recording after another; the backbone loads when it is first needed."""
 
     job: Job
-    operator: Any
-    solver: Any
+    operator: Operator
+    solver: Solver | DirectSolver
     access: Access
 
     @cached_property
@@ -86,7 +86,7 @@ class Prepared:
     @property
     def sources(self) -> int:
         """Sources of a mixture: files that a result is made of, and clean files that a simulation mixes."""
-        return problems.sources(self.operator)
+        return sources(self.operator)
 
     def run(self, paths: Sequence[Path], references: Sequence[Path] = (), progress: Progress | None = None) -> Outcome:
         """Restore one recording, or simulate one from all its sources.
@@ -118,8 +118,7 @@ class Prepared:
             extend=job.extend,
             progress=progress,
         )
-        bound = bind(operator, sample_rate=result.sample_rate, measured_rate=given.sample_rate, offset=0.0)
-        lost = problems.damage(bound, result.audio.shape[-1])
+        lost = list(result.damage)
         before, clean = given.comparison(operator), given.clean
         scores = [] if clean is None else [
             measure(clean, estimate, before, lost, result.sample_rate) for estimate in result.audio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,8 +15,13 @@ class Backbone(Protocol):
     """A pretrained latent-diffusion model in the frame ``z_sigma = z_0 + sigma n``, ``n ~ N(0, I)``.
 
     Audio is (batch, channels, time) at ``sample_rate``; latents have the batch first. A backbone may also define
-    ``placed(condition, start, seconds)``: the condition for an excerpt that begins at ``start`` of a recording of that
-    many seconds, where the model was told so in training.
+
+    - ``placed(condition, start, seconds)``: the condition for an excerpt that begins at ``start`` of a recording of
+    that
+      many seconds, where the model was told so in training;
+    - ``denoise_batch(z, sigmas, conditions)``: many latents in one call of the network, each at its own level, float64,
+      and under its own condition;
+    - ``calls(samples)``: how many windows, and so calls of the network, a recording of that many samples takes.
     """
 
     @property
@@ -69,6 +75,21 @@ class Backbone(Protocol):
     def describe(self) -> dict[str, Any]:
         """What a run record says of the model: name, source, hash, rate, dtype."""
         ...
+
+
+@runtime_checkable
+class HasPlace(Protocol):
+    def placed(self, condition: Any, start: float, seconds: float, /) -> Any: ...
+
+
+@runtime_checkable
+class HasBatch(Protocol):
+    def denoise_batch(self, z: Tensor, sigmas: Tensor, conditions: Sequence[Any], /) -> Tensor: ...
+
+
+@runtime_checkable
+class HasWindows(Protocol):
+    def calls(self, samples: int, /) -> int: ...
 
 
 @dataclass

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.errors import Diverged
-from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.prior.backbone import Backbone, Costs, HasBatch
 from diffmusic.prior.guidance import Text
 
 
@@ -72,7 +72,7 @@ class Denoiser:
 
     def _call(self, z: Tensor, sigmas: Sequence[float], conditions: Sequence[Any]) -> Tensor:
         self.costs.network_forward += len(z)
-        if len(z) > 1 and hasattr(self.backbone, "denoise_batch"):
+        if len(z) > 1 and isinstance(self.backbone, HasBatch):
             self.costs.network_calls += 1
             levels = torch.tensor(sigmas, dtype=torch.float64)
             answer: Tensor = self.backbone.denoise_batch(z, levels, conditions)

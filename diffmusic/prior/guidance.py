@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diffmusic.prior.backbone import HasPlace
+
 
 @dataclass(frozen=True)
 class Text:
@@ -67,7 +69,7 @@ class Embedder:
     def __call__(self, prompt: str | None) -> Any:
         if (prompt or "") not in self._known:
             condition = self._backbone.embed(prompt)
-            if condition is not None and hasattr(self._backbone, "placed"):
+            if condition is not None and isinstance(self._backbone, HasPlace):
                 condition = self._backbone.placed(condition, *self._place)
             self._known[prompt or ""] = condition
         return self._known[prompt or ""]

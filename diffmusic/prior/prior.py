@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.prior.backbone import Backbone, Costs, HasPlace, HasWindows
 
 
 class _Tally(torch.autograd.Function):
@@ -48,7 +48,7 @@ class Prior:
 
     def _count(self, result: Tensor, part: str) -> Tensor:
         # A backbone of windows (diffmusic.prior.windowed) says how many there are.
-        windows = self.backbone.calls(self.samples) if hasattr(self.backbone, "calls") else 0
+        windows = self.backbone.calls(self.samples) if isinstance(self.backbone, HasWindows) else 0
 
         def add(direction: str, x: Tensor) -> None:
             name = f"{part}_{direction}"
@@ -98,11 +98,11 @@ class Prior:
 
     def placed(self, start: float, seconds: float) -> Prior:
         """The same for an excerpt that begins at ``start`` of a recording of that many seconds."""
-        if not hasattr(self.backbone, "placed"):
+        backbone = self.backbone
+        if not isinstance(backbone, HasPlace):
             return self
 
         def move(conditions: tuple[Any, ...]) -> tuple[Any, ...]:
-            place = self.backbone.placed  # type: ignore[attr-defined]
-            return tuple(None if each is None else place(each, start, seconds) for each in conditions)
+            return tuple(None if each is None else backbone.placed(each, start, seconds) for each in conditions)
 
         return replace(self, conditions=move(self.conditions), contrasts=move(self.contrasts))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
 from diffmusic.audio.stft import rephased, windows_of
+from diffmusic.problem.operator import HasAdjoint, Operator
+
+
+class LinearOperator(Operator, HasAdjoint, Protocol):
+    """An operator with its transpose."""
+
 
 _WINDOW = 0.032  # seconds
 
@@ -23,7 +29,9 @@ def convolved(x: Tensor, h: Tensor, transposed: bool = False) -> Tensor:
     return torch.fft.irfft(product, size)[..., : x.shape[-1]]
 
 
-def regularised_inverse(operator: Any, y: Tensor, near: Tensor, weight: float, iterations: int = 60) -> Tensor:
+def regularised_inverse(
+    operator: LinearOperator, y: Tensor, near: Tensor, weight: float, iterations: int = 60
+) -> Tensor:
     """``argmin_x |A x - y|^2 + w |A|^2 |x - near|^2`` by conjugate gradients; ``|A|^2`` is the mean gain of ``A^T A``.
 
     near, and the result: (batch, channels, time); every item by itself. Each iteration takes one ``forward`` and one
@@ -49,7 +57,7 @@ def regularised_inverse(operator: Any, y: Tensor, near: Tensor, weight: float, i
     return near + change
 
 
-def informed_inverse(operator: Any, y: Tensor, estimate: Tensor, weight: float, sample_rate: int) -> Tensor:
+def informed_inverse(operator: LinearOperator, y: Tensor, estimate: Tensor, weight: float, sample_rate: int) -> Tensor:
     """``argmin_x |A x - y|^2 + w |A|^2 |x - E|^2``, ``E`` the levels of an estimate at the phases of the measurement.
 
         F = argmin_x |A x - y|^2 + w |A|^2 |x|^2         the measurement alone: weak where A lets little through

@@ -1,11 +1,14 @@
-"""The contract of an operator, and its optional parts as functions."""
+"""The contract of an operator: what damaged the audio, and what else it may say about it."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from diffmusic.audio.stft import STFT
 
 
 @runtime_checkable
@@ -29,11 +32,13 @@ class Operator(Protocol):
       little about it; the prior is shown music at the level it knows;
     - ``sources``: how many channels of ``x`` one channel of ``y`` mixes;
     - ``stft``: the ``STFT`` whose magnitudes it measures, (batch, channels, frames, bins);
-    - ``clean_rate(rate)``: the rate of ``x``, Hz, for a measurement at that rate, where it differs, and
-      ``clean_length(y)``: the samples of ``x``;
+    - ``clean_rate(rate)``: the rate of ``x``, Hz, for a measurement at that rate, where it differs,
+      ``observed_rate(rate)``: the rate of ``y`` for audio at that rate, and ``clean_length(y)``: the samples of ``x``;
     - fields ``sample_rate``, ``measured_rate`` (Hz) and ``offset`` (seconds): set by the core to the rate of ``x``,
       the rate of ``y``, and the place in the recording at which the operator is applied. An operator with ``damage``
       has the first and the last; one whose measurement has a rate of its own has ``measured_rate``.
+
+    The core asks a ``BoundOperator``, which answers for the parts that an operator leaves out.
     """
 
     def forward(self, x: Tensor, /) -> Tensor:
@@ -41,14 +46,88 @@ class Operator(Protocol):
         ...
 
 
-def damage(operator: Any, samples: int) -> list[tuple[int, int]]:
+@runtime_checkable
+class HasAdjoint(Protocol):
+    def adjoint(self, y: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class HasLinear(Protocol):
+    @property
+    def linear(self) -> bool: ...
+
+
+@runtime_checkable
+class HasDamage(Protocol):
+    def damage(self, samples: int, /) -> Sequence[tuple[int, int]]: ...
+
+
+@runtime_checkable
+class HasValidate(Protocol):
+    def validate(self, seconds: float, /) -> None: ...
+
+
+@runtime_checkable
+class HasMeasurement(Protocol):
+    def measurement(self, audio: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class HasFitted(Protocol):
+    def fitted(self, measurement: Tensor, /) -> Operator: ...
+
+
+@runtime_checkable
+class HasFinish(Protocol):
+    def finish(self, estimate: Tensor, measurement: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class HasPower(Protocol):
+    def power(self, y: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class HasSources(Protocol):
+    @property
+    def sources(self) -> int: ...
+
+
+@runtime_checkable
+class HasSTFT(Protocol):
+    @property
+    def stft(self) -> STFT: ...
+
+
+@runtime_checkable
+class HasCleanRate(Protocol):
+    def clean_rate(self, rate: int, /) -> int: ...
+
+
+@runtime_checkable
+class HasObservedRate(Protocol):
+    def observed_rate(self, rate: int, /) -> int: ...
+
+
+@runtime_checkable
+class HasCleanLength(Protocol):
+    def clean_length(self, y: Tensor, /) -> int: ...
+
+
+@runtime_checkable
+class HasMeasuredRate(Protocol):
+    @property
+    def measured_rate(self) -> int: ...
+
+
+def damage(operator: Operator, samples: int) -> list[tuple[int, int]]:
     """The lost intervals of a recording of that many samples; all of it where the operator names none."""
-    if not hasattr(operator, "damage"):
+    if not isinstance(operator, HasDamage):
         return [(0, samples)]
     return [(int(start), int(stop)) for start, stop in operator.damage(samples)]
 
 
-def observed(operator: Any, samples: int, frames: int, width: int) -> Tensor:
+def observed(operator: Operator, samples: int, frames: int, width: int) -> Tensor:
     """What part of each frame was measured, (frames,), 0 to 1: of ``width`` samples around its centre, where the frames
     share a recording of that many samples evenly."""
     kept = torch.ones(samples, dtype=torch.float64)
@@ -60,50 +139,31 @@ def observed(operator: Any, samples: int, frames: int, width: int) -> Tensor:
     return (total[last] - total[first]) / (last - first).clamp(min=1)
 
 
-def measurement(operator: Any, audio: Tensor) -> Tensor:
-    """The measurement contained in a user's file: ``operator.measurement(audio)``, or the file as it is."""
-    return operator.measurement(audio) if hasattr(operator, "measurement") else audio
-
-
-def fitted(operator: Any, measured: Tensor) -> Any:
-    """The operator with what it takes from its measurement, at the rate of the recording, where it takes anything."""
-    return operator.fitted(measured) if hasattr(operator, "fitted") else operator
-
-
-def finish(operator: Any, estimate: Tensor, measured: Tensor) -> Tensor:
-    """The estimate with the observed part put back, where the operator knows how."""
-    return operator.finish(estimate, measured) if hasattr(operator, "finish") else estimate
-
-
-def power(operator: Any, y: Tensor) -> Tensor:
-    """Mean square of the clean audio that a measurement suggests, (batch, 1, 1): the operator's word, or that of what
-    was observed."""
-    if hasattr(operator, "power"):
-        return operator.power(y).reshape(-1, 1, 1)
-    lost = sum(stop - start for start, stop in damage(operator, y.shape[-1])) if hasattr(operator, "damage") else 0
-    return (y.square().flatten(1).sum(1) / max(1, y[0].numel() - lost)).reshape(-1, 1, 1)
-
-
-def sources(operator: Any) -> int:
+def sources(operator: Operator) -> int:
     """How many channels of clean audio one channel of the measurement mixes."""
-    return int(getattr(operator, "sources", 1))
+    return int(operator.sources) if isinstance(operator, HasSources) else 1
 
 
-def is_linear(operator: Any) -> bool:
+def is_linear(operator: Operator) -> bool:
     """Whether the operator says it is linear: it has an adjoint, or ``linear`` is True."""
-    return hasattr(operator, "adjoint") or bool(getattr(operator, "linear", False))
+    return isinstance(operator, HasAdjoint) or (isinstance(operator, HasLinear) and bool(operator.linear))
 
 
-def is_spectrogram(operator: Any) -> bool:
+def is_spectrogram(operator: Operator) -> bool:
     """Whether the operator measures magnitudes, not audio."""
-    return hasattr(operator, "stft")
+    return isinstance(operator, HasSTFT)
 
 
-def clean_rate(operator: Any, rate: int) -> int:
+def clean_rate(operator: Operator, rate: int) -> int:
     """The rate of the clean audio, Hz, for a measurement at ``rate``."""
-    return int(operator.clean_rate(rate)) if hasattr(operator, "clean_rate") else rate
+    return int(operator.clean_rate(rate)) if isinstance(operator, HasCleanRate) else rate
 
 
-def clean_length(operator: Any, y: Tensor) -> int:
+def observed_rate(operator: Operator, rate: int) -> int:
+    """The rate of the measurement, Hz, of clean audio at ``rate``."""
+    return int(operator.observed_rate(rate)) if isinstance(operator, HasObservedRate) else rate
+
+
+def clean_length(operator: Operator, y: Tensor) -> int:
     """Samples of the clean audio, at its own rate."""
-    return int(operator.clean_length(y)) if hasattr(operator, "clean_length") else y.shape[-1]
+    return int(operator.clean_length(y)) if isinstance(operator, HasCleanLength) else y.shape[-1]

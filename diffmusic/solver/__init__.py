@@ -5,6 +5,6 @@ from diffmusic.solver.data_consistency import correction, misfit_gradient, norms
 from diffmusic.solver.steps import deviations, mean, time_travel, transition, uncertainty
 
 __all__ = [
-    "DirectSolver", "Solver", "State", "Step", "correction", "deviations", "mean", "misfit_gradient", "norms", "time_travel",
-    "transition", "uncertainty",
+    "DirectSolver", "Solver", "State", "Step", "correction", "deviations", "mean", "misfit_gradient", "norms",
+    "time_travel", "transition", "uncertainty",
 ]  # fmt: skip

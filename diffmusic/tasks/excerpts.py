@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmusic import problem as problems
 from diffmusic.audio import level, windows
 from diffmusic.audio.resample import resample
 from diffmusic.audio.stereo import Image
 from diffmusic.audio.upper_band import extend
-from diffmusic.parameters import bind
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.prior import Prior
 from diffmusic.prior.windowed import Windowed
+from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.problem import Problem
+from diffmusic.solver.contract import Solver
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import sample
 from diffmusic.tasks.feature_map import features
@@ -31,12 +31,11 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Run:
-    """What is the same for every window of a run. ``operator`` is bound to ``rate``, that of the result."""
+    """What is the same for every window of a run. bound: the operator at the rate of the result."""
 
-    operator: Any
-    solver: Any
+    bound: BoundOperator
+    solver: Solver
     backbone: Backbone
-    rate: int
     length: int
     steps: int
     text: tuple[tuple[Any, ...], tuple[Any, ...], float]
@@ -56,7 +55,7 @@ class Run:
     ) -> Tensor:
         """Raw estimates of a measurement (1, channels, ...): for each sample what ``finish`` takes, (1, channels,
         time), or (channels, sources, time). The measurement wherever no window lies."""
-        sources, channels = problems.sources(self.operator), measured.shape[1]
+        sources, channels = self.bound.sources, measured.shape[1]
         if spans == [windows.Window(0, self.length, 0, self.length)]:
             raw = torch.zeros(samples, channels, sources, self.length, dtype=torch.float64)
         else:
@@ -105,44 +104,44 @@ class Run:
         """Estimates of a window, (items, channels, sources, time) at the rate of the result, of measurements (items,
         channels, ...)."""
         rate = self.backbone.sample_rate
-        sources, (items, width) = problems.sources(self.operator), measured.shape[:2]
+        sources, (items, width) = self.bound.sources, measured.shape[:2]
         # Each channel of a mixture is measured by itself: (items * channels, 1, ...).
-        operator, y = self._observed(measured if sources == 1 else measured.flatten(0, 1)[:, None], span)
-        power = problems.power(operator, y)
+        bound, y = self._observed(measured if sources == 1 else measured.flatten(0, 1)[:, None], span)
+        power = bound.power(y)
         if sources > 1:  # an item has one level, or its stereo image would move
             power = power.reshape(items, width).mean(1).repeat_interleave(width).reshape(-1, 1, 1)
         gain = level.gain(power)
         scale = gain.reshape(-1, *[1] * (y.ndim - 1))
-        noise = 0.0 if self.noise_std == 0 else self.noise_std * math.sqrt(min(1, rate / self.rate)) / scale
-        problem = Problem(operator, y / scale, gain, features(operator, self.backbone), noise)
-        samples = math.ceil((span.stop - span.start) * rate / self.rate)
+        noise = 0.0 if self.noise_std == 0 else self.noise_std * math.sqrt(min(1, rate / self.bound.rate)) / scale
+        problem = Problem(bound.operator, y / scale, gain, features(bound, self.backbone), noise)
+        samples = math.ceil((span.stop - span.start) * rate / self.bound.rate)
         long = samples > 1.01 * self.backbone.excerpt_seconds * rate  # the windows of ``plan`` are rounded
         backbone = Windowed.of(self.backbone) if long else self.backbone
         prior = Prior(backbone, samples, self.costs, *self.text, sources)
-        prior = prior.placed(span.start / self.rate, self.length / self.rate)
+        prior = prior.placed(span.start / self.bound.rate, self.length / self.bound.rate)
         sigmas = backbone.sigmas(self.steps).tolist()
         estimate = sample(self.solver, problem, prior, sigmas, generators, tick)
         # Around pure silence the answer is silence; the prior knows no level so low.
         restored = torch.where(power > 0, estimate * gain, torch.zeros_like(estimate))
-        audio = resample(restored.cpu().double().numpy(), rate, self.rate, span.stop - span.start)
+        audio = resample(restored.cpu().double().numpy(), rate, self.bound.rate, span.stop - span.start)
         audio = audio.reshape(items, width, sources, audio.shape[-1])
-        if not (self.extend and hasattr(self.operator, "damage") and self.rate > rate):
+        if not (self.extend and self.bound.has_damage and self.bound.rate > rate):
             return audio
-        lost = problems.damage(bind(self.operator, offset=span.start / self.rate), span.stop - span.start)
+        lost = self.bound.at(self.bound.rate, span.start / self.bound.rate).damage(span.stop - span.start)
         observed = measured[..., span.start : span.stop].double().numpy()
         for item, channel, source in np.ndindex(audio.shape[:3]):
             audio[item, channel, source] = extend(
-                audio[item, channel, source], observed[item, channel], lost, rate / 2, self.rate
+                audio[item, channel, source], observed[item, channel], lost, rate / 2, self.bound.rate
             )
         return audio
 
-    def _observed(self, measured: Tensor, span: windows.Window) -> tuple[Any, Tensor]:
+    def _observed(self, measured: Tensor, span: windows.Window) -> tuple[BoundOperator, Tensor]:
         """The operator at the prior's rate, and what it measured of a window, (batch, channels, ...) float32."""
         rate, device = self.backbone.sample_rate, self.backbone.device
-        if hasattr(self.operator, "measured_rate"):
-            return bind(self.operator, sample_rate=rate), measured.float().to(device)
-        operator = bind(self.operator, sample_rate=rate, offset=span.start / self.rate)
+        bound = self.bound.at(rate, span.start / self.bound.rate)
+        if bound.has_own_rate:
+            return bound, measured.float().to(device)
         excerpts = measured[..., span.start : span.stop].numpy()
-        y = torch.from_numpy(resample(excerpts, self.rate, rate)).float().to(device)
+        y = torch.from_numpy(resample(excerpts, self.bound.rate, rate)).float().to(device)
         # Resampling smears what lies inside a gap by a few samples: lose it again.
-        return operator, problems.measurement(operator, y) if hasattr(operator, "damage") else y
+        return bound, bound.measurement(y) if bound.has_damage else y

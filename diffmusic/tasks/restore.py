@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmusic import problem as problems
 from diffmusic.audio import windows
 from diffmusic.audio.stereo import Image, Stereo
 from diffmusic.errors import Diverged, InputError
 from diffmusic.parameters import bind
 from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.operator import Operator
 from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import DirectSolver
+from diffmusic.solver.contract import DirectSolver, Solver
 from diffmusic.tasks.excerpts import Progress, Run
 
 GUIDANCE = 4.0
@@ -33,20 +34,22 @@ class Restoration:
     mixes sources, the channels of the first source come first, then those of the second.
     sample_rate: Hz; that of the measurement, unless the operator lowered it.
     windows: the excerpts that were solved, (start, stop) in seconds.
+    damage: the intervals that were lost, (start, stop) in samples; the whole recording where the operator names none.
     """
 
     audio: np.ndarray
     sample_rate: int
     costs: Costs
     windows: tuple[tuple[float, float], ...]
+    damage: tuple[tuple[int, int], ...]
     seconds: float
 
 
 def restore(
     measured: np.ndarray,
     sample_rate: int,
-    operator: Any,
-    solver: Any,
+    operator: Operator,
+    solver: Solver | DirectSolver,
     backbone: Backbone | Callable[[], Backbone | None] | None = None,
     *,
     steps: int = 25,
@@ -79,38 +82,31 @@ def restore(
     Raises InputError where operator, audio, solver and prior do not fit together, Diverged if the run blows up.
     """
     started = time.perf_counter()
-    rate = problems.clean_rate(operator, sample_rate)
-    operator = bind(operator, sample_rate=rate, measured_rate=sample_rate, offset=0.0)
-    y = problems.measurement(operator, torch.from_numpy(np.ascontiguousarray(measured, dtype=np.float64))[None])
-    operator = problems.fitted(operator, y)
-    length = length or problems.clean_length(operator, y)
-    validate(operator, length, rate)
+    bound, y = BoundOperator.of(operator, measured, sample_rate)
+    rate, length = bound.rate, length or bound.length(y)
+    bound.validate(length)
     costs, spans = Costs(), list[windows.Window]()
     if isinstance(solver, DirectSolver):
         solver = bind(solver, sample_rate=rate)
-        raw = _fit(solver.estimate(Problem(operator, _items(operator, y))), length).expand(samples, -1, -1, -1)
+        raw = _fit(solver.estimate(Problem(bound.operator, bound.items(y))), length).expand(samples, -1, -1, -1)
     else:
         backbone = backbone if backbone is None or isinstance(backbone, Backbone) else backbone()
         if backbone is None:
             raise InputError("this solver needs a prior: give a backbone")
-        spans = plan(operator, length, rate, backbone)
-        text = _text(backbone, prompt, negative_prompt, problems.sources(operator))
-        run = Run(operator, solver, backbone, rate, length, steps, (*text, guidance), noise_std, costs, extend)
+        spans = plan(bound, length, backbone)
+        text = _text(backbone, prompt, negative_prompt, bound.sources)
+        run = Run(bound, solver, backbone, length, steps, (*text, guidance), noise_std, costs, extend)
         # A prior of several channels hears the image itself.
-        image = Image.of(y[0], stereo, backbone.channels == 1 and problems.is_linear(operator))
+        image = Image.of(y[0], stereo, backbone.channels == 1 and bound.linear)
         raw = run.estimates(y, image, spans, seed, samples, batch, progress)
     if finish:
-        raw = torch.stack([problems.finish(operator, each, _items(operator, y)) for each in raw])
+        raw = torch.stack([bound.finish(each, bound.items(y)) for each in raw])
     if not bool(torch.isfinite(raw).all()):
         raise Diverged("the estimate is not finite")
     solved = tuple((span.start / rate, span.stop / rate) for span in spans)
     audio = raw.transpose(1, 2).flatten(1, 2).numpy()
-    return Restoration(audio, rate, costs, solved, time.perf_counter() - started)
-
-
-def _items(operator: Any, y: Tensor) -> Tensor:
-    """A measurement (1, channels, ...) as the operator sees it: its channels together, or each a mixture by itself."""
-    return y if problems.sources(operator) == 1 else y.transpose(0, 1)
+    lost = tuple(bound.damage(length))
+    return Restoration(audio, rate, costs, solved, lost, time.perf_counter() - started)
 
 
 def _fit(x: Tensor, length: int) -> Tensor:
@@ -130,27 +126,20 @@ def _text(
     return conditions, contrasts
 
 
-def validate(operator: Any, length: int, sample_rate: int) -> None:
-    """Raise InputError if the operator does not fit a recording of ``length`` samples, or damages nothing of it."""
-    if hasattr(operator, "validate"):
-        operator.validate(length / sample_rate)
-    if not problems.damage(operator, length):
-        raise InputError("nothing is damaged: not one sample of the recording is lost")
-
-
-def plan(operator: Any, length: int, sample_rate: int, backbone: Backbone) -> list[windows.Window]:
+def plan(operator: BoundOperator, length: int, backbone: Backbone) -> list[windows.Window]:
     """The windows of a recording that have to be solved. Raises InputError if the damage is too long, or if the
     prior has nothing to add."""
-    measured_rate = getattr(operator, "measured_rate", 0)
-    if not hasattr(operator, "stft") and measured_rate >= backbone.sample_rate:
+    sample_rate = operator.rate
+    lowered = operator.has_own_rate and operator.spectrogram is None
+    if lowered and operator.measured_rate >= backbone.sample_rate:
         raise InputError(
-            f"the recording at {measured_rate} Hz already holds every frequency that this prior knows, which ends at "
-            f"{backbone.sample_rate / 2:g} Hz"
+            f"the recording at {operator.measured_rate} Hz already holds every frequency that this prior knows, which "
+            f"ends at {backbone.sample_rate / 2:g} Hz"
         )
-    if not hasattr(operator, "damage"):
+    if not operator.has_damage:
         return [windows.Window(0, length, 0, length)]
     window = round(backbone.excerpt_seconds * sample_rate)
-    damage = problems.damage(operator, length)
+    damage = operator.damage(length)
     for start, stop in damage:
         if stop - start > windows.longest(window):
             raise InputError(

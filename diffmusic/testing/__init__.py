@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from diffmusic.problem.operator import Operator
 from diffmusic.testing.backbones import backbone_checks
 from diffmusic.testing.checks import Check, Result, examine
 from diffmusic.testing.datasets import dataset_checks
@@ -38,7 +39,7 @@ def _demand(results: list[Result], component: Any) -> None:
     assert not failed, f"{type(component).__name__} fails {len(failed)} of {len(results)} checks: " + "; ".join(failed)
 
 
-def check_operator(operator: Any) -> None:
+def check_operator(operator: Operator) -> None:
     """Assert that an operator is repeatable, pure, treats items alone, is differentiable, takes any length and any
     number of channels, has the adjoint it claims, and damages and finishes what it says."""
     _demand(examine(operator, operator_checks(operator)), operator)

@@ -3,47 +3,45 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from diffmusic import problem as problems
 from diffmusic.parameters import bind
-from diffmusic.problem.operator import Operator
+from diffmusic.problem.operator import HasAdjoint, HasDamage, HasFinish, Operator, damage, is_linear, sources
 from diffmusic.solver.noise import generator
 from diffmusic.testing.checks import RATE, SAMPLES, Check, audio, frozen, relative
 
 
-def operator_checks(operator: Any) -> list[Check]:
+def operator_checks(operator: Operator) -> list[Check]:
     """The checks that apply to this operator."""
     checks: list[Check] = [_contract, _repeatable, _silent, _pure, _batch, _precision, _differentiable, _any_length]
-    if problems.is_linear(operator):
+    if is_linear(operator):
         checks += [_linear]
-    if hasattr(operator, "adjoint"):
+    if isinstance(operator, HasAdjoint):
         checks += [_adjoint]
-    if hasattr(operator, "damage"):
+    if isinstance(operator, HasDamage):
         checks += [_damage, _excerpt]
-    if hasattr(operator, "finish"):
+    if isinstance(operator, HasFinish):
         checks += [_finish]
     return checks
 
 
-def _input(operator: Any, batch: int = 2, samples: int = SAMPLES, seed: int = 0) -> Tensor:
+def _input(operator: Operator, batch: int = 2, samples: int = SAMPLES, seed: int = 0) -> Tensor:
     """Audio that the operator takes: a channel for each source."""
-    return audio(batch, problems.sources(operator), samples, seed)
+    return audio(batch, sources(operator), samples, seed)
 
 
-def _contract(operator: Any) -> str:
+def _contract(operator: object) -> str:
     assert isinstance(operator, Operator), "it has no method forward"
     frozen(operator)
     return "frozen dataclass with forward"
 
 
-def _repeatable(operator: Any) -> str:
+def _repeatable(operator: Operator) -> str:
     x, operator = _input(operator), bind(operator, sample_rate=RATE)
     state = torch.get_rng_state()
-    first, again = operator.forward(x), dataclasses.replace(operator).forward(x)
+    first, again = operator.forward(x), dataclasses.replace(operator).forward(x)  # type: ignore[type-var]
     drawn = not torch.equal(state, torch.get_rng_state())
     assert bool(torch.isfinite(first).all()), "the measurement of finite audio is not finite"
     different = relative(again, first)
@@ -52,27 +50,27 @@ def _repeatable(operator: Any) -> str:
     return "bit-identical"
 
 
-def _silent(operator: Any) -> str:
+def _silent(operator: Operator) -> str:
     # What is added to the music is noise, and comes with the problem (--noise-std), not with the operator.
     loudest = float(operator.forward(torch.zeros_like(_input(operator))).abs().max())
     assert loudest < 1e-9, f"silence is measured as {loudest:.1e}: the operator adds something of its own"
     return "silence stays silence"
 
 
-def _pure(operator: Any) -> str:
+def _pure(operator: Operator) -> str:
     x = _input(operator)
     kept, before = x.clone(), repr(operator)
     y = operator.forward(x)
     assert torch.equal(x, kept), f"forward changed its input by {relative(x, kept):.1e}"
     assert repr(operator) == before, "forward changed the operator"
-    if hasattr(operator, "adjoint"):
+    if isinstance(operator, HasAdjoint):
         measured = y.detach().clone()
         operator.adjoint(measured)
         assert torch.equal(measured, y), f"adjoint changed its input by {relative(measured, y):.1e}"
     return "input and operator unchanged"
 
 
-def _batch(operator: Any) -> str:
+def _batch(operator: Operator) -> str:
     x = _input(operator, 3)
     together = operator.forward(x)
     alone = torch.cat([operator.forward(x[i : i + 1]) for i in range(3)])
@@ -81,7 +79,7 @@ def _batch(operator: Any) -> str:
     return f"difference {different:.0e}"
 
 
-def _precision(operator: Any) -> str:
+def _precision(operator: Operator) -> str:
     x = _input(operator)
     exact, single = operator.forward(x), operator.forward(x.float())
     assert single.dtype == torch.float32, f"float32 audio is measured in {single.dtype}"
@@ -90,7 +88,7 @@ def _precision(operator: Any) -> str:
     return f"float32 differs by {different:.0e}"
 
 
-def _differentiable(operator: Any) -> str:
+def _differentiable(operator: Operator) -> str:
     # A directional derivative in float64: as telling as gradcheck here, at any length.
     x, direction = _input(operator, 1).requires_grad_(), _input(operator, 1, seed=1)
     y = operator.forward(x)
@@ -108,25 +106,26 @@ def _differentiable(operator: Any) -> str:
     return f"gradient agrees to {error:.0e}"
 
 
-def _any_length(operator: Any) -> str:
-    sources = problems.sources(operator)
+def _any_length(operator: Operator) -> str:
+    count = sources(operator)
     for samples in (1, 2, 37, SAMPLES, 4000):
-        for channels in (1, 2, 5) if sources == 1 else (sources,):
+        for channels in (1, 2, 5) if count == 1 else (count,):
             y = operator.forward(audio(1, channels, samples))
             where = f"{channels} channels of {samples} samples"
             assert y.shape[0] == 1, f"{where}: the batch is not the first axis of {tuple(y.shape)}"
             assert bool(torch.isfinite(y).all()), f"{where}: not finite"
-    return f"1 to 4000 samples, {'1 to 5 channels' if sources == 1 else f'{sources} sources'}"
+    return f"1 to 4000 samples, {'1 to 5 channels' if count == 1 else f'{count} sources'}"
 
 
-def _linear(operator: Any) -> str:
+def _linear(operator: Operator) -> str:
     a, b = _input(operator, seed=3), _input(operator, seed=4)
     error = relative(operator.forward(2 * a - 3 * b), 2 * operator.forward(a) - 3 * operator.forward(b))
     assert error < 1e-10, f"it says it is linear and is not: relative error {error:.1e}"
     return f"relative error {error:.0e}"
 
 
-def _adjoint(operator: Any) -> str:
+def _adjoint(operator: Operator) -> str:
+    assert isinstance(operator, HasAdjoint)
     x = _input(operator, 1, seed=5)
     ax = operator.forward(x)
     y = torch.randn(ax.shape, generator=generator(6), dtype=ax.dtype)
@@ -138,9 +137,9 @@ def _adjoint(operator: Any) -> str:
     return f"<Ax, y> = <x, A'y> to {error:.0e}"
 
 
-def _damage(operator: Any) -> str:
+def _damage(operator: Operator) -> str:
     operator = bind(operator, sample_rate=RATE)
-    intervals = problems.damage(operator, SAMPLES)
+    intervals = damage(operator, SAMPLES)
     ends = [end for interval in intervals for end in interval]
     assert ends == sorted(ends), f"intervals are not sorted and disjoint: {intervals}"
     assert not ends or (ends[0] >= 0 and ends[-1] <= SAMPLES), f"intervals leave the recording: {intervals}"
@@ -153,8 +152,8 @@ def _damage(operator: Any) -> str:
     return f"{len(intervals)} intervals, unseen by forward"
 
 
-def _excerpt(operator: Any) -> str:
-    names = {field.name for field in dataclasses.fields(operator)}
+def _excerpt(operator: Operator) -> str:
+    names = {field.name for field in dataclasses.fields(operator)}  # type: ignore[arg-type]
     assert {"sample_rate", "offset"} <= names, "an operator with damage needs the fields sample_rate and offset"
     x = audio(1)
     whole = bind(operator, sample_rate=RATE, offset=0.0).forward(x)
@@ -164,8 +163,9 @@ def _excerpt(operator: Any) -> str:
     return "an excerpt is measured like the whole"
 
 
-def _finish(operator: Any) -> str:
+def _finish(operator: Operator) -> str:
     operator = bind(operator, sample_rate=RATE)
+    assert isinstance(operator, HasFinish)
     x, estimate = _input(operator, 1), _input(operator, 1, seed=8)
     y = operator.forward(x)
     kept = estimate.clone(), y.clone()

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic import problem as problems
 from diffmusic.editor.contract import Editor
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
 from diffmusic.prior.backbone import Costs
 from diffmusic.prior.prior import Prior
+from diffmusic.problem.operator import sources
 from diffmusic.problem.problem import Problem
 from diffmusic.solver.contract import DirectSolver, Solver
 from diffmusic.solver.noise import generator
@@ -73,7 +73,7 @@ def _direct(solver: Any) -> str:
     taken = []
     # A solver for operators that are not here may bring one of them.
     for name, operator in (PROBES | ({"its own probe": solver.probe()} if hasattr(solver, "probe") else {})).items():
-        x = audio(2, problems.sources(operator))
+        x = audio(2, sources(operator))
         y = operator.forward(x)
         kept = y.clone()
         try:

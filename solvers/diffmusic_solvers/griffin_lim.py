@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from diffmusic.audio.griffin_lim import griffin_lim
-from diffmusic.audio.stft import STFT
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem import Problem, clean_length
+from diffmusic.problem import HasSTFT, Problem, clean_length
 from diffmusic.solver.noise import generator
 
 
@@ -29,10 +28,10 @@ class GriffinLim:
 
     def estimate(self, problem: Problem) -> Tensor:
         """(batch, channels, time)."""
-        stft = getattr(problem.operator, "stft", None)
-        if not isinstance(stft, STFT):
+        operator = problem.operator
+        if not isinstance(operator, HasSTFT):
             raise InputError("griffin-lim needs an operator that measures magnitudes, such as stft-magnitude")
         y = problem.measured
         turns = torch.rand(y.shape, generator=generator(0), dtype=y.dtype)
-        phase, length = 2 * torch.pi * turns, clean_length(problem.operator, y)
-        return griffin_lim(y, phase, stft, length, self.iterations, self.momentum)
+        phase, length = 2 * torch.pi * turns, clean_length(operator, y)
+        return griffin_lim(y, phase, operator.stft, length, self.iterations, self.momentum)

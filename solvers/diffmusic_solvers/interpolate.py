@@ -12,7 +12,7 @@ from torch import Tensor
 from diffmusic.audio.linear_prediction import bridge
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem import Problem, damage
+from diffmusic.problem import HasDamage, Problem, damage
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Interpolate:
 
     def estimate(self, problem: Problem) -> Tensor:
         """The measurement, (batch, channels, time), with its lost stretches filled."""
-        if not hasattr(problem.operator, "damage"):
+        if not isinstance(problem.operator, HasDamage):
             raise InputError("interpolate needs an operator that says where its damage is, such as inpainting")
         y = problem.measured
         total = y.shape[-1]

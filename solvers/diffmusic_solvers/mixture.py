@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from diffmusic.errors import InputError
-from diffmusic.problem import Problem, sources
+from diffmusic.problem import HasAdjoint, Problem, sources
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Mixture:
     def estimate(self, problem: Problem) -> Tensor:
         """(batch, sources, time)."""
         operator, y = problem.operator, problem.measured
-        if sources(operator) < 2 or not hasattr(operator, "adjoint"):
+        if sources(operator) < 2 or not isinstance(operator, HasAdjoint):
             raise InputError("mixture needs an operator that mixes two or more unknown sources, such as mixing")
         back = operator.adjoint(y)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from diffmusic.audio.sinc import sinc_resample
 from diffmusic.errors import InputError
-from diffmusic.problem import Problem, clean_length
+from diffmusic.problem import HasMeasuredRate, HasSTFT, Problem, clean_length
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Sinc:
     def estimate(self, problem: Problem) -> Tensor:
         """(batch, channels, time) at the rate of the result."""
         operator = problem.operator
-        if not hasattr(operator, "measured_rate") or hasattr(operator, "stft"):
+        if not isinstance(operator, HasMeasuredRate) or isinstance(operator, HasSTFT):
             raise InputError("sinc needs an operator that lowers the sample rate, such as resampling")
         y = problem.measured
         return sinc_resample(y, operator.measured_rate, operator.sample_rate)[..., : clean_length(operator, y)]  # type: ignore[attr-defined]

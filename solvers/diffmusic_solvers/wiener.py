@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem import Problem, sources
+from diffmusic.problem import HasAdjoint, Problem, sources
 from diffmusic.problem.least_squares import regularised_inverse
 
 
@@ -28,7 +28,7 @@ class Wiener:
     def estimate(self, problem: Problem) -> Tensor:
         """(batch, channels, time)."""
         operator, y = problem.operator, problem.measured
-        if not hasattr(operator, "adjoint"):
+        if not isinstance(operator, HasAdjoint):
             raise InputError("wiener needs a linear operator with an adjoint, such as reverb")
         shape = (len(y), sources(operator) if sources(operator) > 1 else y.shape[1], y.shape[-1])
         return regularised_inverse(operator, y, torch.zeros(shape).to(y), self.weight, self.iterations)

@@ -1,0 +1,127 @@
+"""An operator bound to one recording: what is optional in its contract has an answer here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic.audio.stft import STFT
+from diffmusic.errors import InputError
+from diffmusic.parameters import bind
+from diffmusic.problem.operator import (
+    HasDamage,
+    HasFinish,
+    HasFitted,
+    HasMeasuredRate,
+    HasMeasurement,
+    HasPower,
+    HasSTFT,
+    HasValidate,
+    Operator,
+    clean_length,
+    clean_rate,
+    damage,
+    is_linear,
+    sources,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class BoundOperator:
+    """``y = A x`` at the rates of one recording, fitted to what was measured of it.
+
+    operator: as the plugin wrote it, with its rates, its place in the recording, and what only the measurement tells.
+    rate, measured_rate: of ``x`` and of ``y``, Hz.
+    """
+
+    operator: Operator
+    rate: int
+    measured_rate: int
+
+    @classmethod
+    def of(cls, operator: Operator, audio: np.ndarray, sample_rate: int) -> tuple[BoundOperator, Tensor]:
+        """Bind and fit an operator to what a user's file holds: (channels, time) at ``sample_rate`` Hz, or magnitudes.
+
+        Returns:
+            The bound operator, and the measurement ``y``, (1, channels, ...), float64.
+
+        Raises:
+            InputError: the operator does not fit the file.
+        """
+        rate = clean_rate(operator, sample_rate)
+        bound = bind(operator, sample_rate=rate, measured_rate=sample_rate, offset=0.0)
+        y = torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float64))[None]
+        y = bound.measurement(y) if isinstance(bound, HasMeasurement) else y
+        bound = bound.fitted(y) if isinstance(bound, HasFitted) else bound
+        return cls(bound, rate, sample_rate), y
+
+    def at(self, rate: int, offset: float) -> BoundOperator:
+        """The same for audio at ``rate`` Hz that begins ``offset`` seconds into the recording."""
+        if self.has_own_rate:  # the measurement is whole: there is one excerpt
+            return BoundOperator(bind(self.operator, sample_rate=rate), rate, self.measured_rate)
+        return BoundOperator(bind(self.operator, sample_rate=rate, offset=offset), rate, rate)
+
+    @cached_property
+    def sources(self) -> int:
+        """How many channels of ``x`` one channel of ``y`` mixes."""
+        return sources(self.operator)
+
+    @cached_property
+    def linear(self) -> bool:
+        """Whether the operator says it is linear."""
+        return is_linear(self.operator)
+
+    @cached_property
+    def spectrogram(self) -> STFT | None:
+        """The STFT whose magnitudes ``y`` holds; None where it is audio."""
+        return self.operator.stft if isinstance(self.operator, HasSTFT) else None
+
+    @cached_property
+    def has_own_rate(self) -> bool:
+        """Whether the measurement has a rate of its own, which stays what it is at any rate of ``x``."""
+        return isinstance(self.operator, HasMeasuredRate)
+
+    @cached_property
+    def has_damage(self) -> bool:
+        """Whether it says where its damage is; if not, all of the recording is solved."""
+        return isinstance(self.operator, HasDamage)
+
+    def damage(self, samples: int) -> list[tuple[int, int]]:
+        """The lost intervals ``(start, stop)`` of that many samples of ``x``; all of them where none are named."""
+        return damage(self.operator, samples)
+
+    def length(self, y: Tensor) -> int:
+        """Samples of ``x``."""
+        return clean_length(self.operator, y)
+
+    def validate(self, samples: int) -> None:
+        """Raise InputError if the operator does not fit ``samples`` of ``x``, or damages nothing of them."""
+        if isinstance(self.operator, HasValidate):
+            self.operator.validate(samples / self.rate)
+        if not self.damage(samples):
+            raise InputError("nothing is damaged: not one sample of the recording is lost")
+
+    def measurement(self, audio: Tensor) -> Tensor:
+        """What of audio, (batch, channels, time), was really measured."""
+        return self.operator.measurement(audio) if isinstance(self.operator, HasMeasurement) else audio
+
+    def power(self, y: Tensor) -> Tensor:
+        """Mean square of ``x`` that a measurement suggests, (batch, 1, 1): the operator's word, or that of what was
+        observed."""
+        if isinstance(self.operator, HasPower):
+            return self.operator.power(y).reshape(-1, 1, 1)
+        lost = sum(stop - start for start, stop in self.damage(y.shape[-1])) if self.has_damage else 0
+        return (y.square().flatten(1).sum(1) / max(1, y[0].numel() - lost)).reshape(-1, 1, 1)
+
+    def finish(self, estimate: Tensor, y: Tensor) -> Tensor:
+        """The estimate with the observed part put back, where the operator knows how."""
+        return self.operator.finish(estimate, y) if isinstance(self.operator, HasFinish) else estimate
+
+    def items(self, y: Tensor) -> Tensor:
+        """A measurement (1, channels, ...) as the operator sees it: its channels together, or each a mixture by
+        itself."""
+        return y if self.sources == 1 else y.transpose(0, 1)
