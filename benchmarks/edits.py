@@ -33,6 +33,7 @@ from diffmusic.plugins import registry
 from diffmusic.prior import Costs
 from diffmusic.tasks.edit import edit
 from diffmusic.tasks.latents import Passage
+from diffmusic.tasks.settings import EditSettings
 from training.captions import DRUMS, ROLES, WORDS, article, listing
 from training.data import split, to_float
 
@@ -102,9 +103,19 @@ def measure(
             for strength in strengths:
                 started = time.perf_counter()
                 result = edit(
-                    swap.audio, RATE, editor, prior, source=swap.source, targets=(swap.target,), strength=strength,
-                    steps=steps, guidance=guidance, source_guidance=source_guidance,
-                )  # fmt: skip
+                    swap.audio,
+                    RATE,
+                    editor,
+                    prior,
+                    EditSettings(
+                        source=swap.source,
+                        targets=(swap.target,),
+                        strength=strength,
+                        steps=steps,
+                        guidance=guidance,
+                        source_guidance=source_guidance,
+                    ),
+                )
                 spent = {"seconds": time.perf_counter() - started, "network": float(result.costs.network_forward)}
                 table[row][f"{strength:g}"].append(scores(clap, swap, result.audio[0]) | spent)
         print(f"{done} of {len(given)} clips: {swap.clip}, {swap.source} -> {swap.target}", flush=True)

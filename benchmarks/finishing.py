@@ -30,6 +30,7 @@ from diffmusic.metrics.si_sdr import si_sdr
 from diffmusic.problem import Problem
 from diffmusic.problem.least_squares import regularised_inverse
 from diffmusic.tasks.restore import restore
+from diffmusic.tasks.settings import RestoreSettings
 from diffmusic_solvers.diffmusic_slerp import DiffMusicSlerp
 from diffmusic_solvers.griffin_lim import GriffinLim
 from diffmusic_solvers.mixture import Mixture
@@ -84,9 +85,14 @@ def main() -> None:
             clip = library.material(number, problem)
             damage = Damage.of(problem.operator, clip, None, 0)
             raw = restore(
-                damage.measured, damage.rate, damage.given, DiffMusicSlerp(), prior,
-                steps=25, length=clip.clean.shape[-1], finish=False,
-            ).audio[0]  # fmt: skip
+                damage.measured,
+                damage.rate,
+                damage.given,
+                DiffMusicSlerp(),
+                prior,
+                RestoreSettings(steps=25, finish=False),
+                length=clip.clean.shape[-1],
+            ).audio[0]
             x = damage.items(raw)
             rows = {
                 "estimate": raw,

@@ -19,6 +19,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,14 @@ import torch
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from diffmusic.jobs.edit import load_editor
 from diffmusic.metrics.likeness import likeness
 from diffmusic.models.load import load_model
 from diffmusic.prior import Costs
 from diffmusic.tasks.adapter import Adapter
-from diffmusic.tasks.fuse import GUIDANCE, WINDOW, fuse, learn, sweep
+from diffmusic.tasks.fuse import WINDOW, fuse, learn, sweep
 from diffmusic.tasks.latents import Passage
+from diffmusic.tasks.loading import load_editor
+from diffmusic.tasks.settings import FuseSettings, LearnSettings
 from training.captions import captions
 
 RATE, LENGTH = 16000, 81920
@@ -74,20 +76,21 @@ def cell(
 ) -> dict[str, Any]:
     """One pair fused one way at every level: 0 is the original's round trip, inf what the prompt leads to."""
     given = dict(word.split("=", 1) for word in row.split())
-    guidance, steps = float(given.pop("guidance", GUIDANCE)), int(given.pop("steps", chosen.steps))
+    guidance, steps = float(given.pop("guidance", FuseSettings.guidance)), int(given.pop("steps", chosen.steps))
     original, reference = (read(chosen.work, clip) for clip in pair[:2])
     trips = [Passage.of(x, RATE, prior, Costs()).round_trip() for x in (original, reference)]
     ways = [0.0, *levels, float("inf")]
     editors = [load_editor("fusion", {**given, "level": level}) for level in ways]
     last = editors[-1:]
-    common: dict[str, Any] = {"prompt": pair[2], "guidance": guidance, "levels": levels, "steps": steps}
+    settings = FuseSettings(pair[2], guidance=guidance, steps=steps)
     measured: list[list[dict[str, float]]] = [[] for _ in ways]
     untuned, started = [], time.perf_counter()
     for seed in range(chosen.seeds):
-        made = fuse(original, RATE, editors, prior, adapter=adapter, seed=seed, **common).audio
+        drawn = replace(settings, seed=seed)
+        made = fuse(original, RATE, editors, prior, drawn, adapter=adapter, levels=levels).audio
         for place, x in zip(measured, made, strict=True):
             place.append(scores(x, *trips))
-        plain = fuse(original, RATE, last, prior, seed=seed, **common).audio[0]
+        plain = fuse(original, RATE, last, prior, drawn, levels=levels).audio[0]
         untuned.append(scores(plain, *trips))
     return {
         "levels": [*levels],
@@ -175,7 +178,7 @@ def main() -> None:
             if not rows or number not in (chosen.only or [number]):
                 continue
             started = time.perf_counter()
-            adapter = learn(read(chosen.work, pair[1]), RATE, prior, pair[2], steps=chosen.learning)
+            adapter = learn(read(chosen.work, pair[1]), RATE, prior, pair[2], LearnSettings(steps=chosen.learning))
             learning = round(time.perf_counter() - started, 1)
             for row in rows:
                 line = {"original": pair[0], "reference": pair[1], "prompt": pair[2], "row": row, "learning": learning}

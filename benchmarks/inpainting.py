@@ -37,6 +37,7 @@ from diffmusic.models.load import load_model
 from diffmusic.parameters import build
 from diffmusic.plugins import registry
 from diffmusic.tasks.restore import restore
+from diffmusic.tasks.settings import RestoreSettings
 from diffmusic_operators.inpainting import Inpainting
 from training.data import split, to_float
 
@@ -124,7 +125,7 @@ def solved(gap: Gap, prior: Any, row: str, samples: int) -> Callable[[np.ndarray
 
     def estimate(clean: np.ndarray) -> list[np.ndarray]:
         damaged = gap.operator.forward(torch.from_numpy(clean)[None])[0].numpy()[None]
-        result = restore(damaged, RATE, gap.operator, solver, prior, steps=steps, samples=samples)
+        result = restore(damaged, RATE, gap.operator, solver, prior, RestoreSettings(steps=steps, samples=samples))
         return [audio[0] for audio in result.audio]
 
     return estimate

@@ -29,6 +29,7 @@ from diffmusic.models.load import load_model
 from diffmusic.parameters import bind
 from diffmusic.prior.windowed import Windowed
 from diffmusic.tasks.restore import restore
+from diffmusic.tasks.settings import RestoreSettings
 from diffmusic_operators.reverb import Reverb
 from diffmusic_solvers.diffmusic import DiffMusic
 
@@ -102,9 +103,14 @@ def main() -> None:
         print(f"{done:4.0%} {marks[-1][0]:6.0f} s {marks[-1][1] / 1e9:.2f} GB", file=sys.stderr, flush=True)
 
     result = restore(
-        measured, rate, Reverb(), DiffMusic(repeats=1), backbone, steps=given.steps, finish=not given.no_finish,
+        measured,
+        rate,
+        Reverb(),
+        DiffMusic(repeats=1),
+        backbone,
+        RestoreSettings(steps=given.steps, finish=not given.no_finish),
         progress=progress,
-    )  # fmt: skip
+    )
     ended = (time.process_time() - begun, record.peak_memory())
     long = Windowed.of(backbone)
     windows = long.calls(round(given.seconds * long.sample_rate))

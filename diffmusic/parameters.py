@@ -113,25 +113,29 @@ def build(component: type[T], given: Mapping[str, Any], what: str) -> T:
 
     ``what`` names the component in the message, such as ``"solver 'diffmusic'"``.
     """
-    known = [parameter.name for parameter in parameters(component)]
+    known = {parameter.name: parameter for parameter in parameters(component)}
     for name in given:
         if name not in known:
             raise InputError(f"{what} has no parameter {name!r}.{suggestion(name, known)}")
+    # One text stands for a list of one, where the parameter may be repeated.
+    values = {
+        name: [value] if known[name].repeatable and isinstance(value, str) else value for name, value in given.items()
+    }
     try:
-        return TypeAdapter(component).validate_python(dict(given))
+        return TypeAdapter(component).validate_python(values)
     except ValidationError as error:
         where, message = _first(error)
         raise InputError(f"{what}{': ' + where if where else ''}: {message}") from None
 
 
 def checked(job: T) -> T:
-    """A job, a dataclass, whose values are of their types and within their limits. Raises InputError naming the flag of
-    the first that is not."""
+    """A job, a dataclass, whose values are of their types and within their limits. Raises InputError naming the
+    first that is not."""
     try:
         return TypeAdapter(type(job)).validate_python({name: getattr(job, name) for name in job.__dataclass_fields__})  # type: ignore[attr-defined]
     except ValidationError as error:
         where, message = _first(error)
-        raise InputError(f"--{where.replace('_', '-')}: {message}") from None
+        raise InputError(f"`{where}`: {message}") from None
 
 
 def _first(error: ValidationError) -> tuple[str, str]:
@@ -143,16 +147,19 @@ def _first(error: ValidationError) -> tuple[str, str]:
     return where, f"{message[:1].lower()}{message[1:]}{got}"
 
 
-def assignments(texts: Sequence[str]) -> dict[str, str]:
-    """``["rate=2", ...]`` as a mapping. Raises InputError for one without ``=``."""
-    pairs = [text.partition("=") for text in texts]
-    for text, (key, equals, _) in zip(texts, pairs, strict=True):
-        if not equals or not key:
+def assignments(texts: Sequence[str]) -> dict[str, str | list[str]]:
+    """``["rate=2", "gap=1:2", "gap=3:4"]`` as a mapping; the values of a repeated key become a list. Raises InputError
+    for a text without ``=``."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
             raise InputError(f"write KEY=VALUE, not {text!r}")
-    return {key.strip().replace("-", "_"): value for key, _, value in pairs}
+        found.setdefault(key.strip().replace("-", "_"), []).append(value)
+    return {key: values if len(values) > 1 else values[0] for key, values in found.items()}
 
 
-def row(text: str) -> tuple[str, dict[str, str]]:
+def row(text: str) -> tuple[str, dict[str, str | list[str]]]:
     """A component in one line, ``"diffmusic rate=2 repeats=3"``: its name and what is given of its parameters. Values
     with blanks are quoted as in a shell. Raises InputError for a line that is none."""
     try:

@@ -15,6 +15,7 @@ from torch import Tensor
 from diffmusic.cli import report
 from diffmusic.problem import Problem
 from diffmusic.tasks.restore import restore
+from diffmusic.tasks.settings import RestoreSettings
 
 Song = Callable[..., Path]
 Run = Callable[..., SimpleNamespace]
@@ -192,5 +193,8 @@ def test_what_only_the_measurement_tells_reaches_the_operator() -> None:
             return problem.operator.forward(problem.measured)
 
     measured = np.array([[0.1, -0.7, 0.3]])
-    assert restore(measured, 8000, Limited(), Same(), finish=False).audio[0].tolist() == measured.tolist()
+    assert (
+        restore(measured, 8000, Limited(), Same(), None, RestoreSettings(finish=False)).audio[0].tolist()
+        == measured.tolist()
+    )
     assert restore(measured, 8000, Limited(), Same()).audio[0].tolist() == [[0.7, 0.7, 0.7]]

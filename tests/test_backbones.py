@@ -17,6 +17,7 @@ from diffmusic.backbones.noise import VPNoise
 from diffmusic.errors import InputError
 from diffmusic.models.load import load_model
 from diffmusic.tasks.restore import restore
+from diffmusic.tasks.settings import RestoreSettings
 from diffmusic.testing import check_backbone
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_solvers.diffmusic import DiffMusic
@@ -222,7 +223,7 @@ def test_the_passes_of_guidance_are_two_only_where_the_prompts_differ(tiny: Path
     def passes(**text: Any) -> int:
         audio = 0.1 * np.random.default_rng(0).standard_normal((1, 4000))
         operator = Inpainting(gap=((0.1, 0.15),))
-        return restore(audio, 16000, operator, solver, backbone, steps=2, **text).costs.network_forward
+        return restore(audio, 16000, operator, solver, backbone, RestoreSettings(steps=2, **text)).costs.network_forward
 
     assert passes() == passes(prompt="") == passes(prompt="a harp", guidance=1.0) == 2
     assert passes(prompt="a harp", negative_prompt="a harp") == 2

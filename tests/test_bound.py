@@ -1,4 +1,4 @@
-"""An operator bound to a recording: its optional parts are answered for, and what it finds in its measurement is used."""
+"""An operator bound to a recording: its optional parts have an answer, and what it finds in its measurement is used."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffmusic.audio.stft import STFT
 from diffmusic.errors import InputError
-from diffmusic.jobs.restore import Job, Prepared
+from diffmusic.jobs.restore import Prepared, RestoreJob
 from diffmusic.models.load import SAFE
 from diffmusic.problem import BoundOperator, HasDamage
 from diffmusic_operators.inpainting import Inpainting
@@ -44,7 +44,7 @@ class Dropouts:
 
 
 def test_damage_that_is_found_in_the_measurement_is_marked_and_measured(song: Callable[..., Path]) -> None:
-    job = Job("dropouts", solver="interpolate", simulate=True)
+    job = RestoreJob(operator="dropouts", solver="interpolate", simulate=True)
     outcome = Prepared(job, Dropouts(), Interpolate(), SAFE).run([song(seconds=1.0)])
     assert outcome.lost == [(4000, 4800)]
     (scores,) = outcome.document["metrics"]
@@ -58,7 +58,7 @@ def test_what_an_operator_leaves_out_has_an_answer() -> None:
 
     bound, y = BoundOperator.of(Half(), np.ones((2, 100)), 8000)
     assert (bound.rate, bound.measured_rate, bound.sources, bound.length(y)) == (8000, 8000, 1, 100)
-    assert not (bound.linear or bound.has_damage or bound.has_own_rate or bound.spectrogram)
+    assert (bound.linear, bound.has_damage, bound.has_own_rate, bound.spectrogram) == (False, False, False, None)
     assert bound.damage(100) == [(0, 100)]
     assert torch.equal(bound.finish(y, y), y)
     assert torch.equal(bound.items(y), y)

@@ -19,6 +19,7 @@ from diffmusic.prior import Costs, Prior
 from diffmusic.problem import Problem
 from diffmusic.solver import Step, misfit_gradient
 from diffmusic.tasks.restore import restore
+from diffmusic.tasks.settings import RestoreSettings
 from diffmusic.testing import check_backbone
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_operators.mixing import Mixing
@@ -96,8 +97,8 @@ def test_each_channel_gets_its_own_and_a_single_one_the_mean(loaded: Callable[[s
     x = 0.1 * np.random.default_rng(0).standard_normal((2, 20000))
 
     def raw(audio: np.ndarray) -> np.ndarray:
-        settings: dict[str, Any] = {"steps": 1, "finish": False}
-        return restore(audio, 44100, Inpainting(gap=((0.1, 0.2),)), DPS(), loaded("stable_audio"), **settings).audio[0]
+        operator, settings = Inpainting(gap=((0.1, 0.2),)), RestoreSettings(steps=1, finish=False)
+        return restore(audio, 44100, operator, DPS(), loaded("stable_audio"), settings).audio[0]
 
     left, right = raw(x)
     assert np.abs(left - right).max() > 0.1 * np.abs(left).max()

@@ -18,6 +18,7 @@ from diffmusic.parameters import bind
 from diffmusic.problem import Problem
 from diffmusic.solver import State, Step
 from diffmusic.tasks.restore import restore
+from diffmusic.tasks.settings import RestoreSettings
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_operators.resampling import Resampling
 from diffmusic_operators.reverb import Reverb
@@ -92,7 +93,7 @@ def posed(prior: Any, operator: Any, rate: int, x: Tensor) -> Problem:
     """The problem that ``restore`` makes of what the operator measures."""
     solver = Keep()
     measured = bind(operator, sample_rate=prior.sample_rate, measured_rate=rate).forward(x)
-    restore(measured[0].numpy(), rate, operator, solver, prior, steps=1, finish=False)
+    restore(measured[0].numpy(), rate, operator, solver, prior, RestoreSettings(steps=1, finish=False))
     return solver.kept[0]
 
 

@@ -10,6 +10,7 @@ from diffmusic.audio.stereo import Image
 from diffmusic.models.load import load_model
 from diffmusic.solver.noise import generator
 from diffmusic.tasks.restore import restore
+from diffmusic.tasks.settings import RestoreSettings
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_operators.reverb import Reverb
 from diffmusic_solvers.diffmusic import DiffMusic
@@ -55,7 +56,12 @@ def test_one_sound_stays_in_its_place(tiny: Path, pan: str, operator, stereo) ->
     mono = 0.1 * noise(16000).numpy()
     gains = np.array(PANS[pan])
     result = restore(
-        gains[:, None] * mono, 16000, operator, DiffMusic(repeats=1), load_model(str(tiny)), steps=2, stereo=stereo
+        gains[:, None] * mono,
+        16000,
+        operator,
+        DiffMusic(repeats=1),
+        load_model(str(tiny)),
+        RestoreSettings(steps=2, stereo=stereo),
     )
     left, right = result.audio[0][:, 6400:9600]
     error = gains[1] * left - gains[0] * right  # zero for a sound in its place

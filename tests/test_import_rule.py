@@ -15,8 +15,8 @@ ROOT = Path(diffmusic.__path__[0])
 ROWS = (
     {"errors"},
     {"parameters", "plugins", "audio", "prior"},
-    {"problem", "models", "datasets", "reports"},
-    {"solver", "backbones"},
+    {"problem", "models", "reports"},
+    {"solver", "backbones", "datasets"},
     {"editor", "metrics", "scaffold"},
     {"tasks", "testing"},
     {"jobs"},

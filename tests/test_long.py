@@ -16,6 +16,7 @@ from diffmusic.prior import Costs, Prior
 from diffmusic.prior.windowed import Windowed
 from diffmusic.solver.noise import generator
 from diffmusic.tasks.restore import restore
+from diffmusic.tasks.settings import RestoreSettings
 from diffmusic.testing.oracle import GaussianPrior
 from diffmusic_operators.reverb import Reverb
 from diffmusic_solvers.diffmusic import DiffMusic
@@ -137,7 +138,7 @@ print(peaks[2] - peaks[1])
 def test_a_whole_file_problem_longer_than_a_window_is_solved(tiny: Path) -> None:
     backbone = replace(load_model(str(tiny)), excerpt_seconds=1.0)  # type: ignore[type-var]
     measured = 0.1 * noise(1, 40000).numpy()
-    result = restore(measured, 16000, Reverb(decay=0.1), DiffMusic(repeats=1), backbone, steps=2)
+    result = restore(measured, 16000, Reverb(decay=0.1), DiffMusic(repeats=1), backbone, RestoreSettings(steps=2))
     assert result.audio.shape == (1, 1, 40000)
     calls = Windowed.of(backbone).calls(40000)
     assert calls > 2

@@ -9,7 +9,7 @@ from torch import Tensor
 from diffmusic.backbones.musicldm import MusicLDM
 from diffmusic.metrics.clap import Clap
 from diffmusic.metrics.fad import frechet_distance
-from diffmusic.tasks.restore import GUIDANCE
+from diffmusic.tasks.settings import RESTORE_GUIDANCE
 from training import train_clap
 from training.captions import captions
 from training.data import EXCERPT_SECONDS, MEL
@@ -38,8 +38,8 @@ def tables(backbone: MusicLDM, work: Path, count: int = 32) -> list[Table]:
         "test split": embed(clap, music),
         "samples without caption": embed(clap, sample(backbone, [""] * count, LENGTH)[:, :length]),
         "samples of captions": embed(clap, sample(backbone, said, LENGTH)[:, :length]),
-        f"samples of captions, guidance {GUIDANCE:g}": embed(
-            clap, sample(backbone, said, LENGTH, guidance=GUIDANCE)[:, :length]
+        f"samples of captions, guidance {RESTORE_GUIDANCE:g}": embed(
+            clap, sample(backbone, said, LENGTH, guidance=RESTORE_GUIDANCE)[:, :length]
         ),
         "white noise": embed(clap, noise),
     }
@@ -101,7 +101,7 @@ def steering(backbone: MusicLDM, work: Path, draws: int = 4) -> list[Table]:
     rows, passed = [], dict.fromkeys(judges, 0)
     for pair in PAIRS:
         made = [
-            sample(backbone, [f"music with {instrument}"] * draws, LENGTH, steps=40, guidance=GUIDANCE, seed=1)
+            sample(backbone, [f"music with {instrument}"] * draws, LENGTH, steps=40, guidance=RESTORE_GUIDANCE, seed=1)
             for instrument in pair
         ]
         cells = []
@@ -112,5 +112,6 @@ def steering(backbone: MusicLDM, work: Path, draws: int = 4) -> list[Table]:
             cells.append(f"{first:+.2f} / {second:+.2f}")
         rows.append([f"{pair[0]} / {pair[1]}", *cells])
     rows.append(["pairs steered", *(f"{count} of {len(PAIRS)}" for count in passed.values())])
-    about = f"Which of two instruments is heard ({draws} draws a caption, guidance {GUIDANCE:g}): first minus second"
+    how = f"{draws} draws a caption, guidance {RESTORE_GUIDANCE:g}"
+    about = f"Which of two instruments is heard ({how}): first minus second"
     return [Table(about, ["caption's instrument", *judges], rows)]

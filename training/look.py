@@ -17,7 +17,7 @@ from torch import Tensor
 from diffmusic.audio.mel import LogMel
 from diffmusic.backbones.musicldm import MusicLDM
 from diffmusic.models.load import load_model
-from diffmusic.tasks.restore import GUIDANCE
+from diffmusic.tasks.settings import RESTORE_GUIDANCE
 from training.data import EXCERPT_SECONDS, MEL, fixed_crops, split
 from training.release import TARGET
 from training.sampling import sample
@@ -58,7 +58,7 @@ def main() -> None:
          chosen.work / "look_roundtrip.png")  # fmt: skip
 
     captions = ["", "", "solo piano", "a church organ", "violin and cello", "a fast, happy tune with drums and bass"]
-    sounds["sample"] = sample(backbone, captions, audio.shape[-1], guidance=GUIDANCE, seed=chosen.seed)
+    sounds["sample"] = sample(backbone, captions, audio.shape[-1], guidance=RESTORE_GUIDANCE, seed=chosen.seed)
     cells = [(text or "no caption", mel) for text, mel in zip(captions, log_mel(sounds["sample"]), strict=True)]
     draw([cells[:2], cells[2:4], cells[4:]], chosen.work / "look_samples.png")
     for name, batch in sounds.items():

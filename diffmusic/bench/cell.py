@@ -25,6 +25,7 @@ from diffmusic.bench.suite import Settings
 from diffmusic.errors import DiffmusicError, reason
 from diffmusic.jobs import record
 from diffmusic.jobs.inputs import like_truth
+from diffmusic.jobs.seeded import seeded
 from diffmusic.metrics.contract import Metric, PairMetric, is_set, load_metric, measure
 from diffmusic.models.load import Access, load_model, resolve_device
 from diffmusic.prior.backbone import Backbone, Costs
@@ -77,8 +78,7 @@ def run(task: Task, material: Material) -> Result:
     sounds: dict[str, np.ndarray] = {}
     facts: dict[str, Any] = {"error": None}
     try:
-        with torch.random.fork_rng():
-            torch.manual_seed(task.seed)  # for third-party code that draws outside the generators it is given
+        with seeded(task.seed):
             facts |= _DO[task.kind](task, material, sounds)
     except Exception as error:
         why = str(error) if isinstance(error, DiffmusicError) else reason(error)
@@ -215,13 +215,8 @@ def _solve(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dic
         damage.given,
         task.solver.component("solver"),
         backbone,
-        steps=task.settings.steps,
-        seed=task.seed,
-        prompt=material.prompt if task.settings.prompted else None,
-        guidance=task.settings.weight(editing=False),
-        noise_std=damage.noise_std,
+        task.settings.restoring(material.prompt, seed=task.seed, noise_std=damage.noise_std),
         length=material.clean.shape[-1],
-        finish=False,
     )
     raw = result.audio[0]
     finished = damage.finished(raw)
@@ -237,19 +232,12 @@ def _edit(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict
     assert task.solver is not None
     if material.target is None:
         raise DiffmusicError("the dataset does not say what this clip is to become")
-    settings = task.settings
     result = edit(
         material.clean,
         material.sample_rate,
         task.solver.component("solver"),
         _backbone(task),
-        targets=(material.target,),
-        source=material.prompt or "",
-        strength=settings.strength,
-        steps=settings.steps,
-        guidance=settings.weight(editing=True),
-        source_guidance=settings.source_guidance,
-        seed=task.seed,
+        task.settings.editing(material.target, material.prompt or "", seed=task.seed),
     )
     sounds["estimate"] = result.audio[0]
     scores = _measured(task, material, None, result.audio[0])

@@ -119,15 +119,10 @@ def _counted(each: Cell, stand_in: StandIn, rate: int, seconds: float) -> Costs 
     solver, settings = task.solver.component("solver"), task.settings
     try:
         if operator is None:
-            return edit(
-                clean, rate, solver, stand_in, targets=("target",), source="source", strength=settings.strength,
-                steps=settings.steps, guidance=settings.weight(True), source_guidance=settings.source_guidance,
-            ).costs  # fmt: skip
+            return edit(clean, rate, solver, stand_in, settings.editing("target", "source")).costs
         measured, observed, noise = damaged(operator, clean, rate, snr=task.snr)
-        return restore(
-            measured, observed, operator, solver, stand_in, steps=settings.steps, length=samples, finish=False,
-            prompt="prompt" if settings.prompted else None, guidance=settings.weight(False), noise_std=noise,
-        ).costs  # fmt: skip
+        run = settings.restoring("prompt", noise_std=noise)
+        return restore(measured, observed, operator, solver, stand_in, run, length=samples).costs
     except DiffmusicError as error:
         return str(error)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diffmusic.errors import InputError
-from diffmusic.parameters import build, parameters
+from diffmusic.models.components import load_component
+from diffmusic.parameters import assignments
 from diffmusic.plugins import registry
 
 
@@ -48,23 +49,10 @@ class Named:
 
     def component(self, kind: str) -> Any:
         """The component itself. Raises InputError for a name or a parameter that there is not."""
-        target = registry().load(kind, self.name)
-        key = target, repr(sorted(self.parameters.items()))
+        key = registry().load(kind, self.name), repr(sorted(self.parameters.items()))
         if key not in _MADE:
-            _MADE[key] = self._build(kind, target)
+            _MADE[key] = load_component(kind, self.name, self.parameters)
         return _MADE[key]
-
-    def _build(self, kind: str, target: Any) -> Any:
-        if not isinstance(target, type):
-            if self.parameters:
-                raise InputError(f"{kind} {self.name!r} has no parameters")
-            return target
-        several = {each.name for each in parameters(target) if each.repeatable}
-        given = {
-            key: [value] if key in several and isinstance(value, str) else value
-            for key, value in self.parameters.items()
-        }
-        return build(target, given, f"{kind} {self.name!r}")
 
 
 _MADE: dict[tuple[Any, str], Any] = {}
@@ -77,14 +65,10 @@ def assigned(value: Any) -> dict[str, Any]:
         return {_key(key): each for key, each in value.items()}
     if not isinstance(value, str | Sequence):
         raise ValueError("write key=value ..., or a mapping")
-    made: dict[str, Any] = {}
-    for word in shlex.split(value) if isinstance(value, str) else value:
-        key, equals, text = str(word).partition("=")
-        if not equals or not key:
-            raise ValueError(f"write key=value, not {word!r}")
-        before = made.get(_key(key))
-        made[_key(key)] = text if before is None else [*(before if isinstance(before, list) else [before]), text]
-    return made
+    try:
+        return assignments([str(word) for word in (shlex.split(value) if isinstance(value, str) else value)])
+    except InputError as error:
+        raise ValueError(str(error)) from None
 
 
 def _key(key: Any) -> str:

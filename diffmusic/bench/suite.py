@@ -26,7 +26,7 @@ from diffmusic.errors import InputError, suggestion
 from diffmusic.parameters import parameters
 from diffmusic.plugins import registry
 from diffmusic.solver.contract import DirectSolver, Solver
-from diffmusic.tasks import edit, restore
+from diffmusic.tasks.settings import EditSettings, RestoreSettings
 
 
 def _component(kind: str) -> Any:
@@ -61,12 +61,25 @@ class Settings(Keys):
     steps: Annotated[int, Field(ge=1)] = 25
     guidance: Annotated[float | None, Field(ge=0)] = None
     prompted: bool = False
-    strength: Annotated[float, Field(gt=0)] = edit.STRENGTH
-    source_guidance: Annotated[float, Field(ge=0)] = edit.SOURCE_GUIDANCE
+    strength: Annotated[float, Field(gt=0)] = EditSettings.strength
+    source_guidance: Annotated[float, Field(ge=0)] = EditSettings.source_guidance
 
     def weight(self, editing: bool) -> float:
         """The guidance that applies."""
-        return self.guidance if self.guidance is not None else edit.GUIDANCE if editing else restore.GUIDANCE
+        default = EditSettings.guidance if editing else RestoreSettings.guidance
+        return default if self.guidance is None else self.guidance
+
+    def restoring(self, prompt: str | None, **others: Any) -> RestoreSettings:
+        """The settings of ``restore``: the raw estimate of a clip, told what it is where the row says so."""
+        told = (prompt,) if prompt is not None and self.prompted else ()
+        return RestoreSettings(steps=self.steps, prompt=told, guidance=self.weight(False), finish=False, **others)
+
+    def editing(self, target: str, source: str, **others: Any) -> EditSettings:
+        """The settings of ``edit``, towards a target."""
+        return EditSettings(
+            (target,), source, strength=self.strength, steps=self.steps, guidance=self.weight(True),
+            source_guidance=self.source_guidance, **others,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

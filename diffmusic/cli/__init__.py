@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import diffmusic
+from diffmusic.cli.messages import flagged
 from diffmusic.errors import DiffmusicError, InputError, suggestion
 from diffmusic.plugins import add_file, registry
 
@@ -86,7 +87,7 @@ def cli() -> None:
 def _note(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     # Warnings of ours and of plugins are notes to the user; what libraries say to developers is not.
     if category is UserWarning:
-        click.echo(f"note: {message}", err=True)
+        click.echo(f"note: {flagged(message)}", err=True)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -115,7 +116,7 @@ def _run(argv: list[str] | None) -> int:
         )
         return code if isinstance(code, int) else 0
     except DiffmusicError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {flagged(error)}", err=True)
         return 2 if isinstance(error, InputError) else 1
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +47,16 @@ def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str)
     ctx.exit(1 if failed else 0)
 
 
-def _component(kind: str, name: str, given: dict[str, str], device: str) -> Any:
+def _component(kind: str, name: str, given: Mapping[str, Any], device: str) -> Any:
     """What is to be checked: its example, or what the settings make of it. Nothing is downloaded for it."""
     from diffmusic import testing
+    from diffmusic.models.components import load_component
     from diffmusic.models.load import Access, load_model, resolve_device
-    from diffmusic.parameters import bind, build
+    from diffmusic.parameters import bind
 
     if kind == "backbone":
         return load_model(name, resolve_device(device), offline=True)
     target = registry().load(kind, name)
-    if not isinstance(target, type):
-        if given:
-            raise InputError(f"{kind} {name!r} has no parameters, and was given {', '.join(given)}")
-        return target
     if not given and hasattr(target, "example"):
         return testing.example(target)
-    return bind(build(target, given, f"{kind} {name!r}"), access=Access(offline=True))
+    return bind(load_component(kind, name, given), access=Access(offline=True))

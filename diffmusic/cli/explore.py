@@ -13,7 +13,8 @@ from diffmusic.cli.jobs import access, overridden
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
 from diffmusic.jobs import outputs, record
-from diffmusic.jobs.explore import ExploreJob, average
+from diffmusic.jobs.explore import ExploreJob
+from diffmusic.tasks.explore import average
 
 option = options(ExploreJob())
 PATH = click.Path(path_type=Path)

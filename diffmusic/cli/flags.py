@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from diffmusic.audio.stereo import Stereo
-from diffmusic.jobs.restore import Job
+from diffmusic.jobs.restore import RestoreJob
 from diffmusic.parameters import Parameter, parameters
 
 OPERATOR = "operator_"
@@ -87,7 +87,7 @@ def _flag(parameter: Parameter) -> click.Option:
 
 def common_flags() -> list[click.Parameter]:
     """INPUT... and the flags that do not depend on the operator; those left out are None."""
-    option = options(Job(""), lambda *names, **settings: click.Option(list(names), **settings))
+    option = options(RestoreJob(operator=""), lambda *names, **settings: click.Option(list(names), **settings))
     path = click.Path(path_type=Path)
     return [
         click.Argument(["inputs"], nargs=-1, required=True, type=path, metavar="INPUT..."),

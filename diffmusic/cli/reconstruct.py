@@ -13,7 +13,7 @@ from diffmusic.cli.report import encoded, leave, progress_bar, record_path, repo
 from diffmusic.errors import InputError
 from diffmusic.jobs import outputs, record
 from diffmusic.jobs.reconstruct import FIGURES, ReconstructJob
-from diffmusic.reports.spectrograms import grid
+from diffmusic.reports.spectrograms import figure, png
 
 DEFAULT = ReconstructJob()
 PATH = click.Path(path_type=Path)
@@ -70,7 +70,7 @@ def reconstruct(path: Path | None, **given: Any) -> None:
     rate = recording.sample_rate
     contents = encoded(dict(zip(paths, audio.values(), strict=True)), recording, rate, recording.samples)
     panels = [*audio.items(), ("the original, encoded and decoded", round_trip)]
-    contents[picture] = grid(panels, rate, len(prepared.levels))
+    contents[picture] = png(figure(panels, rate, len(prepared.levels), size=(3.6, 2.2)))
     document = leave(contents, document)
     report(document, given["as_json"])
     for title, each in document["likeness"].items() if not given["as_json"] else ():

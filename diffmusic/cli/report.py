@@ -16,8 +16,8 @@ from diffmusic.audio import files
 from diffmusic.audio.resample import resample
 from diffmusic.jobs import outputs, record
 from diffmusic.jobs.restore import Outcome
+from diffmusic.prior.progress import ProgressCallback
 from diffmusic.reports.spectrograms import spectrograms
-from diffmusic.tasks.restore import Progress
 
 
 def record_path(output: Path) -> Path:
@@ -99,7 +99,7 @@ def report(document: dict[str, Any], as_json: bool) -> None:
 
 
 @contextmanager
-def progress_bar(files: int) -> Iterator[Callable[[float, str], Progress | None]]:
+def progress_bar(files: int) -> Iterator[Callable[[float, str], ProgressCallback | None]]:
     """One bar on a terminal for all files, silence in a pipe. Yields what makes the progress of a file from its number
     and name."""
     if not sys.stderr.isatty():
@@ -113,7 +113,7 @@ def progress_bar(files: int) -> Iterator[Callable[[float, str], Progress | None]
     with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=float(files))
 
-        def begin(number: float, name: str) -> Progress:
+        def begin(number: float, name: str) -> ProgressCallback:
             label = name if files == 1 else f"{name} ({number + 1} of {files})"
             bar.update(task, completed=number, description=label)
             return lambda done: bar.update(task, completed=number + done)

@@ -12,10 +12,11 @@ import click
 from diffmusic.audio import files
 from diffmusic.cli.flags import OPERATOR
 from diffmusic.cli.jobs import access, overridden, result_path, variants
+from diffmusic.cli.messages import flagged
 from diffmusic.cli.report import progress_bar, record_path, report, write
 from diffmusic.errors import DiffmusicError, InputError
 from diffmusic.jobs import outputs, record
-from diffmusic.jobs.restore import Job
+from diffmusic.jobs.restore import RestoreJob
 
 
 def solve_files(operator: str, given: dict[str, Any]) -> None:
@@ -46,7 +47,7 @@ def solve_files(operator: str, given: dict[str, Any]) -> None:
                     raise
                 failed.append((run[0], error))
                 name = "" if str(run[0]) in str(error) else f"{run[0]}: "
-                click.echo(f"error: {name}{error}", err=True)
+                click.echo(f"error: {name}{flagged(error)}", err=True)
                 continue
             report(document, given["as_json"])
     if len(runs) > 1 and not given["as_json"]:
@@ -73,7 +74,7 @@ def _expanded(paths: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _runs(paths: tuple[Path, ...], job: Job, sources: int) -> list[tuple[Path, ...]]:
+def _runs(paths: tuple[Path, ...], job: RestoreJob, sources: int) -> list[tuple[Path, ...]]:
     """The inputs of each run: one file, or the files that a simulation mixes."""
     if not job.simulate or sources == 1:
         return [(path,) for path in paths]
@@ -82,9 +83,9 @@ def _runs(paths: tuple[Path, ...], job: Job, sources: int) -> list[tuple[Path, .
     return [paths]
 
 
-def _job(operator: str, given: dict[str, Any]) -> Job:
+def _job(operator: str, given: dict[str, Any]) -> RestoreJob:
     """The job of the flags, over that of ``--config``, over the defaults."""
-    job = Job.from_record(record.load(given["config"])) if given["config"] else Job(operator)
+    job = RestoreJob.from_record(record.load(given["config"])) if given["config"] else RestoreJob(operator=operator)
     if job.operator != operator:
         job = dataclasses.replace(job, operator=operator, operator_parameters={})
     job = overridden(job, given)

@@ -8,8 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from diffmusic.parameters import build, row
-from diffmusic.plugins import registry
+from diffmusic.models.components import load_component
 
 
 @dataclass(frozen=True)
@@ -54,5 +53,4 @@ def load_dataset(text: str) -> Dataset:
 
     Raises InputError for what is no dataset, or not one with these parameters.
     """
-    name, given = row(text)
-    return build(registry().load("dataset", name), given, f"dataset {name!r}")  # type: ignore[no-any-return]
+    return load_component("dataset", text)  # type: ignore[no-any-return]

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from diffmusic.prior.denoiser import Denoiser
-from diffmusic.prior.guidance import Text, Tick
+from diffmusic.prior.guidance import Text
+from diffmusic.prior.progress import ProgressCallback
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Edit:
     audio: Tensor | None = None
     sample_rate: int = 16000
     offset: float = 0.0
-    tick: Tick = lambda done: None
+    tick: ProgressCallback = lambda done: None
 
     def levels(self, first: float = 0.0, last: float = 1.0) -> Iterator[tuple[int, float, float]]:
         """``(index, sigma, sigma_next)`` of every move down; progress is told from ``first`` to ``last``."""

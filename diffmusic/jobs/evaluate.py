@@ -105,13 +105,13 @@ def read_pair(reference: Path, estimate: Path, fit: Fit) -> tuple[np.ndarray, np
         a, b = a.mean(0, keepdims=True), b.mean(0, keepdims=True)
     if len(a) != len(b):
         raise InputError(
-            f"{estimate} has {len(b)} channel{'s' * (len(b) > 1)} and {reference} {len(a)}: --mono compares their means"
+            f"{estimate} has {len(b)} channel{'s' * (len(b) > 1)} and {reference} {len(a)}: `mono` compares their means"
         )
     length = min(a.shape[-1], b.shape[-1])
     longer = max(a.shape[-1], b.shape[-1]) - length
     if longer > SLACK * rate and not fit.cut:
         raise InputError(
-            f"{estimate} lasts {b.shape[-1] / rate:.3f} s and {reference} {a.shape[-1] / rate:.3f} s: --cut compares "
+            f"{estimate} lasts {b.shape[-1] / rate:.3f} s and {reference} {a.shape[-1] / rate:.3f} s: `cut` compares "
             "what both have"
         )
     if longer:
@@ -159,7 +159,7 @@ def evaluate(
     for text, each in pairwise.items():
         unsaid = [name for name in matched.pairs if takes_prompt(each) and not prompts(name)]
         if unsaid:
-            raise InputError(f"metric {row(text)[0]!r} needs to be told what {unsaid[0]} should sound like: --prompt")
+            raise InputError(f"metric {row(text)[0]!r} needs to be told what {unsaid[0]} should sound like: `prompt`")
     found = [_recordings(path) for path in (reference, estimate)] if sets else []
     embedders = {_embedding(each): each for each in sets.values()}
     total, count = len(matched.pairs) + len(embedders) * sum(map(len, found)), itertools.count()

@@ -12,34 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from diffmusic.audio import files
 from diffmusic.audio.resample import resample
 from diffmusic.editor.contract import Editor
 from diffmusic.errors import InputError
 from diffmusic.jobs import record
-from diffmusic.jobs.edit import load_editor
+from diffmusic.jobs.seeded import seeded
 from diffmusic.metrics.likeness import likeness
 from diffmusic.models.load import SAFE, Access
-from diffmusic.parameters import Amount, Count, Positive, Seed, checked, values
+from diffmusic.parameters import Count, Positive, checked, values
 from diffmusic.prior.backbone import Backbone, Costs
-from diffmusic.prior.guidance import Tick
+from diffmusic.prior.progress import ProgressCallback
 from diffmusic.reports.listening_page import Track
 from diffmusic.tasks.adapter import Adapter, peft
-from diffmusic.tasks.fuse import GUIDANCE, LEVEL, WINDOW, Fused, fuse, learn, sweep
+from diffmusic.tasks.fuse import LEVEL, WINDOW, Fused, fuse, learn, sweep
+from diffmusic.tasks.loading import load_editor
+from diffmusic.tasks.settings import FuseSettings, LearnSettings
 
 LEARNING = 0.8
-"""The part of the work that learning the reference is reckoned as."""
+"""Share of the progress bar spent on fine-tuning."""
 
 
 @dataclass(frozen=True)
-class FusionJob:
+class FusionJob(FuseSettings):
     """What to do, in plain values: what a run record holds and ``--config`` reads. A level of None is inf, which JSON
     has no word for."""
 
-    prompt: str | None = None
-    negative_prompt: str = ""
     level: float | None = LEVEL
     sweep: Count | None = None
     window: tuple[float, float] = WINDOW
@@ -51,10 +50,6 @@ class FusionJob:
     solver: str = "fusion"
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str = "mini"
-    guidance: Amount = GUIDANCE
-    steps: Count = 50
-    seed: Seed = 0
-    batch: Count | None = None
     device: str = "auto"
     dtype: str = "auto"
 
@@ -67,11 +62,11 @@ class FusionJob:
         """Load and check the components. Raises InputError for what does not exist or cannot be."""
         job = checked(self)
         if job.prompt is None and job.adapter is None:
-            raise InputError("say what the reference is with --prompt TEXT: it is what the sound is led by")
+            raise InputError("say what the reference is with `prompt`: it is what the sound is led by")
         if not job.finetune and job.adapter:
-            raise InputError("--no-finetune uses the prompt alone; leave --adapter out")
+            raise InputError("`finetune=False` uses the prompt alone; leave `adapter` out")
         if "level" in job.solver_parameters:
-            raise InputError("the level is given by --level")
+            raise InputError("the level is given by `level`")
         level = math.inf if job.level is None else job.level
         levels = sweep(job.window, job.sweep) if job.sweep else (level,)
         editors = tuple(load_editor(job.solver, {**job.solver_parameters, "level": level}) for level in levels)
@@ -110,49 +105,41 @@ class PreparedFusion:
     def backbone(self) -> Backbone:
         return self.access.load(self.job.model, self.job.device, self.job.dtype)
 
-    def run(self, original: Path, reference: Path, progress: Tick | None = None) -> Fusions:
+    def run(self, original: Path, reference: Path, progress: ProgressCallback | None = None) -> Fusions:
         """Fuse two recordings. Raises InputError for input that does not fit, Diverged for a run that blew up."""
         job, tell = self.job, progress or (lambda done: None)
         given, other = files.read(original), files.read(reference)
-        torch.manual_seed(job.seed)  # for third-party code that draws outside the generators it is given
         prompt = job.prompt if job.prompt is not None else self.adapter.prompt if self.adapter else ""
+        job = dataclasses.replace(job, prompt=prompt)
         adapter, learning, part = self.adapter, Costs(), LEARNING if job.learns else 0.0
-        if job.learns:
-            adapter = learn(
-                other.samples,
-                other.sample_rate,
-                self.backbone,
-                prompt,
-                steps=job.finetune_steps,
-                rank=job.rank,
-                rate=job.finetune_rate,
-                seed=job.seed,
-                costs=learning,
-                progress=lambda done: tell(part * done),
-            )
         # A sweep shows also where it would end: what the prompt alone leads to.
         ends = [load_editor(job.solver, {**job.solver_parameters, "level": math.inf})] if job.sweep else []
-        result = fuse(
-            given.samples,
-            given.sample_rate,
-            [*self.editors, *ends],
-            self.backbone,
-            prompt=prompt,
-            negative_prompt=job.negative_prompt,
-            guidance=job.guidance,
-            adapter=adapter,
-            levels=self.levels,
-            steps=job.steps,
-            seed=job.seed,
-            batch=job.batch,
-            progress=lambda done: tell(part + (1 - part) * done),
-        )
+        with seeded(job.seed):
+            if job.learns:
+                adapter = learn(
+                    other.samples,
+                    other.sample_rate,
+                    self.backbone,
+                    prompt,
+                    LearnSettings(job.finetune_steps, job.finetune_rate, job.rank, job.seed),
+                    costs=learning,
+                    progress=lambda done: tell(part * done),
+                )
+            result = fuse(
+                given.samples,
+                given.sample_rate,
+                [*self.editors, *ends],
+                self.backbone,
+                job,
+                adapter=adapter,
+                levels=self.levels,
+                progress=lambda done: tell(part + (1 - part) * done),
+            )
         tracks = self._tracks(given, other, result)
-        described = dataclasses.asdict(job) | {"prompt": prompt, "solver_parameters": values(self.editors[0])}
+        described = dataclasses.asdict(job) | {"solver_parameters": values(self.editors[0])}
         described["solver_parameters"].pop("level", None)
         inputs = [original, reference, *([Path(job.adapter)] if job.adapter else [])]
-        spent = {name: count + getattr(learning, name) for name, count in result.costs.as_dict().items()}
-        costs = {**spent, "seconds": round(result.seconds, 3)}
+        costs = record.spent(result.costs + learning, result.seconds)
         document = record.document("fuse", described, inputs, self.backbone.describe(), costs) | {
             "levels": self.levels,
             "sigmas": result.sigmas,

@@ -87,7 +87,7 @@ def damaged(
     the measurement, its rate, and the deviation of the noise in it."""
     observed = observed_rate(operator, rate)
     if clean_rate(operator, observed) != rate:
-        raise InputError(f"--simulate starts from the file's own {rate} Hz: leave the rate of the result out")
+        raise InputError(f"`simulate` starts from the file's own {rate} Hz: leave the rate of the result out")
     operator = bind(operator, sample_rate=rate, measured_rate=observed, offset=0.0)
     x = torch.from_numpy(clean)[None]
     count = sources(operator)

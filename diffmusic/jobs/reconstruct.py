@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from diffmusic.audio import files
 from diffmusic.editor.contract import Editor
 from diffmusic.errors import InputError
 from diffmusic.jobs import record
-from diffmusic.jobs.edit import load_editor
+from diffmusic.jobs.seeded import seeded
 from diffmusic.metrics.likeness import likeness
 from diffmusic.models.load import SAFE, Access
-from diffmusic.parameters import Amount, Count, Seed, checked, values
-from diffmusic.prior.guidance import Tick
+from diffmusic.parameters import Count, checked, values
+from diffmusic.prior.progress import ProgressCallback
 from diffmusic.tasks.fuse import fuse
+from diffmusic.tasks.loading import load_editor
+from diffmusic.tasks.settings import FuseSettings
 
 # What the paper puts in after 0, 80, 120, 140 and 160 of 200 steps, on Stable Audio's levels from 500 down to 0.3.
 PAPER = (500.0, 25.2, 5.71, 2.71, 1.29)
@@ -49,20 +50,17 @@ the parameters of the solver. Figure 2's row of Stable Audio 2.0, a closed servi
 
 
 @dataclass(frozen=True)
-class ReconstructJob:
+class ReconstructJob(FuseSettings):
     """What to do, in plain values: what a run record holds and ``--config`` reads. figure, in place of levels: one of
     ``FIGURES``. A level of None is inf, which JSON has no word for."""
 
     levels: Sequence[float | None] = ()
     figure: str | None = None
-    prompt: str = ""
-    negative_prompt: str = ""
+    prompt: str | None = ""
+    steps: Count = 200
     solver: str = "fusion"
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str = "mini"
-    guidance: Amount = 1.0
-    steps: Count = 200
-    seed: Seed = 0
     device: str = "auto"
     dtype: str = "auto"
 
@@ -70,7 +68,7 @@ class ReconstructJob:
         """Load and check the components. Raises InputError for what does not exist or cannot be."""
         job = checked(self)
         if bool(job.figure) == bool(job.levels):
-            raise InputError(f"say at which noise levels, with --level SIGMA, or --figure {', '.join(FIGURES)}: either")
+            raise InputError(f"say at which noise levels, with `levels`, or `figure` {', '.join(FIGURES)}: either")
         own = tuple(math.inf if level is None else level for level in job.levels)
         levels, rows = FIGURES[job.figure] if job.figure else (own, {"": {}})
         editors = {
@@ -93,7 +91,7 @@ class PreparedReconstruction:
     access: Access
 
     def run(
-        self, path: Path, progress: Tick | None = None
+        self, path: Path, progress: ProgressCallback | None = None
     ) -> tuple[files.Recording, dict[str, np.ndarray], np.ndarray, dict[str, Any]]:
         """The recording, what became of it by title, its round trip, and the run record.
 
@@ -101,22 +99,18 @@ class PreparedReconstruction:
         """
         job, recording = self.job, files.read(path)
         backbone, rate = self.access.load(job.model, job.device, job.dtype), recording.sample_rate
-        torch.manual_seed(job.seed)  # for third-party code that draws outside the generators it is given
-        made = fuse(
-            recording.samples,
-            rate,
-            [*self.editors.values()],
-            backbone,
-            prompt=job.prompt,
-            negative_prompt=job.negative_prompt,
-            guidance=job.guidance,
-            levels=self.levels,
-            steps=job.steps,
-            seed=job.seed,
-            progress=progress,
-        )
+        with seeded(job.seed):
+            made = fuse(
+                recording.samples,
+                rate,
+                [*self.editors.values()],
+                backbone,
+                job,
+                levels=self.levels,
+                progress=progress,
+            )
         audio = dict(zip(self.editors, made.audio, strict=True))
-        costs = {**made.costs.as_dict(), "seconds": round(made.seconds, 3)}
+        costs = record.spent(made.costs, made.seconds)
         document = record.document("reconstruct", dataclasses.asdict(job), [path], backbone.describe(), costs) | {
             "sigmas": made.sigmas,
             "made": [{"title": title, **values(editor)} for title, editor in self.editors.items()],

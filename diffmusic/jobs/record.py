@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from diffmusic.errors import InputError
 from diffmusic.parameters import checked
 from diffmusic.plugins import FILES
+from diffmusic.prior.backbone import Costs
 
 T = TypeVar("T")
 PACKAGES = ("diffmusic", "torch", "diffusers", "transformers", "numpy", "scipy", "librosa", "soundfile", "soxr")
@@ -65,6 +66,11 @@ def dump(record: dict[str, Any]) -> str:
 def files(paths: Sequence[Path]) -> list[dict[str, str]]:
     """Paths with the hashes of what they hold."""
     return [{"path": str(path), "sha256": file_hash(path)} for path in paths]
+
+
+def spent(costs: Costs, seconds: float) -> dict[str, Any]:
+    """What a record says of the costs of a run."""
+    return {**costs.as_dict(), "seconds": round(seconds, 3)}
 
 
 def document(

@@ -10,23 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from diffmusic.audio.stereo import Stereo
 from diffmusic.errors import InputError
 from diffmusic.jobs import inputs, record
+from diffmusic.jobs.seeded import seeded
 from diffmusic.metrics.contract import load_metric
+from diffmusic.models.components import load_component
 from diffmusic.models.load import SAFE, Access
-from diffmusic.parameters import Amount, Count, Seed, build, checked, values
+from diffmusic.parameters import checked, values
 from diffmusic.plugins import registry
 from diffmusic.prior.backbone import Backbone
+from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.operator import Operator, sources
 from diffmusic.solver.contract import DirectSolver, Solver
-from diffmusic.tasks.restore import GUIDANCE, Progress, restore
+from diffmusic.tasks.loading import load_restorer
+from diffmusic.tasks.restore import restore
+from diffmusic.tasks.settings import RestoreSettings
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class RestoreJob(RestoreSettings):
     """What to do, in plain values: what a run record holds and ``--config`` reads."""
 
     operator: str
@@ -34,23 +37,13 @@ class Job:
     solver: str = "diffmusic"
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str = "mini"
-    prompt: Sequence[str] = ()
-    negative_prompt: str | None = None
-    guidance: Amount = GUIDANCE
-    steps: Count = 25
-    seed: Seed = 0
-    samples: Count = 1
-    finish: bool = True
-    stereo: Stereo = "mid-side"
-    extend: bool = True
     simulate: bool = False
-    noise_std: Amount = 0.0
     snr: float | None = None
     device: str = "auto"
     dtype: str = "auto"
 
     @classmethod
-    def from_record(cls, recorded: Mapping[str, Any]) -> Job:
+    def from_record(cls, recorded: Mapping[str, Any]) -> RestoreJob:
         """The job of a run record. Raises InputError for one of another kind."""
         return record.job(recorded, cls)
 
@@ -58,13 +51,9 @@ class Job:
         """Load and check the components. Raises InputError for names and parameters that do not exist."""
         job = checked(self)
         if job.snr is not None and (job.noise_std or not job.simulate):
-            raise InputError("--snr adds noise with --simulate, and takes the place of --noise-std")
-        operator = build(
-            registry().load("operator", job.operator), job.operator_parameters, f"operator {job.operator!r}"
-        )
-        solver = build(registry().load("solver", job.solver), job.solver_parameters, f"solver {job.solver!r}")
-        if not isinstance(solver, Solver | DirectSolver):
-            raise InputError(f"solver {job.solver!r} edits recordings and restores none: see diffmusic edit --help")
+            raise InputError("`snr` adds noise with `simulate`, and takes the place of `noise_std`")
+        operator = load_component("operator", job.operator, job.operator_parameters)
+        solver = load_restorer(job.solver, job.solver_parameters)
         return Prepared(job, operator, solver, access)
 
 
@@ -72,7 +61,7 @@ class Job:
 class Prepared:
     """A job with its components, for one recording after another; the backbone loads when it is first needed."""
 
-    job: Job
+    job: RestoreJob
     operator: Operator
     solver: Solver | DirectSolver
     access: Access
@@ -88,7 +77,9 @@ class Prepared:
         """Sources of a mixture: files that a result is made of, and clean files that a simulation mixes."""
         return sources(self.operator)
 
-    def run(self, paths: Sequence[Path], references: Sequence[Path] = (), progress: Progress | None = None) -> Outcome:
+    def run(
+        self, paths: Sequence[Path], references: Sequence[Path] = (), progress: ProgressCallback | None = None
+    ) -> Outcome:
         """Restore one recording, or simulate one from all its sources.
 
         Raises InputError for input that does not fit, Diverged for a run that blew up.
@@ -98,33 +89,24 @@ class Prepared:
             given = inputs.simulate(operator, paths, job.noise_std, job.snr, job.seed)
         else:
             given = inputs.read(operator, paths[0], references, job.noise_std)
-        torch.manual_seed(job.seed)  # for third-party code that draws outside the generators it is given
-        result = restore(
-            given.measured,
-            given.sample_rate,
-            operator,
-            self.solver,
-            lambda: self.backbone,
-            steps=job.steps,
-            seed=job.seed,
-            samples=job.samples,
-            prompt=job.prompt or None,
-            negative_prompt=job.negative_prompt,
-            guidance=job.guidance,
-            noise_std=given.noise_std,
-            length=given.length,
-            finish=job.finish,
-            stereo=job.stereo,
-            extend=job.extend,
-            progress=progress,
-        )
+        with seeded(job.seed):
+            result = restore(
+                given.measured,
+                given.sample_rate,
+                operator,
+                self.solver,
+                lambda: self.backbone,
+                dataclasses.replace(job, noise_std=given.noise_std),
+                length=given.length,
+                progress=progress,
+            )
         lost = list(result.damage)
         before, clean = given.comparison(operator), given.clean
         scores = [] if clean is None else [
             measure(clean, estimate, before, lost, result.sample_rate) for estimate in result.audio
         ]  # fmt: skip
         model = self.backbone.describe() if self.backbone else None
-        costs = {**result.costs.as_dict(), "seconds": round(result.seconds, 3)}
+        costs = record.spent(result.costs, result.seconds)
         document = record.document("solve", self.describe(), paths, model, costs) | {
             "measured": {
                 "shape": list(given.measured.shape),

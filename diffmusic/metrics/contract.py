@@ -8,10 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from typing_extensions import TypeIs
 
-from diffmusic.errors import InputError
+from diffmusic.models.components import load_component
 from diffmusic.models.load import SAFE, Access
-from diffmusic.parameters import bind, build, row
-from diffmusic.plugins import registry
+from diffmusic.parameters import bind
 
 
 @runtime_checkable
@@ -53,13 +52,7 @@ def load_metric(text: str, access: Access = SAFE) -> Metric:
     access: how the models that it measures with may be had. Raises InputError for what is no metric, or not one with
     these parameters.
     """
-    name, given = row(text)
-    target = registry().load("metric", name)
-    if isinstance(target, type):
-        return bind(build(target, given, f"metric {name!r}"), access=access)  # type: ignore[no-any-return]
-    if given:
-        raise InputError(f"metric {name!r} has no parameters, and was given {', '.join(given)}")
-    return target  # type: ignore[no-any-return]
+    return bind(load_component("metric", text), access=access)  # type: ignore[no-any-return]
 
 
 def is_set(metric: Metric) -> TypeIs[SetMetric]:

@@ -1,1 +1,1 @@
-"""From a name, a folder or the hub to a loaded backbone."""
+"""Loading: from what a user writes to a backbone or another component."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -103,6 +103,9 @@ class Costs:
     decoder_forward: int = 0
     decoder_backward: int = 0
     encoder_forward: int = 0
+
+    def __add__(self, other: Costs) -> Costs:
+        return Costs(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     def as_dict(self) -> dict[str, int]:
         return asdict(self)

@@ -11,7 +11,7 @@ arXiv:2402.10009, the released code's multi-prompt guidance).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +78,3 @@ class Embedder:
         """A text of one prompt; without a contrast where both passes of guidance would be the same."""
         same = (prompt or "") == (negative or "")
         return Text((self(prompt),), None if same else self(negative), guidance)
-
-
-Tick = Callable[[float], None]
-"""Called with the part of the work that is done, 0 to 1."""

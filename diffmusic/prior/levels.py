@@ -17,11 +17,11 @@ def levels(backbone: Backbone, strength: float, steps: int) -> tuple[float, ...]
     highest, lowest = known[0], known[-2]
     if not lowest < strength <= highest * (1 + 1e-9):
         raise InputError(
-            f"--strength {strength:g}: it is a noise level, and this prior knows those from {lowest:.3g} to "
+            f"`strength` {strength:g}: it is a noise level, and this prior knows those from {lowest:.3g} to "
             f"{highest:.3g}; more changes more"
         )
     if steps < 1:
-        raise InputError(f"--steps {steps}: at least one")
+        raise InputError(f"`steps` {steps}: at least one")
     return (*np.geomspace(strength, lowest, steps).tolist(), 0.0) if steps > 1 else (strength, 0.0)
 
 
@@ -33,12 +33,12 @@ def strength(backbone: Any, start: int, steps: int = 200) -> float:
     log sigma. The same index is another level on each, which is why strength is a level here.
     """
     if not 1 <= start <= steps:
-        raise InputError(f"--t-start {start}: it is 1 to {steps} of {steps} steps")
+        raise InputError(f"`t_start` {start}: it is 1 to {steps} of {steps} steps")
     grid = getattr(getattr(backbone, "noise", None), "grid", None)
     if grid is None:
         return float(backbone.sigmas(steps)[steps - start])
     if steps > len(grid):
-        raise InputError(f"--t-start {start}/{steps}: this prior was trained at {len(grid)} levels, no more")
+        raise InputError(f"`t_start` {start}/{steps}: this prior was trained at {len(grid)} levels, no more")
     return float(grid[min(len(grid) - 1, (start - 1) * (len(grid) // steps) + 1)])
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.audio.resample import resample
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TICKS = (125, 500, 1000, 2000, 4000, 7500)
 
@@ -22,23 +26,23 @@ def spectrograms(
     panels: (title, audio of shape (channels, time)); channels are averaged. lost: damaged intervals in samples,
     marked by lines.
     """
-    return grid(panels, sample_rate, 1, lost, (10, 2.2))
+    return png(figure(panels, sample_rate, 1, lost))
 
 
-def grid(
+def figure(
     panels: Sequence[tuple[str, np.ndarray]],
     sample_rate: int,
     columns: int,
     lost: Sequence[tuple[int, int]] = (),
-    size: tuple[float, float] = (3.6, 2.2),
-) -> bytes:
-    """The same in several columns, row after row; size: of a panel, inches."""
+    size: tuple[float, float] = (10, 2.2),
+) -> Figure:
+    """Draw the same in several columns, row after row; size: of a panel, inches."""
     from librosa import mel_frequencies
     from matplotlib.figure import Figure
 
     spec, rows = MelSpec(), -(-len(panels) // columns)
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.5), layout="constrained")
-    table = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    drawing = Figure(figsize=(size[0] * columns, size[1] * rows + 0.5), layout="constrained")
+    table = drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     axes = table.flatten()[: len(panels)]
     for unused in table.flatten()[len(panels) :]:
         unused.set_axis_off()
@@ -58,7 +62,12 @@ def grid(
         axis.set_ylabel("Hz")
     for axis in table[-1]:
         axis.set_xlabel("seconds")
-    figure.colorbar(drawn, ax=table, label="dB", pad=0.01)
+    drawing.colorbar(drawn, ax=table, label="dB", pad=0.01)
+    return drawing
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG, the same bytes for the same drawing."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

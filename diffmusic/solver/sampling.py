@@ -14,8 +14,8 @@ from diffmusic.problem.problem import Problem
 from diffmusic.solver.contract import Solver, State, Step
 from diffmusic.solver.noise import normal
 
-Progress = Callable[[int, int], None]
-"""Called with the steps done and the steps in all."""
+Watch = Callable[[Step, State], None]
+"""Called with each step and the state that it led to."""
 
 
 def iterate(
@@ -52,14 +52,14 @@ def sample(
     prior: Prior,
     sigmas: Sequence[float],
     generators: Sequence[torch.Generator],
-    progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """The finished estimate, (batch, channels, time), decoded from the last latent of ``iterate``."""
     z = None
     for step, state in iterate(solver, problem, prior, sigmas, generators):
         z = state.z
-        if progress:
-            progress(step.index + 1, len(sigmas) - 1)
+        if watch:
+            watch(step, state)
     if z is None:
         raise ValueError("sigmas needs at least two levels")
     with torch.no_grad():

@@ -89,7 +89,7 @@ def peft() -> Any:
         import peft
     except ImportError:
         raise InputError(
-            "fine-tuning needs peft: pip install 'diffmusic[finetune]', or go without it by --no-finetune"
+            "fine-tuning needs peft: pip install 'diffmusic[finetune]', or go without it by `finetune=False`"
         ) from None
     return peft
 
@@ -207,7 +207,7 @@ def capture(
             with torch.no_grad():
                 losses.append(measure())
             if not math.isfinite(losses[-1]):
-                raise Diverged(f"fine-tuning diverged at step {step}; a lower --finetune-rate would help")
+                raise Diverged(f"fine-tuning diverged at step {step}; a lower rate would help")
             if losses[-1] <= min(losses):
                 best = _weights(network)
             better = len(losses) < 2 or losses[-1] < (1 - GAIN) * min(losses[:-1])

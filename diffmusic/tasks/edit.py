@@ -14,34 +14,26 @@ from torch import Tensor
 from diffmusic.editor.contract import Edit, Editor, Region
 from diffmusic.errors import Diverged, InputError
 from diffmusic.prior.backbone import Backbone, Costs
-from diffmusic.prior.guidance import Embedder, Text, Tick
+from diffmusic.prior.guidance import Embedder, Text
 from diffmusic.prior.levels import frame_rate, levels
+from diffmusic.prior.progress import ProgressCallback
 from diffmusic.tasks import segments as places
 from diffmusic.tasks.latents import Passage, denoiser, encode
+from diffmusic.tasks.result import Result
 from diffmusic.tasks.segments import Segment
-
-STRENGTH = 2.73
-"""The noise level that an edit starts from: T_start 100 of 200 on AudioLDM2's schedule (arXiv:2402.10009)."""
-GUIDANCE = 5.0
-SOURCE_GUIDANCE = 3.0
-FADE = 0.1
-"""Seconds over which an edit enters and leaves its segment."""
+from diffmusic.tasks.settings import EditSettings, several
 
 
-@dataclass(frozen=True)
-class Edited:
-    """What came out of a run.
+@dataclass(frozen=True, kw_only=True)
+class Edited(Result):
+    """Edited recordings.
 
-    audio: (samples * targets, channels, time), float64: the first target's samples, then those of the second.
+    audio: (targets * samples, channels, time): the first target's samples, then those of the second.
     sigmas: the noise levels walked. stretch: what of the recording was edited, (start, stop) in seconds.
     """
 
-    audio: np.ndarray
-    sample_rate: int
     sigmas: tuple[float, ...]
     stretch: tuple[float, float]
-    costs: Costs
-    seconds: float
 
 
 def edit(
@@ -49,43 +41,29 @@ def edit(
     sample_rate: int,
     editor: Editor,
     backbone: Backbone,
+    settings: EditSettings,
     *,
-    targets: Sequence[str] = ("",),
-    source: str = "",
-    negative_prompt: str = "",
-    strength: float = STRENGTH,
-    steps: int = 50,
-    guidance: float = GUIDANCE,
-    source_guidance: float = SOURCE_GUIDANCE,
-    segments: Sequence[Segment] = (),
-    hold: float = 1.0,
-    fade: float = FADE,
-    seed: int = 0,
-    samples: int = 1,
-    batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Edited:
-    """Edit a recording, (channels, time) at ``sample_rate`` Hz, full scale 1.
+    """Edit a recording.
 
-    targets: what it is to become; each gives a result of its own. source: what it is; both may be empty.
-    strength: the noise level that the edit starts from; more changes more. steps: levels from there down.
-    guidance, source_guidance: weight of the targets and of the source; 1 is none.
-    segments: the stretches that may change, each with a prompt and a strength of its own where it has them. Outside of
-        them the result is the input. hold: how firmly the latents outside are held at each step (``Edit.keep``).
-        fade: seconds of an edge, which lies inside.
-    samples: different edits to draw for each target, each a function of ``seed`` and its number.
-    batch: latents that go through the network together; by default one on a CPU, where more change the last bits.
-    Raises InputError for what does not fit together, Diverged if the run blows up.
+    Args:
+        audio: (channels, time), full scale 1.
+        sample_rate: Hz.
+        editor: how it is changed.
+        backbone: the prior.
+        settings: what it is to become, and everything else.
+        progress: called with the part of the work that is done, 0 to 1.
+
+    Raises:
+        InputError: something does not fit together.
+        Diverged: the run blew up.
     """
     started, costs = time.perf_counter(), Costs()
-    if not targets:
+    if not several(settings.targets):
         raise InputError("say what the music is to become: give a target")
-    setup = Setup.of(
-        audio, sample_rate, backbone, costs, targets=targets, source=source, negative_prompt=negative_prompt,
-        strength=strength, steps=steps, guidance=guidance, source_guidance=source_guidance, segments=segments,
-        hold=hold, fade=fade, batch=batch,
-    )  # fmt: skip
-    results = np.repeat(audio[None].astype(float), len(targets) * samples, axis=0)
+    setup, samples = EditSetup.of(audio, sample_rate, backbone, costs, settings), settings.samples
+    results = np.repeat(audio[None].astype(float), len(setup.edit.targets) * samples, axis=0)
     for draw in range(samples):
 
         def tick(done: float, draw: int = draw) -> None:
@@ -93,17 +71,24 @@ def edit(
                 progress((draw + done) / samples)
 
         with torch.no_grad():
-            z = editor.edit(setup.task(seed, draw, tick))
+            z = editor.edit(setup.task(settings.seed, draw, tick))
         for number, latents in enumerate(z.split(len(setup.passage.z))):
             setup.put_back(latents, results[number * samples + draw])
     if not np.isfinite(results).all():
         raise Diverged("the edited audio is not finite")
     stretch = setup.first / sample_rate, setup.last / sample_rate
-    return Edited(results, sample_rate, setup.edit.sigmas, stretch, costs, time.perf_counter() - started)
+    return Edited(
+        audio=results,
+        sample_rate=sample_rate,
+        costs=costs,
+        seconds=time.perf_counter() - started,
+        sigmas=setup.edit.sigmas,
+        stretch=stretch,
+    )
 
 
 @dataclass(frozen=True)
-class Setup:
+class EditSetup:
     """A recording made ready for editors: the stretch ``[first, last)``, in samples, that is edited, its latents, and
     how much of an edit is heard at each of its samples."""
 
@@ -111,48 +96,33 @@ class Setup:
     passage: Passage
     first: int
     last: int
-    heard: np.ndarray
+    edit_mask: np.ndarray
 
     @classmethod
     def of(
-        cls,
-        audio: np.ndarray,
-        sample_rate: int,
-        backbone: Backbone,
-        costs: Costs,
-        *,
-        targets: Sequence[str],
-        source: str,
-        negative_prompt: str,
-        strength: float,
-        steps: int,
-        guidance: float,
-        source_guidance: float,
-        segments: Sequence[Segment],
-        hold: float,
-        fade: float,
-        batch: int | None,
-    ) -> Setup:
-        """See ``edit`` for what the names mean."""
+        cls, audio: np.ndarray, sample_rate: int, backbone: Backbone, costs: Costs, settings: EditSettings
+    ) -> EditSetup:
+        """Encode the stretch of a recording that is edited, and embed its prompts."""
+        segments = [Segment.parse(each) if isinstance(each, str) else each for each in settings.segments]
         seconds = audio.shape[-1] / sample_rate
         places.check(segments, seconds)
-        strengths = [strength if each.strength is None else each.strength for each in segments]
-        sigmas = levels(backbone, max(strengths, default=strength), steps)
+        strengths = [settings.strength if each.strength is None else each.strength for each in segments]
+        sigmas = levels(backbone, max(strengths, default=settings.strength), settings.steps)
         start, stop = places.excerpt(segments, seconds, backbone.excerpt_seconds / 2)
         first, last = round(start * sample_rate), round(stop * sample_rate)
         passage = Passage.of(audio[:, first:last], sample_rate, backbone, costs)
         rate, frames = frame_rate(backbone), passage.z.shape[2]
-        masks = [places.frames(each, frames, rate, start, fade) for each in segments]
+        masks = [places.frames(each, frames, rate, start, settings.fade) for each in segments]
         embed = Embedder(backbone, start, seconds)
         task = Edit(
             passage.z,
             sigmas,
-            embed.text(source, None, source_guidance),
-            tuple(_text(embed, target, negative_prompt, guidance, segments, masks) for target in targets),
-            denoiser(backbone, costs, batch),
+            embed.text(settings.source, None, settings.source_guidance),
+            tuple(_text(embed, target, settings, segments, masks) for target in several(settings.targets)),
+            denoiser(backbone, costs, settings.batch),
             noise=lambda number: torch.zeros_like(passage.z),
             regions=tuple(Region(*each) for each in zip(masks, strengths, strict=True)),
-            hold=hold,
+            hold=settings.hold,
             frame_rate=rate,
             encode=lambda x: encode(backbone, x.to(passage.audio), costs),
             audio=passage.audio,
@@ -160,9 +130,9 @@ class Setup:
             offset=start,
         )
         times = (first + np.arange(last - first) + 0.5) / sample_rate
-        return cls(task, passage, first, last, places.mask(segments, times, fade))
+        return cls(task, passage, first, last, places.mask(segments, times, settings.fade))
 
-    def task(self, seed: int, draw: int = 0, tick: Tick = lambda done: None) -> Edit:
+    def task(self, seed: int, draw: int = 0, tick: ProgressCallback = lambda done: None) -> Edit:
         """What an editor is given for one draw."""
         return dataclasses.replace(self.edit, noise=lambda number: self.passage.noise(seed, draw, number), tick=tick)
 
@@ -170,14 +140,15 @@ class Setup:
         """Write what latents sound like into the recording, (channels, time), as far as it is to be heard."""
         made, stretch = self.passage.audio_of(z), audio[:, self.first : self.last]
         # Exact at both ends: nothing but the edit where it is heard alone, nothing of it outside.
-        stretch[:] = self.heard * made + (1 - self.heard) * stretch
+        stretch[:] = self.edit_mask * made + (1 - self.edit_mask) * stretch
 
 
 def _text(
-    embed: Embedder, target: str, negative: str, guidance: float, segments: Sequence[Segment], masks: Sequence[Tensor]
+    embed: Embedder, target: str, settings: EditSettings, segments: Sequence[Segment], masks: Sequence[Tensor]
 ) -> Text:
     """A target with the prompts that segments have of their own."""
-    base = embed.text(target, negative, guidance)
+    negative = settings.negative_prompt
+    base = embed.text(target, negative, settings.guidance)
     own = [(segment.prompt, mask) for segment, mask in zip(segments, masks, strict=True) if segment.prompt is not None]
     if not own:
         return base
@@ -186,4 +157,4 @@ def _text(
     contrast = base.contrast
     if contrast is None and any((prompt or "") != negative for prompt, _ in own):
         contrast = embed(negative)
-    return Text(conditions, contrast, guidance, torch.cat([(1 - parts.sum(0)).clamp(0, 1)[None], parts]))
+    return Text(conditions, contrast, settings.guidance, torch.cat([(1 - parts.sum(0)).clamp(0, 1)[None], parts]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +17,16 @@ from diffmusic.audio.stereo import Image
 from diffmusic.audio.upper_band import extend
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.prior import Prior
+from diffmusic.prior.progress import ProgressCallback
 from diffmusic.prior.windowed import Windowed
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import Solver
+from diffmusic.solver.contract import Solver, State, Step
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import sample
 from diffmusic.tasks.feature_map import features
-
-Progress = Callable[[float], None]
-"""Called with the part of the work that is done, 0 to 1."""
+from diffmusic.tasks.settings import RestoreSettings
+from diffmusic.tasks.snapshot import Snapshot, StepCallback
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,21 @@ class Run:
     solver: Solver
     backbone: Backbone
     length: int
-    steps: int
     text: tuple[tuple[Any, ...], tuple[Any, ...], float]
-    noise_std: float
+    settings: RestoreSettings
     costs: Costs
-    extend: bool
 
     def estimates(
         self,
         measured: Tensor,
         image: Image,
         spans: Sequence[windows.Window],
-        seed: int,
-        samples: int,
-        batch: int | None,
-        progress: Progress | None,
+        progress: ProgressCallback | None,
+        on_step: StepCallback | None,
     ) -> Tensor:
         """Raw estimates of a measurement (1, channels, ...): for each sample what ``finish`` takes, (1, channels,
         time), or (channels, sources, time). The measurement wherever no window lies."""
-        sources, channels = self.bound.sources, measured.shape[1]
+        sources, channels, samples = self.bound.sources, measured.shape[1], self.settings.samples
         if spans == [windows.Window(0, self.length, 0, self.length)]:
             raw = torch.zeros(samples, channels, sources, self.length, dtype=torch.float64)
         else:
@@ -64,24 +60,27 @@ class Run:
         # What the prior solves at a time: as many channels as it has, of one window, for one posterior sample.
         width = self.backbone.channels
         items = [(draw, first) for draw in range(samples) for first in range(0, channels, width)]
-        size = batch or (1 if self.backbone.device.type == "cpu" else 8)
+        size = self.settings.batch or (1 if self.backbone.device.type == "cpu" else 8)
         groups = [items[first : first + size] for first in range(0, len(items), size)]
         jobs = [(number, group) for number in range(len(spans)) for group in groups]
         solved = torch.zeros(0)
         for done, (number, group) in enumerate(jobs):
 
-            def tick(step: int, steps: int, done: int = done) -> None:
+            def tick(part: float, done: int = done) -> None:
                 if progress:
-                    progress((done + step / steps) / len(jobs))
+                    progress((done + part) / len(jobs))
 
             span = spans[number]
             # Components share their noise: what is equal in both stays equal, and the stereo image does not wander.
             # Sources do not: they are different music.
             several = range(sources) if sources > 1 else ()
+            seed = self.settings.seed
             keys = [(seed, draw, number, *own) for draw, _ in group for own in ([[each] for each in several] or [[]])]
             # Where the recording has fewer channels than the prior, its last one stands for the others too.
             chosen = [[min(first + k, channels - 1) for k in range(width)] for _, first in group]
-            estimates = self._solve(components[torch.tensor(chosen)], span, [generator(*key) for key in keys], tick)
+            estimates = self._solve(
+                components[torch.tensor(chosen)], span, [generator(*key) for key in keys], tick, on_step
+            )
             kept = torch.from_numpy(estimates[..., span.keep_start - span.start : span.keep_stop - span.start])
             if group is groups[0]:
                 solved = torch.zeros(samples, channels, sources, span.keep_stop - span.keep_start, dtype=torch.float64)
@@ -99,7 +98,8 @@ class Run:
         measured: Tensor,
         span: windows.Window,
         generators: Sequence[torch.Generator],
-        tick: Callable[[int, int], None],
+        tick: ProgressCallback,
+        on_step: StepCallback | None,
     ) -> np.ndarray:
         """Estimates of a window, (items, channels, sources, time) at the rate of the result, of measurements (items,
         channels, ...)."""
@@ -112,20 +112,29 @@ class Run:
             power = power.reshape(items, width).mean(1).repeat_interleave(width).reshape(-1, 1, 1)
         gain = level.gain(power)
         scale = gain.reshape(-1, *[1] * (y.ndim - 1))
-        noise = 0.0 if self.noise_std == 0 else self.noise_std * math.sqrt(min(1, rate / self.bound.rate)) / scale
+        std = self.settings.noise_std
+        noise = 0.0 if std == 0 else std * math.sqrt(min(1, rate / self.bound.rate)) / scale
         problem = Problem(bound.operator, y / scale, gain, features(bound, self.backbone), noise)
         samples = math.ceil((span.stop - span.start) * rate / self.bound.rate)
         long = samples > 1.01 * self.backbone.excerpt_seconds * rate  # the windows of ``plan`` are rounded
         backbone = Windowed.of(self.backbone) if long else self.backbone
         prior = Prior(backbone, samples, self.costs, *self.text, sources)
         prior = prior.placed(span.start / self.bound.rate, self.length / self.bound.rate)
-        sigmas = backbone.sigmas(self.steps).tolist()
-        estimate = sample(self.solver, problem, prior, sigmas, generators, tick)
+        sigmas = backbone.sigmas(self.settings.steps).tolist()
+
+        def watch(step: Step, state: State) -> None:
+            done, steps = step.index + 1, len(sigmas) - 1
+            tick(done / steps)
+            if on_step:
+                start, stop = span.start / self.bound.rate, span.stop / self.bound.rate
+                on_step(Snapshot(start, stop, done, steps, step.sigma_next, state.z, prior, gain))
+
+        estimate = sample(self.solver, problem, prior, sigmas, generators, watch)
         # Around pure silence the answer is silence; the prior knows no level so low.
         restored = torch.where(power > 0, estimate * gain, torch.zeros_like(estimate))
         audio = resample(restored.cpu().double().numpy(), rate, self.bound.rate, span.stop - span.start)
         audio = audio.reshape(items, width, sources, audio.shape[-1])
-        if not (self.extend and self.bound.has_damage and self.bound.rate > rate):
+        if not (self.settings.extend and self.bound.has_damage and self.bound.rate > rate):
             return audio
         lost = self.bound.at(self.bound.rate, span.start / self.bound.rate).damage(span.stop - span.start)
         observed = measured[..., span.start : span.stop].double().numpy()

@@ -12,34 +12,31 @@ import torch
 from diffmusic.editor.contract import Edit, Editor
 from diffmusic.errors import Diverged, InputError
 from diffmusic.prior.backbone import Backbone, Costs
-from diffmusic.prior.guidance import Embedder, Tick
+from diffmusic.prior.guidance import Embedder
 from diffmusic.prior.levels import frame_rate
+from diffmusic.prior.progress import ProgressCallback
 from diffmusic.tasks.adapter import Adapter, attach, capture
 from diffmusic.tasks.latents import Passage, denoiser, window_frames
+from diffmusic.tasks.result import Result
+from diffmusic.tasks.settings import FuseSettings, LearnSettings
 
 LEVEL = 3.0
 """The noise level at which the original is put in."""
 WINDOW = (0.8, 16.0)
 """The fusion window: levels from where the original is all that is heard to where the reference is."""
-GUIDANCE = 1.0
-"""Weight of the reference's prompt: a network that has learnt the reference needs no more."""
 
 
-@dataclass(frozen=True)
-class Fused:
-    """What came out of a run.
+@dataclass(frozen=True, kw_only=True)
+class Fused(Result):
+    """Fusions of one original.
 
-    audio: (fusions, channels, time), float64, as long and as loud as the original and at its rate.
+    audio: (fusions, channels, time), as long and as loud as the original and at its rate.
     round_trip: what encoding and decoding make of the original, (channels, time): the fusion at level 0.
     sigmas: the noise levels walked.
     """
 
-    audio: np.ndarray
     round_trip: np.ndarray
-    sample_rate: int
     sigmas: tuple[float, ...]
-    costs: Costs
-    seconds: float
 
 
 def learn(
@@ -47,24 +44,22 @@ def learn(
     sample_rate: int,
     backbone: Backbone,
     prompt: str,
+    settings: LearnSettings,
     *,
-    steps: int = 300,
-    rank: int = 8,
-    rate: float = 2e-3,
-    seed: int = 0,
     costs: Costs | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Adapter:
-    """The adapter by which a prior knows a recording, (channels, time) at ``sample_rate`` Hz (``adapter.capture``)."""
+    """Learn the adapter by which a prior knows a recording, (channels, time) at ``sample_rate`` Hz, under a prompt
+    (``adapter.capture``)."""
     passage = Passage.of(reference, sample_rate, backbone, costs or Costs())
     return capture(
         backbone,
         passage.z,
         prompt,
-        steps=steps,
-        rank=rank,
-        rate=rate,
-        seed=seed,
+        steps=settings.steps,
+        rank=settings.rank,
+        rate=settings.rate,
+        seed=settings.seed,
         window=window_frames(backbone),
         seconds=reference.shape[-1] / sample_rate,
         costs=costs,
@@ -77,31 +72,37 @@ def fuse(
     sample_rate: int,
     editors: Sequence[Editor],
     backbone: Backbone,
+    settings: FuseSettings,
     *,
-    prompt: str = "",
-    negative_prompt: str = "",
-    guidance: float = GUIDANCE,
     adapter: Adapter | None = None,
     levels: Sequence[float] = (),
-    steps: int = 50,
-    seed: int = 0,
-    batch: int | None = None,
-    progress: Tick | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Fused:
-    """Put a recording, (channels, time) at ``sample_rate`` Hz, full scale 1, into the walk that a prompt leads.
+    """Put a recording into the walk that a prompt leads.
 
-    editors: one for each fusion, such as ``diffmusic_solvers.fusion.Fusion`` at several levels. They share their noise.
-    prompt: what leads to the reference; with no prompt and no adapter the prior alone completes what was put in, which
-        is how the paper looks at what an inverted latent holds (``diffmusic reconstruct``).
-    adapter: what was learnt of the reference. levels: taken into the prior's own levels, so that the walk visits them.
-    Raises InputError for what does not fit together, Diverged if the run blows up.
+    Args:
+        original: (channels, time), full scale 1.
+        sample_rate: Hz.
+        editors: one for each fusion, such as ``diffmusic_solvers.fusion.Fusion`` at several levels. They share their
+            noise.
+        backbone: the prior.
+        settings: the prompt that leads to the reference, and everything else. With no prompt and no adapter the prior
+            alone completes what was put in, which is how the paper looks at what an inverted latent holds
+            (``diffmusic reconstruct``).
+        adapter: what was learnt of the reference.
+        levels: taken into the prior's own levels, so that the walk visits them.
+        progress: called with the part of the work that is done, 0 to 1.
+
+    Raises:
+        InputError: something does not fit together.
+        Diverged: the run blew up.
     """
     started, costs = time.perf_counter(), Costs()
     tuned = backbone if adapter is None else attach(backbone, adapter)
     passage = Passage.of(original, sample_rate, backbone, costs)
-    sigmas = visiting(tuple(backbone.sigmas(steps).tolist()), levels)
+    sigmas = visiting(tuple(backbone.sigmas(settings.steps).tolist()), levels)
     embed, results = Embedder(tuned, 0.0, original.shape[-1] / sample_rate), list[np.ndarray]()
-    text = embed.text(prompt, negative_prompt, guidance)
+    text = embed.text(settings.prompt, settings.negative_prompt, settings.guidance)
 
     for number, editor in enumerate(editors):
 
@@ -114,8 +115,8 @@ def fuse(
             sigmas,
             text,
             (text,),
-            denoiser(tuned, costs, batch),
-            lambda number: passage.noise(seed, number),
+            denoiser(tuned, costs, settings.batch),
+            lambda number: passage.noise(settings.seed, number),
             frame_rate=frame_rate(backbone),
             audio=passage.audio,
             sample_rate=backbone.sample_rate,
@@ -127,11 +128,15 @@ def fuse(
     audio = np.stack(results)
     if not np.isfinite(audio).all():
         raise Diverged("the fused audio is not finite")
-    return Fused(audio, passage.round_trip(), sample_rate, sigmas, costs, time.perf_counter() - started)
+    round_trip = passage.round_trip()
+    seconds = time.perf_counter() - started
+    return Fused(
+        audio=audio, sample_rate=sample_rate, costs=costs, seconds=seconds, round_trip=round_trip, sigmas=sigmas
+    )
 
 
 def visiting(sigmas: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
-    """Noise levels with each of ``levels`` in the place of the one nearest to it in log sigma that is still free.
+    """Replace, for each of ``levels``, the nearest unused noise level (in log sigma).
 
     What lies above the highest or far below the lowest changes nothing: it is the highest, or 0.
     Raises InputError where there are more levels than places.
@@ -139,7 +144,7 @@ def visiting(sigmas: Sequence[float], levels: Sequence[float]) -> tuple[float, .
     own = np.log(np.asarray(sigmas[:-1]))
     wanted = np.log([each for each in levels if sigmas[-2] <= each <= sigmas[0]])
     if len(wanted) > len(own):
-        raise InputError(f"{len(wanted)} levels do not fit into {len(own)} steps: take more --steps")
+        raise InputError(f"{len(wanted)} levels do not fit into {len(own)} steps: take more `steps`")
     free = np.ones(len(own), dtype=bool)
     for each in wanted:
         place = int(np.where(free, np.abs(own - each), np.inf).argmin())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,37 +12,39 @@ import torch
 from torch import Tensor
 
 from diffmusic.audio import windows
-from diffmusic.audio.stereo import Image, Stereo
+from diffmusic.audio.stereo import Image
 from diffmusic.errors import Diverged, InputError
 from diffmusic.parameters import bind
 from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import Operator
 from diffmusic.problem.problem import Problem
 from diffmusic.solver.contract import DirectSolver, Solver
-from diffmusic.tasks.excerpts import Progress, Run
+from diffmusic.tasks.excerpts import Run
+from diffmusic.tasks.result import Result
+from diffmusic.tasks.settings import RestoreSettings, several
+from diffmusic.tasks.snapshot import StepCallback
 
-GUIDANCE = 4.0
-"""How far classifier-free guidance goes where there is a prompt."""
+DEFAULTS = RestoreSettings()
 
 
-@dataclass(frozen=True)
-class Restoration:
-    """What came out of a run.
+@dataclass(frozen=True, kw_only=True)
+class Restoration(Result):
+    """Restored recordings, one for each posterior sample.
 
-    audio: (samples, channels, time), float64, one restored recording for each posterior sample. Where the operator
-    mixes sources, the channels of the first source come first, then those of the second.
-    sample_rate: Hz; that of the measurement, unless the operator lowered it.
+    audio: (samples, channels, time). Where the operator mixes sources, the channels of the first source come first,
+        then those of the second. Its rate is that of the measurement, unless the operator lowered it.
     windows: the excerpts that were solved, (start, stop) in seconds.
     damage: the intervals that were lost, (start, stop) in samples; the whole recording where the operator names none.
     """
 
-    audio: np.ndarray
-    sample_rate: int
-    costs: Costs
     windows: tuple[tuple[float, float], ...]
     damage: tuple[tuple[int, int], ...]
-    seconds: float
+
+    @property
+    def marks(self) -> tuple[tuple[int, int], ...]:
+        return () if self.damage == ((0, self.audio.shape[-1]),) else self.damage
 
 
 def restore(
@@ -51,35 +53,28 @@ def restore(
     operator: Operator,
     solver: Solver | DirectSolver,
     backbone: Backbone | Callable[[], Backbone | None] | None = None,
+    settings: RestoreSettings = DEFAULTS,
     *,
-    steps: int = 25,
-    seed: int = 0,
-    samples: int = 1,
-    prompt: str | Sequence[str] | None = None,
-    negative_prompt: str | None = None,
-    guidance: float = GUIDANCE,
-    noise_std: float = 0.0,
     length: int | None = None,
-    finish: bool = True,
-    stereo: Stereo = "mid-side",
-    extend: bool = True,
-    batch: int | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
+    on_step: StepCallback | None = None,
 ) -> Restoration:
-    """Restore what was measured: audio, (channels, time) at ``sample_rate`` Hz, full scale 1, or magnitudes,
-    (channels, frames, bins).
+    """Restore what was measured.
 
-    backbone: the prior, or what loads it once all else is known to fit; not needed by a classical solver.
-    steps: noise levels. samples: restorations to draw, each a function of ``seed`` and its number.
-    prompt, negative_prompt: what the music is and is not, for a prior that reads text; one prompt, or one for each
-        source. guidance: the weight of classifier-free guidance by them; 1 is none.
-    noise_std: deviation of white noise in the measurement, in its units.
-    length: samples of the result, where the measurement does not tell.
-    finish: put back what was observed (``operator.finish``).
-    stereo: whether two channels are solved as mid and side, where the operator is linear, or each by itself.
-    extend: fill what lies above the prior's band within a gap (``diffmusic.audio.upper_band``).
-    batch: items solved at once; by default one on a CPU, where more gain nothing and change the last bits.
-    Raises InputError where operator, audio, solver and prior do not fit together, Diverged if the run blows up.
+    Args:
+        measured: audio, (channels, time), full scale 1, or magnitudes, (channels, frames, bins).
+        sample_rate: of the measurement, Hz.
+        operator: what damaged it.
+        solver: how it is solved.
+        backbone: the prior, or what loads it once all else is known to fit; not needed by a classical solver.
+        settings: everything else.
+        length: samples of the result, where the measurement does not tell.
+        progress: called with the part of the work that is done, 0 to 1.
+        on_step: called after every step; it may ask for the clean estimate so far.
+
+    Raises:
+        InputError: operator, audio, solver and prior do not fit together.
+        Diverged: the run blew up.
     """
     started = time.perf_counter()
     bound, y = BoundOperator.of(operator, measured, sample_rate)
@@ -88,25 +83,32 @@ def restore(
     costs, spans = Costs(), list[windows.Window]()
     if isinstance(solver, DirectSolver):
         solver = bind(solver, sample_rate=rate)
-        raw = _fit(solver.estimate(Problem(bound.operator, bound.items(y))), length).expand(samples, -1, -1, -1)
+        estimate = _fit(solver.estimate(Problem(bound.operator, bound.items(y))), length)
+        raw = estimate.expand(settings.samples, -1, -1, -1)
     else:
         backbone = backbone if backbone is None or isinstance(backbone, Backbone) else backbone()
         if backbone is None:
             raise InputError("this solver needs a prior: give a backbone")
         spans = plan(bound, length, backbone)
-        text = _text(backbone, prompt, negative_prompt, bound.sources)
-        run = Run(bound, solver, backbone, length, steps, (*text, guidance), noise_std, costs, extend)
+        text = _text(backbone, settings, bound.sources)
+        run = Run(bound, solver, backbone, length, text, settings, costs)
         # A prior of several channels hears the image itself.
-        image = Image.of(y[0], stereo, backbone.channels == 1 and bound.linear)
-        raw = run.estimates(y, image, spans, seed, samples, batch, progress)
-    if finish:
+        image = Image.of(y[0], settings.stereo, backbone.channels == 1 and bound.linear)
+        raw = run.estimates(y, image, spans, progress, on_step)
+    if settings.finish:
         raw = torch.stack([bound.finish(each, bound.items(y)) for each in raw])
     if not bool(torch.isfinite(raw).all()):
         raise Diverged("the estimate is not finite")
     solved = tuple((span.start / rate, span.stop / rate) for span in spans)
     audio = raw.transpose(1, 2).flatten(1, 2).numpy()
-    lost = tuple(bound.damage(length))
-    return Restoration(audio, rate, costs, solved, lost, time.perf_counter() - started)
+    return Restoration(
+        audio=audio,
+        sample_rate=rate,
+        costs=costs,
+        seconds=time.perf_counter() - started,
+        windows=solved,
+        damage=tuple(bound.damage(length)),
+    )
 
 
 def _fit(x: Tensor, length: int) -> Tensor:
@@ -115,15 +117,16 @@ def _fit(x: Tensor, length: int) -> Tensor:
 
 
 def _text(
-    backbone: Backbone, prompt: str | Sequence[str] | None, negative: str | None, sources: int
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Conditions and contrasts; no contrast where both passes of guidance would be the same."""
-    prompts: list[str | None] = [prompt] if prompt is None or isinstance(prompt, str) else [*prompt]
+    backbone: Backbone, settings: RestoreSettings, sources: int
+) -> tuple[tuple[Any, ...], tuple[Any, ...], float]:
+    """Conditions, contrasts and weight; no contrast where both passes of guidance would be the same."""
+    negative = settings.negative_prompt
+    prompts: list[str | None] = [*several(settings.prompt)] or [None]
     if len(prompts) not in (1, sources):
         raise InputError(f"{len(prompts)} prompts for {sources} sources: give one for all, or one for each")
     conditions = tuple(backbone.embed(each) for each in prompts)
     contrasts = tuple(None if (each or "") == (negative or "") else backbone.embed(negative) for each in prompts)
-    return conditions, contrasts
+    return conditions, contrasts, settings.guidance
 
 
 def plan(operator: BoundOperator, length: int, backbone: Backbone) -> list[windows.Window]:

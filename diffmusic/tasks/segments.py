@@ -36,11 +36,11 @@ class Segment:
             start, end = float(found["start"]), float(found["end"])
             strength = None if found["strength"] is None else float(found["strength"])
         except ValueError:
-            raise InputError(f"--segment {text!r}: {HOW}") from None
+            raise InputError(f"`segments` {text!r}: {HOW}") from None
         if not 0 <= start < end < float("inf"):
-            raise InputError(f"--segment {text!r}: it must end after it starts, and start at 0 s or later")
+            raise InputError(f"`segments` {text!r}: it must end after it starts, and start at 0 s or later")
         if strength is not None and not 0 < strength < float("inf"):
-            raise InputError(f"--segment {text!r}: its strength is a noise level above 0")
+            raise InputError(f"`segments` {text!r}: its strength is a noise level above 0")
         return cls(start, end, found["prompt"], strength)
 
     def window(self, times: np.ndarray, fade: float) -> np.ndarray:

@@ -71,9 +71,9 @@ class Inpainting:
     def validate(self, seconds: float) -> None:
         """Raise InputError for gaps outside a recording of that length; warn about those that overlap."""
         if self.mask != "gaps" and self.gap:
-            raise InputError(f"--gap and --mask {self.mask} exclude each other")
+            raise InputError(f"`gap` and `mask` {self.mask} exclude each other")
         if self.mask == "gaps" and not self.gap:
-            raise InputError("which stretch is lost? Give --gap START:END in seconds, or --mask periodic|random")
+            raise InputError("which stretch is lost? Give `gap` START:END in seconds, or `mask` periodic|random")
         for start, end in self.gap:
             # A cut at the very end, written with rounded seconds, may overshoot by less than a sample.
             if end > seconds + 1 / self.sample_rate:

@@ -37,7 +37,7 @@ class Resampling:
     def observed_rate(self, rate: int) -> int:
         """Rate of the recording, Hz, that music at ``rate`` is damaged to."""
         if rate % self.factor:
-            raise InputError(f"{rate} Hz cannot be divided by {self.factor}: choose another --factor")
+            raise InputError(f"{rate} Hz cannot be divided by {self.factor}: choose another `factor`")
         return rate // self.factor
 
     def clean_length(self, y: Tensor) -> int:
@@ -48,7 +48,7 @@ class Resampling:
         """Raise InputError where the result would have no higher rate than the recording."""
         if self.measured_rate >= self.sample_rate:
             raise InputError(
-                f"the recording already has {self.measured_rate} Hz: give a --rate above it, not {self.sample_rate}"
+                f"the recording already has {self.measured_rate} Hz: give a `rate` above it, not {self.sample_rate}"
             )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def test_the_level_is_the_peak_of_the_recording():
     assert Clipping(level=0.3).fitted(y).level == 0.3
     with pytest.raises(InputError, match="silent"):
         Clipping().fitted(torch.zeros(1, 1, 4))
-    with pytest.raises(InputError, match="Give --level"):
+    with pytest.raises(InputError, match="Give `level`"):
         Clipping().forward(y)
 
 

@@ -47,7 +47,7 @@ class Clipping:
 
     def _level(self) -> float:
         if self.level is None:
-            raise InputError("at which level was it clipped? Give --level")
+            raise InputError("at which level was it clipped? Give `level`")
         return self.level
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,202 @@
+"""The functions of ``import diffmusic``: a component is an instance, or text as on the command line.
+
+Text is a name with parameters, ``"inpainting gap=4:5"``, ``"diffmusic rate=0.8"``. A model is a backbone, a name, a
+folder or an id on the hub.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from diffmusic.editor.contract import Editor
+from diffmusic.errors import InputError, suggestion
+from diffmusic.parameters import checked, values
+from diffmusic.prior.backbone import Backbone
+from diffmusic.prior.progress import ProgressCallback
+from diffmusic.problem.operator import Operator
+from diffmusic.solver.contract import DirectSolver, Solver
+from diffmusic.tasks import edit as editing
+from diffmusic.tasks import explore as exploring
+from diffmusic.tasks import fuse as fusing
+from diffmusic.tasks import restore as restoring
+from diffmusic.tasks.loading import Model, channels, load_editor, load_model, load_operator, load_restorer
+from diffmusic.tasks.settings import EditSettings, ExploreSettings, FuseSettings, LearnSettings, RestoreSettings
+from diffmusic.tasks.snapshot import StepCallback
+
+
+def restore(
+    audio: np.ndarray,
+    sample_rate: int,
+    operator: str | Operator,
+    *,
+    solver: str | Solver | DirectSolver = "diffmusic",
+    model: Model = "mini",
+    progress: ProgressCallback | None = None,
+    on_step: StepCallback | None = None,
+    **settings: Any,
+) -> restoring.Restoration:
+    """Restore a damaged recording.
+
+    Args:
+        audio: what was measured: audio, (channels, time) or (time,), full scale 1, or magnitudes, (channels, frames,
+            bins).
+        sample_rate: of the measurement, Hz.
+        operator: what damaged it, such as ``"inpainting gap=4:5"``.
+        solver: how it is solved, such as ``"diffmusic rate=0.8"`` or ``"interpolate"``.
+        model: the prior; not loaded for a solver without one.
+        progress: called with the part of the work that is done, 0 to 1.
+        on_step: called with a ``Snapshot`` after every step; it may ask for the clean estimate so far.
+        **settings: those of ``RestoreSettings``: steps, seed, samples, prompt, ...
+
+    Returns:
+        The restored recordings, (samples, channels, time), with rate, costs, and record.
+
+    Raises:
+        InputError: something does not exist or does not fit together.
+        Diverged: the run blew up.
+    """
+    chosen, damage, method = _settings(RestoreSettings, settings), load_operator(operator), load_restorer(solver)
+    prior = None if isinstance(method, DirectSolver) else load_model(model)
+    result = restoring.restore(
+        channels(audio), sample_rate, damage, method, prior, chosen, progress=progress, on_step=on_step
+    )
+    return _recorded(result, "restore", prior, chosen, operator=(operator, damage), solver=(solver, method))
+
+
+def edit(
+    audio: np.ndarray,
+    sample_rate: int,
+    targets: str | Sequence[str],
+    *,
+    solver: str | Editor = "ddpm-inversion",
+    model: Model = "mini",
+    progress: ProgressCallback | None = None,
+    **settings: Any,
+) -> editing.Edited:
+    """Edit a recording by text.
+
+    Args:
+        audio: (channels, time) or (time,), full scale 1.
+        sample_rate: Hz.
+        targets: what it is to become; of several, each gives results of its own.
+        solver: the editor, such as ``"sdedit"``.
+        model: the prior.
+        progress: called with the part of the work that is done, 0 to 1.
+        **settings: those of ``EditSettings``: source, strength, segments, steps, seed, samples, ...
+
+    Raises:
+        InputError: something does not exist or does not fit together.
+        Diverged: the run blew up.
+    """
+    chosen, editor, prior = (
+        _settings(EditSettings, {**settings, "targets": targets}),
+        load_editor(solver),
+        load_model(model),
+    )
+    result = editing.edit(channels(audio), sample_rate, editor, prior, chosen, progress=progress)
+    return _recorded(result, "edit", prior, chosen, solver=(solver, editor))
+
+
+def explore(
+    audio: np.ndarray,
+    sample_rate: int,
+    *,
+    model: Model = "mini",
+    render: bool = True,
+    progress: ProgressCallback | None = None,
+    **settings: Any,
+) -> exploring.Exploration:
+    """Find the directions in which a recording could have been otherwise, and follow each both ways.
+
+    Args:
+        audio: (channels, time) or (time,), full scale 1.
+        sample_rate: Hz.
+        model: the prior.
+        render: follow them; otherwise there are directions and no audio.
+        progress: called with the part of the work that is done, 0 to 1.
+        **settings: those of ``ExploreSettings``: components, amount, source, steps, ...
+
+    Raises:
+        InputError: something does not exist or does not fit together.
+        Diverged: the run blew up.
+    """
+    chosen, prior = _settings(ExploreSettings, settings), load_model(model)
+    result = exploring.explore(channels(audio), sample_rate, prior, chosen, render=render, progress=progress)
+    return _recorded(result, "explore", prior, chosen)
+
+
+def fuse(
+    original: np.ndarray,
+    sample_rate: int,
+    reference: np.ndarray | None,
+    reference_rate: int | None = None,
+    *,
+    prompt: str,
+    level: float | Sequence[float] = fusing.LEVEL,
+    solver: str = "fusion",
+    model: Model = "mini",
+    learn: LearnSettings | Mapping[str, Any] | None = None,
+    progress: ProgressCallback | None = None,
+    **settings: Any,
+) -> fusing.Fused:
+    """Fuse a recording with a reference: learn the reference, walk by its prompt, put the original in.
+
+    Args:
+        original: (channels, time) or (time,), full scale 1.
+        sample_rate: of the original and of the result, Hz.
+        reference: what is learnt; None leads by the prompt alone.
+        reference_rate: Hz; that of the original by default.
+        prompt: what the reference is.
+        level: the noise level at which the original is put in; of several, each gives a result.
+        solver: the editor that fuses, without its level.
+        model: the prior.
+        learn: how the reference is learnt.
+        progress: called with the part of the work that is done, 0 to 1.
+        **settings: those of ``FuseSettings``: steps, guidance, seed, ...
+
+    Raises:
+        InputError: something does not exist or does not fit together, or peft is not installed.
+        Diverged: the run blew up.
+    """
+    chosen, prior = _settings(FuseSettings, {**settings, "prompt": prompt}), load_model(model)
+    levels = tuple(map(float, level)) if isinstance(level, Sequence) else (float(level),)
+    editors = [load_editor(solver, {"level": each}) for each in levels]
+    adapter = None
+    if reference is not None:
+        how = (
+            learn
+            if isinstance(learn, LearnSettings)
+            else _settings(LearnSettings, {"seed": chosen.seed, **(learn or {})})
+        )
+        rate = reference_rate or sample_rate
+        adapter = fusing.learn(channels(reference), rate, prior, prompt, how)
+    result = fusing.fuse(
+        channels(original), sample_rate, editors, prior, chosen, adapter=adapter, levels=levels, progress=progress
+    )
+    return _recorded(result, "fuse", prior, chosen, solver=(solver, editors[0]))
+
+
+def _settings(kind: Any, given: Mapping[str, Any]) -> Any:
+    names = [field.name for field in dataclasses.fields(kind)]
+    for name in given:
+        if name not in names:
+            raise InputError(f"there is no setting {name!r}.{suggestion(name, names)}")
+    return checked(kind(**given))
+
+
+def _recorded(result: Any, task: str, prior: Backbone | None, settings: Any, **components: tuple[Any, Any]) -> Any:
+    """The result with its record."""
+    record: dict[str, Any] = {"task": task, "settings": dataclasses.asdict(settings)}
+    for kind, (named, component) in components.items():
+        name = (
+            named.split()[0] if isinstance(named, str) else f"{type(component).__module__}:{type(component).__name__}"
+        )
+        record |= {kind: name}
+        if dataclasses.is_dataclass(component):
+            record |= {f"{kind}_parameters": values(component)}
+    record |= {"model": prior.describe() if prior else None, "costs": result.costs.as_dict()}
+    return dataclasses.replace(result, record=record)

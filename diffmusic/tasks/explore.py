@@ -1,0 +1,102 @@
+"""From a recording to its directions, and what it sounds like along each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from diffmusic.editor.directions import Directions, find, follow
+from diffmusic.errors import Diverged, InputError
+from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.prior.progress import ProgressCallback
+from diffmusic.tasks.edit import EditSetup
+from diffmusic.tasks.result import Result
+from diffmusic.tasks.settings import EditSettings, ExploreSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploration(Result):
+    """A recording along its directions.
+
+    audio: (2 * components, channels, time), each component added and subtracted; none where nothing was rendered.
+    """
+
+    directions: Directions
+
+
+def explore(
+    audio: np.ndarray,
+    sample_rate: int,
+    backbone: Backbone,
+    settings: ExploreSettings,
+    *,
+    render: bool = True,
+    progress: ProgressCallback | None = None,
+) -> Exploration:
+    """Find the directions of a recording, and follow each of them both ways.
+
+    Args:
+        audio: (channels, time), full scale 1.
+        sample_rate: Hz.
+        backbone: the prior.
+        settings: how many directions, how they are found, and how far they are followed.
+        render: follow them; otherwise there is no audio.
+        progress: called with the part of the work that is done, 0 to 1.
+
+    Raises:
+        InputError: something does not fit together.
+        Diverged: the run blew up.
+    """
+    started, costs, components = time.perf_counter(), Costs(), settings.components
+    validate(settings)
+    walk = EditSettings(
+        (settings.source,), settings.source, strength=settings.strength, steps=settings.steps,
+        guidance=settings.source_guidance, source_guidance=settings.source_guidance, segments=settings.segments,
+        fade=settings.fade, batch=settings.batch,
+    )  # fmt: skip
+    setup = EditSetup.of(audio, sample_rate, backbone, costs, walk)
+    parts = [0.7, *[0.3 / (2 * components)] * (2 * components)] if render else [1.0]
+
+    def ticker(number: int) -> ProgressCallback:
+        begun = sum(parts[:number])
+        return lambda done: progress(begun + parts[number] * done) if progress else None
+
+    rendered = np.repeat(audio[None].astype(float), 2 * components if render else 0, axis=0)
+    with torch.no_grad():
+        task = setup.task(settings.seed, tick=ticker(0))
+        found = find(
+            task, components, settings.products, settings.tolerance, settings.step, settings.central, settings.seed
+        )
+        for number in range(len(rendered)):
+            weights = [float(number // 2 == each) for each in range(components)]
+            task = setup.task(settings.seed, tick=ticker(number + 1))
+            signed = settings.amount if number % 2 == 0 else -settings.amount
+            setup.put_back(follow(task, found, weights, signed, settings.at, settings.until), rendered[number])
+    if not np.isfinite(rendered).all():
+        raise Diverged("the audio is not finite")
+    seconds = time.perf_counter() - started
+    return Exploration(audio=rendered, sample_rate=sample_rate, costs=costs, seconds=seconds, directions=found)
+
+
+def validate(settings: ExploreSettings) -> None:
+    """Raise InputError for settings that contradict each other."""
+    if settings.products < settings.components:
+        raise InputError(f"`products` {settings.products}: no fewer than `components`, {settings.components}")
+
+
+def average(explored: Sequence[Directions]) -> Directions:
+    """Directions whose eigenvalues are the mean over recordings; the vectors, of one element, stand for none.
+
+    The values at a level are much the same for all music (arXiv:2402.10009, section 3.3).
+    """
+    first = explored[0]
+    if any(each.values.shape != first.values.shape or not torch.equal(each.sigmas, first.sigmas) for each in explored):
+        raise InputError("only directions at the same levels and with as many components can be averaged")
+    values = torch.stack([each.values for each in explored]).mean(0)
+    residuals = torch.stack([each.residuals for each in explored]).mean(0)
+    about = {"averaged": len(explored), "model": first.about.get("model", {})}
+    return Directions(first.sigmas, torch.zeros(*values.shape, 1, 1), values, residuals, about)

@@ -1,0 +1,122 @@
+"""Loading components, and reading and writing audio, for ``import diffmusic``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffmusic.audio import files
+from diffmusic.editor.contract import Editor
+from diffmusic.errors import InputError
+from diffmusic.models.components import load_component
+from diffmusic.models.load import load_model as load_backbone
+from diffmusic.models.load import resolve_device
+from diffmusic.plugins import registry
+from diffmusic.prior.backbone import Backbone
+from diffmusic.problem.operator import Operator
+from diffmusic.solver.contract import DirectSolver, Solver
+
+Model = str | Path | Backbone
+
+
+def load_operator(operator: str | Operator, **parameters: Any) -> Operator:
+    """Load an operator by its name, such as ``load_operator("inpainting", gap=[(4, 5)])``; an instance is returned.
+
+    Raises:
+        InputError: there is no such operator or parameter.
+    """
+    return load_component("operator", operator, parameters) if isinstance(operator, str) else operator  # type: ignore[no-any-return]
+
+
+def load_solver(solver: Any, **parameters: Any) -> Solver | DirectSolver | Editor:
+    """Load a solver or an editor by its name, such as ``load_solver("diffmusic rate=0.8")``; an instance is returned.
+
+    Raises:
+        InputError: there is no such solver or parameter.
+    """
+    return load_component("solver", solver, parameters) if isinstance(solver, str) else solver  # type: ignore[no-any-return]
+
+
+def load_model(
+    model: Model = "mini",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    offline: bool = False,
+    allow_pickle: bool = False,
+) -> Backbone:
+    """Load a prior.
+
+    Args:
+        model: a name (``diffmusic models``), a folder in the diffusers layout, or an id on the hub; what is not here
+            is downloaded. A backbone is returned as it is.
+        device: auto, cpu, cuda or mps.
+        dtype: of the network: auto (float32), bfloat16 or float16.
+        offline: download nothing.
+        allow_pickle: read pickled weights where there are no others; a pickle can run any program.
+
+    Raises:
+        InputError: there is no such model, or it cannot be read.
+    """
+    if isinstance(model, Backbone):
+        return model
+    return load_backbone(str(model), resolve_device(device), dtype, offline, allow_pickle)
+
+
+def read(path: str | Path) -> tuple[np.ndarray, int]:
+    """Read a recording: audio, (channels, time), float64, full scale 1, and its rate in Hz. Raises InputError."""
+    recording = files.read(Path(path))
+    return recording.samples, recording.sample_rate
+
+
+def write(path: str | Path, audio: np.ndarray, sample_rate: int, like: str | Path | None = None) -> None:
+    """Write audio, (channels, time) or (time,), in the format of the extension.
+
+    Args:
+        path: replaced if it is there.
+        audio: full scale 1; what exceeds it is clipped in formats of integers.
+        sample_rate: Hz.
+        like: a file whose encoding and tags are kept where the extension lets them.
+
+    Raises:
+        InputError: the extension is none that can be written, or the disk refuses.
+    """
+    target = Path(path)
+    model = files.read(Path(like)) if like else files.Recording(np.zeros((1, 1)), sample_rate)
+    kind, subtype = files.output_format(target, model)
+    recording = dataclasses.replace(
+        model, samples=np.atleast_2d(audio), sample_rate=sample_rate, format=kind, subtype=subtype
+    )
+    try:
+        target.write_bytes(files.encode(recording))
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror or error}") from None
+
+
+def load_editor(solver: str | Editor, parameters: Mapping[str, Any] | None = None) -> Editor:
+    """Load a solver that edits. Raises InputError for one that restores."""
+    editor = load_solver(solver, **(parameters or {}))
+    if not isinstance(editor, Editor):
+        known = [each for each, spec in registry().components("solver").items() if "editor" in spec.tags]
+        raise InputError(f"solver {solver!r} restores recordings and edits none. Those that do: {', '.join(known)}")
+    return editor
+
+
+def load_restorer(
+    solver: str | Solver | DirectSolver, parameters: Mapping[str, Any] | None = None
+) -> Solver | DirectSolver:
+    """Load a solver that restores. Raises InputError for one that edits."""
+    restorer = load_solver(solver, **(parameters or {}))
+    if not isinstance(restorer, Solver | DirectSolver):
+        raise InputError(f"solver {solver!r} edits recordings and restores none: it is one for diffmusic edit")
+    return restorer
+
+
+def channels(audio: np.ndarray) -> np.ndarray:
+    """Audio of shape (channels, time); one channel may lack its axis."""
+    audio = np.asarray(audio)
+    return audio[None] if audio.ndim == 1 else audio
