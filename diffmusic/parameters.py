@@ -61,6 +61,8 @@ class Parameter:
     kind: str
     choices: tuple[str, ...] = ()
     repeatable: bool = False
+    whole: bool = False
+    """Whether one text holds all of its values, which a validator of its own takes apart."""
 
     @property
     def required(self) -> bool:
@@ -86,6 +88,7 @@ def _describe(field: dataclasses.Field[Any], annotation: Any) -> Parameter:
     inner, metadata = _peel(annotation)
     help_text = next((item.documentation for item in metadata if isinstance(item, Doc)), "")
     repeatable = get_origin(inner) is tuple and get_args(inner)[1:] == (...,)
+    whole = any(isinstance(item, BeforeValidator) for item in metadata)
     if repeatable:
         inner, more = _peel(get_args(inner)[0])
         metadata += more
@@ -95,7 +98,7 @@ def _describe(field: dataclasses.Field[Any], annotation: Any) -> Parameter:
     else:
         kind = "|".join(choices) or getattr(inner, "__name__", str(inner)).upper()
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    return Parameter(field.name, default, help_text, kind, choices, repeatable)
+    return Parameter(field.name, default, help_text, kind, choices, repeatable, whole)
 
 
 def parameters(component: type) -> list[Parameter]:
@@ -119,7 +122,8 @@ def build(component: type[T], given: Mapping[str, Any], what: str) -> T:
             raise InputError(f"{what} has no parameter {name!r}.{suggestion(name, known)}")
     # One text stands for a list of one, where the parameter may be repeated.
     values = {
-        name: [value] if known[name].repeatable and isinstance(value, str) else value for name, value in given.items()
+        name: [value] if known[name].repeatable and not known[name].whole and isinstance(value, str) else value
+        for name, value in given.items()
     }
     try:
         return TypeAdapter(component).validate_python(values)

@@ -112,7 +112,7 @@ def test_shift_and_stroke_from_the_command_line(song: Song, edit: Run, tmp_path:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "--target TEXT"),
+        ((), "with --target"),
         (("--target", "x", "--strength", "1e6"), "noise level"),
         (("--target", "x", "--segment", "2"), "START:END"),
         (("--target", "x", "--segment", "0.5:9"), "outside the recording"),

@@ -102,6 +102,8 @@ def test_parameters_come_in_order_without_what_the_core_sets() -> None:
         ({"span": "2.0:3.5"}, "span", (2.0, 3.5)),
         ({"gap": ["1:2", (3, 4), [5.5, 6]]}, "gap", ((1.0, 2.0), (3.0, 4.0), (5.5, 6.0))),
         ({"gains": ["1", 2]}, "gains", (1.0, 2.0)),
+        ({"gap": "1:2"}, "gap", ((1.0, 2.0),)),
+        ({"gains": "3"}, "gains", (3.0,)),
     ],
 )
 def test_text_becomes_a_value_of_the_annotated_type(given: dict[str, Any], name: str, value: Any) -> None:
