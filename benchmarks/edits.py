@@ -32,7 +32,7 @@ from diffmusic.parameters import build
 from diffmusic.plugins import registry
 from diffmusic.prior import Costs
 from diffmusic.tasks.edit import edit
-from diffmusic.tasks.latents import Passage
+from diffmusic.tasks.encoded_recording import EncodedRecording
 from diffmusic.tasks.settings import EditSettings
 from training.captions import DRUMS, ROLES, WORDS, article, listing
 from training.data import split, to_float
@@ -95,7 +95,7 @@ def measure(
     table: dict[str, dict[str, list[dict[str, float]]]] = defaultdict(lambda: defaultdict(list))
     for done, swap in enumerate(given, 1):
         table["the clip itself"]["0"].append(scores(clap, swap, swap.audio))
-        round_trip = Passage.of(swap.audio, RATE, prior, Costs()).round_trip()
+        round_trip = EncodedRecording.of(swap.audio, RATE, prior, Costs()).round_trip()
         table["its round trip"]["0"].append(scores(clap, swap, round_trip))
         for row in solvers:
             name, *words = row.split()

@@ -33,8 +33,8 @@ from diffmusic.metrics.likeness import likeness
 from diffmusic.models.load import load_model
 from diffmusic.prior import Costs
 from diffmusic.tasks.adapter import Adapter
+from diffmusic.tasks.encoded_recording import EncodedRecording
 from diffmusic.tasks.fuse import WINDOW, fuse, learn, sweep
-from diffmusic.tasks.latents import Passage
 from diffmusic.tasks.loading import load_editor
 from diffmusic.tasks.settings import FuseSettings, LearnSettings
 from training.captions import captions
@@ -78,7 +78,7 @@ def cell(
     given = dict(word.split("=", 1) for word in row.split())
     guidance, steps = float(given.pop("guidance", FuseSettings.guidance)), int(given.pop("steps", chosen.steps))
     original, reference = (read(chosen.work, clip) for clip in pair[:2])
-    trips = [Passage.of(x, RATE, prior, Costs()).round_trip() for x in (original, reference)]
+    trips = [EncodedRecording.of(x, RATE, prior, Costs()).round_trip() for x in (original, reference)]
     ways = [0.0, *levels, float("inf")]
     editors = [load_editor("fusion", {**given, "level": level}) for level in ways]
     last = editors[-1:]

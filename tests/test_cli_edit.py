@@ -15,7 +15,7 @@ from diffmusic.models.load import load_model
 from diffmusic.prior import Costs
 from diffmusic.prior.denoiser import Denoiser, windows
 from diffmusic.prior.guidance import Embedder
-from diffmusic.tasks.latents import Passage
+from diffmusic.tasks.encoded_recording import EncodedRecording
 
 Song = Callable[..., Path]
 Run = Callable[..., SimpleNamespace]
@@ -41,7 +41,7 @@ def test_null_edit_is_the_round_trip_bit_for_bit(song: Song, edit: Run, tiny: Pa
     for solver in ("ddpm-inversion", "cycle-diffusion", "flow-edit"):
         result = edit(*words, "--solver", solver, "-o", tmp_path / "null.wav")
         assert result.code == 0, result.err
-        passage = Passage.of(audio(path), 16000, load_model(str(tiny)), Costs())
+        passage = EncodedRecording.of(audio(path), 16000, load_model(str(tiny)), Costs())
         assert np.array_equal(audio(tmp_path / "null.wav"), passage.round_trip()), solver
     # Batched over the levels, kernels differ, and with them the last digits.
     assert edit(*words, "--batch", 16, "-o", tmp_path / "batched.wav").code == 0
@@ -190,7 +190,7 @@ def test_windowed_denoising_of_a_local_denoiser_is_seamless() -> None:
 def test_long_recordings_go_through_windows_that_share_noise(song: Song, edit: Run, tiny: Path, tmp_path: Path) -> None:
     path = song(seconds=25.0, subtype="FLOAT")
     assert edit("--steps", 1, path, "--target", "drums", "--batch", 4, "-o", tmp_path / "edited.wav").code == 0
-    expected = Passage.of(audio(path), 16000, load_model(str(tiny)), Costs()).round_trip()
+    expected = EncodedRecording.of(audio(path), 16000, load_model(str(tiny)), Costs()).round_trip()
     changed = np.abs(audio(tmp_path / "edited.wav")[0] - expected[0])
     # Every second is edited, and none far more than the others.
     seconds = np.sqrt(np.square(changed).reshape(25, -1).mean(1))

@@ -16,7 +16,7 @@ from diffusers import DPMSolverMultistepScheduler
 from torch import Tensor
 
 from diffmusic.solver import dpm_solver
-from diffmusic.solver.dpm_solver import Estimate, move, order_at, remember
+from diffmusic.solver.dpm_solver import Estimate, dpm_step, order_at, remember
 
 SHAPE = (2, 4, 6)
 MIXING = torch.randn(6, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64) / 3
@@ -57,7 +57,7 @@ def walk(
         history = remember(history, Estimate(sigmas[index], denoise(z, sigmas[index])), order)
         now = module.order_at(index, steps, order, **rules)
         noise = normal(100 + index) if kind == "sde" else None
-        z = module.move(z, history[:now], sigmas[index + 1], noise, published=True)
+        z = module.dpm_step(z, history[:now], sigmas[index + 1], noise, published=True)
         states.append(z)
     return states
 
@@ -179,8 +179,8 @@ def test_third_order_is_exact_for_a_parabola_in_log_sigma(kind: str) -> None:
     z, noise = normal(4), (torch.zeros(SHAPE).double() if kind == "sde" else None)
     expected = (sigma_next / sigma) ** power * z + integral
     estimates = history(clean, sigma, 4.5, 9.0)
-    torch.testing.assert_close(move(z, estimates, sigma_next, noise), expected, rtol=1e-12, atol=1e-12)
-    assert (move(z, estimates, sigma_next, noise, published=True) - expected).norm() > 0.05 * expected.norm()
+    torch.testing.assert_close(dpm_step(z, estimates, sigma_next, noise), expected, rtol=1e-12, atol=1e-12)
+    assert (dpm_step(z, estimates, sigma_next, noise, published=True) - expected).norm() > 0.05 * expected.norm()
 
 
 def rate(order: int, published: bool) -> float:
@@ -199,7 +199,7 @@ def rate(order: int, published: bool) -> float:
         z = start
         for sigma, sigma_next in pairwise(sigmas.tolist()):
             known = remember(known, Estimate(sigma, z / (1 + sigma**2)), order)
-            z = move(z, known, sigma_next, published=published)
+            z = dpm_step(z, known, sigma_next, published=published)
         return float((z - exact(0.2)).norm())
 
     return math.log2(error(100) / error(200))
@@ -222,4 +222,4 @@ def test_orders_rise_and_fall() -> None:
 
 def test_at_no_noise_only_the_clean_estimate_is_left() -> None:
     estimates = history(lambda position: normal(1) * position, 0.3, 0.5)
-    assert torch.equal(move(normal(2), estimates, 0.0, normal(3)), estimates[0].clean)
+    assert torch.equal(dpm_step(normal(2), estimates, 0.0, normal(3)), estimates[0].clean)

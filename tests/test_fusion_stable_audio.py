@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from diffmusic.models.load import load_model
-from diffmusic.solver.dpm_solver import Estimate, move
+from diffmusic.solver.dpm_solver import Estimate, dpm_step
 from diffmusic.tasks.adapter import attach, capture
 
 
@@ -58,7 +58,7 @@ def test_a_step_with_the_clean_latent_as_the_models_output_keeps_it(folder: Path
     z0 = torch.randn(1, *backbone.latent_shape(8000), generator=torch.Generator().manual_seed(0))
     z = z0
     for sigma, sigma_next in zip(*(backbone.sigmas(6).tolist()[k:] for k in (0, 1)), strict=False):
-        z = move(z, [Estimate(sigma, z0)], sigma_next, torch.zeros_like(z))
+        z = dpm_step(z, [Estimate(sigma, z0)], sigma_next, torch.zeros_like(z))
         torch.testing.assert_close(z, z0, rtol=1e-5, atol=1e-6)
 
 

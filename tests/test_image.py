@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffmusic.audio.stereo import Image
+from diffmusic.audio.stereo import StereoTransform
 from diffmusic.models.load import load_model
 from diffmusic.solver.noise import generator
 from diffmusic.tasks.restore import restore
@@ -24,24 +24,24 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("channels", [1, 2, 3, 8])
 def test_components_are_orthogonal_and_go_back_to_the_channels(stereo, channels: int) -> None:  # type: ignore[no-untyped-def]
     y = noise(channels, 500)
-    image = Image.of(y, stereo, linear=True)
+    image = StereoTransform.of(y, stereo, linear=True)
     torch.testing.assert_close(image.join(image.split(y)), y)
     torch.testing.assert_close(image.weights @ image.weights.T, torch.eye(channels, dtype=torch.float64))
 
 
 def test_operators_that_are_not_linear_and_magnitudes_keep_their_channels() -> None:
     y = noise(2, 500)
-    assert Image.of(y, "mid-side", linear=False).split(y) is y
+    assert StereoTransform.of(y, "mid-side", linear=False).split(y) is y
     magnitudes = noise(2, 10, 5)
-    assert Image.of(magnitudes, "mid-side", linear=True).split(magnitudes) is magnitudes
+    assert StereoTransform.of(magnitudes, "mid-side", linear=True).split(magnitudes) is magnitudes
 
 
 def test_every_component_has_the_polarity_of_the_loudest() -> None:
     y = noise(1, 500)
-    components = Image.of(torch.cat([0.3 * y, y]), "mid-side", linear=True).split(torch.cat([0.3 * y, y]))
+    components = StereoTransform.of(torch.cat([0.3 * y, y]), "mid-side", linear=True).split(torch.cat([0.3 * y, y]))
     assert (components[0] * components[1]).sum() > 0
     apart = torch.cat([y, -0.5 * y, 0.1 * y])
-    torch.testing.assert_close(Image.of(apart, "separate", linear=True).split(apart)[1], 0.5 * y[0])
+    torch.testing.assert_close(StereoTransform.of(apart, "separate", linear=True).split(apart)[1], 0.5 * y[0])
 
 
 PANS = {"equal": (1.0, 1.0), "opposite": (1.0, -1.0), "left": (1.0, 0.0), "right of centre": (0.3, 1.0),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffmusic.errors import InputError
 from diffmusic.prior import Costs
-from diffmusic.tasks.latents import Passage
+from diffmusic.tasks.encoded_recording import EncodedRecording
 from diffmusic.tasks.segments import Segment, check, excerpt, mask
 from diffmusic.testing.oracle import GaussianPrior
 
@@ -36,7 +36,7 @@ def noise(channels: int, samples: int) -> np.ndarray:
 @pytest.mark.parametrize(("backbone", "recording"), [(1, 1), (1, 2), (2, 1), (2, 2)])
 def test_channels_and_level_come_back(backbone: int, recording: int) -> None:
     x = noise(recording, 5000)
-    passage = Passage.of(x, 16000, identity(backbone), costs := Costs())
+    passage = EncodedRecording.of(x, 16000, identity(backbone), costs := Costs())
     assert passage.z.shape[:2] == ((recording, 1) if backbone == 1 else (1, 2))
     assert float(passage.audio.square().mean().sqrt()) == pytest.approx(0.1, rel=1e-5)
     assert np.allclose(passage.round_trip(), x, atol=1e-6)
@@ -45,19 +45,19 @@ def test_channels_and_level_come_back(backbone: int, recording: int) -> None:
 
 def test_other_rates_come_back_as_long() -> None:
     x = noise(2, 44101)
-    passage = Passage.of(x, 44100, identity(1), Costs())
+    passage = EncodedRecording.of(x, 44100, identity(1), Costs())
     assert passage.audio.shape == (2, 1, 16000)
     assert passage.round_trip().shape == x.shape
 
 
 def test_long_recordings_are_encoded_and_decoded_in_windows_without_seams() -> None:
     x = noise(1, 5 * 16000 + 123)
-    assert np.allclose(Passage.of(x, 16000, identity(1), costs := Costs()).round_trip(), x, atol=1e-6)
+    assert np.allclose(EncodedRecording.of(x, 16000, identity(1), costs := Costs()).round_trip(), x, atol=1e-6)
     assert costs.encoder_forward == costs.decoder_forward == 7
 
 
 def test_silence_stays_silent() -> None:
-    assert not Passage.of(np.zeros((2, 4000)), 16000, identity(1), Costs()).round_trip().any()
+    assert not EncodedRecording.of(np.zeros((2, 4000)), 16000, identity(1), Costs()).round_trip().any()
 
 
 def test_segments_are_read_and_refused() -> None:

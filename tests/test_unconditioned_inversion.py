@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.editor.unconditioned_inversion import Kind, inverted, noise_map, retained_deviation
-from diffmusic.solver.dpm_solver import Estimate, move
+from diffmusic.solver.dpm_solver import Estimate, dpm_step
 
 Schedule = Callable[[float], tuple[float, float]]
 
@@ -76,7 +76,7 @@ def test_a_mistake_is_noticed(kind: Kind, other: Kind, start: float) -> None:
 def test_the_samplers_step_with_its_noise_left_out_undoes_the_inversion(kind: Kind) -> None:
     x0, (low, high) = normal(1), (0.5, 2.0)
     noise = torch.zeros_like(x0) if kind == "sde" else None
-    back = move(inverted(x0, high, kind, 0.04), [Estimate(high, x0)], low, noise)
+    back = dpm_step(inverted(x0, high, kind, 0.04), [Estimate(high, x0)], low, noise)
     torch.testing.assert_close(back, inverted(x0, low, kind, 0.04), rtol=1e-12, atol=1e-12)
 
 
@@ -103,4 +103,4 @@ def test_retained_noise_is_that_of_the_reversed_sde_step() -> None:
     """Eq. 2 to first order from ``x`` with noise ``n`` lands on ``z_0`` when ``x`` holds ``-deviation n``."""
     x0, n, (low, high) = normal(1), normal(2), (0.5, 2.0)
     x = x0 - retained_deviation(high, low) * n
-    torch.testing.assert_close(move(x, [Estimate(high, x0)], low, n), x0, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(dpm_step(x, [Estimate(high, x0)], low, n), x0, rtol=1e-12, atol=1e-12)

@@ -12,7 +12,7 @@ Stereo = Literal["mid-side", "separate"]
 
 
 @dataclass(frozen=True)
-class Image:
+class StereoTransform:
     """``c = W y``, ``y = W^T c`` with ``W`` orthogonal: the components that are solved, from the channels, and back.
 
     For stereo ``W`` is mid and side, ``(1, 1) / sqrt(2)`` and ``(1, -1) / sqrt(2)``; else it is the identity. Every row
@@ -24,7 +24,7 @@ class Image:
     weights: Tensor
 
     @classmethod
-    def of(cls, measured: Tensor, stereo: Stereo, linear: bool) -> Image:
+    def of(cls, measured: Tensor, stereo: Stereo, linear: bool) -> StereoTransform:
         """The image of a measurement, (channels, time). Components of one that is not linear in the channels, or of
         magnitudes (channels, frames, bins), are the channels themselves."""
         channels = len(measured)

@@ -19,8 +19,8 @@ import torch
 from diffmusic.audio.resample import resample
 from diffmusic.bench.clips import Material
 from diffmusic.bench.damage import Damage
+from diffmusic.bench.damaged_lsd import damaged_lsd
 from diffmusic.bench.named import Named
-from diffmusic.bench.part import part_lsd
 from diffmusic.bench.suite import Settings
 from diffmusic.errors import DiffmusicError, reason
 from diffmusic.jobs import record
@@ -30,7 +30,7 @@ from diffmusic.metrics.contract import Metric, PairMetric, is_set, load_metric, 
 from diffmusic.models.load import Access, load_model, resolve_device
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.tasks.edit import edit
-from diffmusic.tasks.latents import Passage
+from diffmusic.tasks.encoded_recording import EncodedRecording
 from diffmusic.tasks.restore import restore
 
 Kind = Literal["truth", "measurement", "round trip", "solve", "edit"]
@@ -132,7 +132,7 @@ def describe(named: Named, offline: bool = False) -> dict[str, Any]:
     return {"name": str(named), **_facts(str(named), offline)}
 
 
-def place(named: Named, offline: bool = False) -> str | None:
+def embedding_key(named: Named, offline: bool = False) -> str | None:
     """Under which name a record has the embeddings of a metric of sets; metrics with the same embedding share them."""
     if not is_set(metric(named, offline)):
         return None
@@ -149,7 +149,7 @@ def _scores(
     for named in task.metrics:
         made = metric(named, task.offline)
         if is_set(made):
-            where = place(named, task.offline)
+            where = embedding_key(named, task.offline)
             if where not in embeddings:
                 windows = np.concatenate([made.embed(part, rate) for part in np.split(estimate, sources)])
                 embeddings[where] = [[float(f"{value:.7g}") for value in row] for row in windows]
@@ -198,7 +198,7 @@ def _round_trip(task: Task, material: Material, sounds: dict[str, np.ndarray]) -
     damage = _damage(task, material) if task.operator else None
     costs, started = Costs(), time.perf_counter()
     parts = np.split(material.clean, damage.sources if damage else 1)
-    audio = np.concatenate([Passage.of(x, material.sample_rate, backbone, costs).round_trip() for x in parts])
+    audio = np.concatenate([EncodedRecording.of(x, material.sample_rate, backbone, costs).round_trip() for x in parts])
     spent = {**costs.as_dict()}, time.perf_counter() - started
     sounds |= _heard("estimate", audio, len(parts))
     return {"finished": _measured(task, material, damage, audio), "costs": spent[0], "seconds": spent[1]}
@@ -259,7 +259,7 @@ def _measured(task: Task, material: Material, damage: Damage | None, estimate: n
     if damage is None:
         return _scores(task, material.clean, estimate, rate, material.target)
     made = _scores(task, material.clean, estimate, rate, material.prompt, damage.sources)
-    own = {"misfit": damage.misfit(estimate), "part": part_lsd(damage.bound, material.clean, estimate, rate)}
+    own = {"misfit": damage.misfit(estimate), "part": damaged_lsd(damage.bound, material.clean, estimate, rate)}
     made["scores"] |= {name: value for name, value in own.items() if value is not None}
     return made
 

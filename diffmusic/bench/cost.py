@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from diffmusic.bench import plan
+from diffmusic.bench.fake_backbone import FakeBackbone
 from diffmusic.bench.plan import Cell, Model
 from diffmusic.bench.progress import duration
-from diffmusic.bench.stand_in import StandIn
 from diffmusic.bench.suite import Suite
 from diffmusic.errors import DiffmusicError, InputError
 from diffmusic.jobs.inputs import damaged
@@ -67,7 +67,7 @@ def expected(suite: Suite, given: Sequence[Model]) -> list[Expected]:
         checkpoint = _checkpoint(model.name)
         backbone = _here(model)
         like: Any = backbone or checkpoint
-        stand_in = StandIn(like.sample_rate, like.channels, like.excerpt_seconds) if like else StandIn()
+        stand_in = FakeBackbone(like.sample_rate, like.channels, like.excerpt_seconds) if like else FakeBackbone()
         seconds = suite.clips.seconds or stand_in.excerpt_seconds
         own = [each for each in cells if each.task.model == model.name]
         passes, wrong = dict.fromkeys(PASSES, 0), []
@@ -104,7 +104,7 @@ def _here(model: Model) -> Backbone | None:
         return None
 
 
-def _counted(each: Cell, stand_in: StandIn, rate: int, seconds: float) -> Costs | str:
+def _counted(each: Cell, stand_in: FakeBackbone, rate: int, seconds: float) -> Costs | str:
     """Passes of a cell, or why it cannot be run."""
     task = each.task
     operator = task.operator.component("operator") if task.operator else None

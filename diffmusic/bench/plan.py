@@ -162,7 +162,7 @@ def document(suite: Suite, cells: Sequence[Cell], library: Library, models: Sequ
         "dataset": str(Named(suite.dataset.name, {k: v for k, v in suite.dataset.parameters.items() if k != "path"})),
         "clips": suite.clips.model_dump(),
         "metrics": [
-            {**cell.describe(each, offline), "embeddings": cell.place(each, offline)} for each in suite.metrics
+            {**cell.describe(each, offline), "embeddings": cell.embedding_key(each, offline)} for each in suite.metrics
         ],
         "models": [{"name": each.name, "dtype": each.dtype, "sha256": each.hash} for each in models],
         "published": published.read(suite.published) if suite.published else None,

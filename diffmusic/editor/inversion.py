@@ -29,7 +29,7 @@ from diffmusic.solver.steps import deviations, mean
 
 
 @dataclass(frozen=True)
-class Code:
+class LatentCode:
     """The latent code of ``z_0``.
 
     sigmas: the levels, ``levels + 1`` of them, the last 0. path: ``z_i`` at each, (levels + 1, items, ...), the last
@@ -51,7 +51,7 @@ class Code:
         scales = [deviations(a, b, eta)[1] for a, b in zip(self.sigmas[:-2], self.sigmas[1:-1], strict=True)]
         return torch.stack([r / s for r, s in zip(self.residuals, scales, strict=False)])
 
-    def changed(self, change: Callable[[Tensor], Tensor]) -> Code:
+    def changed(self, change: Callable[[Tensor], Tensor]) -> LatentCode:
         """The code with a linear map, (..., channels, frames, ...) to the same, applied to everything in it."""
         return dataclasses.replace(self, path=change(self.path), clean=change(self.clean), means=change(self.means))
 
@@ -94,7 +94,7 @@ def cleaned(task: Edit, points: Tensor, sigmas: Sequence[float]) -> Tensor:
     return task.denoise(points.flatten(0, 1), levels, task.source).unflatten(0, points.shape[:2])
 
 
-def invert(task: Edit, path: Tensor, eta: float = 1.0, order: int = 1, done: float = 0.5) -> Code:
+def invert(task: Edit, path: Tensor, eta: float = 1.0, order: int = 1, done: float = 0.5) -> LatentCode:
     """The code of ``task.z0`` along a path, under the source's text.
 
     The points of the path are known beforehand, so that many go through the network together. Only the levels of the
@@ -113,12 +113,12 @@ def invert(task: Edit, path: Tensor, eta: float = 1.0, order: int = 1, done: flo
         around = task.sigmas[max(0, i - 1) : i + 2]
         target = extrapolated(clean[i], clean[i - 1] if i else None, around, order)
         means.append(mean(path[i], target, task.sigmas[i], task.sigmas[i + 1], eta))
-    return Code(task.sigmas, path, clean, torch.stack(means))
+    return LatentCode(task.sigmas, path, clean, torch.stack(means))
 
 
 def replay(
     task: Edit,
-    code: Code,
+    code: LatentCode,
     eta: float = 1.0,
     order: int = 1,
     drift: Callable[[int, Tensor], Tensor | float] = lambda index, clean: 0.0,

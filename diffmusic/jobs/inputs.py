@@ -21,7 +21,7 @@ ARRAYS = (".npy", ".npz")
 
 
 @dataclass(frozen=True)
-class Given:
+class Measurement:
     """A measurement, and the truth where it is known.
 
     measured: (channels, time) at ``sample_rate`` Hz, or magnitudes, (channels, frames, bins).
@@ -51,22 +51,22 @@ def like_truth(measured: np.ndarray, measured_rate: int, clean: np.ndarray, rate
     return np.tile(audio, (clean.shape[0] // audio.shape[0], 1))
 
 
-def read(operator: Operator, path: Path, references: Sequence[Path] = (), noise_std: float = 0.0) -> Given:
+def read(operator: Operator, path: Path, references: Sequence[Path] = (), noise_std: float = 0.0) -> Measurement:
     """A measurement that a user has, and the true recordings, one for each source, where there are any."""
     if path.suffix.lower() in ARRAYS:
         if not is_spectrogram(operator):
             raise InputError(f"{path} holds an array; this operator measures audio: give an audio file")
         measured, rate = magnitudes(path), int(getattr(operator, "rate", 16000))
-        given = Given(measured, rate, files.Recording(np.zeros((len(measured), 1)), rate), noise_std=noise_std)
+        given = Measurement(measured, rate, files.Recording(np.zeros((len(measured), 1)), rate), noise_std=noise_std)
     else:
         recording = files.read(path)
         spectrogram = is_spectrogram(operator)
         length = recording.samples.shape[-1] if spectrogram else None
-        given = Given(recording.samples, recording.sample_rate, recording, None, length, noise_std)
+        given = Measurement(recording.samples, recording.sample_rate, recording, None, length, noise_std)
     return dataclasses.replace(given, clean=_truth(operator, given, references)) if references else given
 
 
-def simulate(operator: Operator, paths: Sequence[Path], noise_std: float, snr: float | None, seed: int) -> Given:
+def simulate(operator: Operator, paths: Sequence[Path], noise_std: float, snr: float | None, seed: int) -> Measurement:
     """Damage clean files: one, or all sources of a mixture. ``snr`` in dB sets the noise instead of ``noise_std``.
 
     Raises InputError for sources that do not go together.
@@ -77,7 +77,7 @@ def simulate(operator: Operator, paths: Sequence[Path], noise_std: float, snr: f
         _same(path, each, first)
     clean = np.concatenate([each.samples for each in recordings])
     measured, observed, noise_std = damaged(operator, clean, first.sample_rate, noise_std, snr, seed)
-    return Given(measured, observed, first, clean, clean.shape[-1], noise_std)
+    return Measurement(measured, observed, first, clean, clean.shape[-1], noise_std)
 
 
 def damaged(
@@ -124,7 +124,7 @@ def magnitudes(path: Path) -> np.ndarray:
     return np.swapaxes(array, 1, 2)
 
 
-def _truth(operator: Operator, given: Given, references: Sequence[Path]) -> np.ndarray:
+def _truth(operator: Operator, given: Measurement, references: Sequence[Path]) -> np.ndarray:
     if len(references) != sources(operator):
         raise InputError(f"{len(references)} references for {sources(operator)} sources: give one for each")
     bound, y = BoundOperator.of(operator, given.measured, given.sample_rate)

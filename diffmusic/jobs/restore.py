@@ -137,7 +137,7 @@ class Outcome:
     are several; lost: damaged intervals in samples; document: the run record.
     """
 
-    given: inputs.Given
+    given: inputs.Measurement
     audio: np.ndarray
     sample_rate: int
     sources: int

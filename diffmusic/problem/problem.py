@@ -57,7 +57,7 @@ class Problem:
         predicted = self.predict(x)
         if space != "both":
             return self._distance(predicted, space)
-        return self._distance(predicted, "mel") + self._worth * self._distance(predicted, "waveform")
+        return self._distance(predicted, "mel") + self._waveform_weight * self._distance(predicted, "waveform")
 
     def _distance(self, predicted: Tensor, space: Space) -> Tensor:
         if space == "mel":
@@ -67,7 +67,7 @@ class Problem:
         return difference.square().flatten(1).sum(1)
 
     @cached_property
-    def _worth(self) -> Tensor:
+    def _waveform_weight(self) -> Tensor:
         """Of the waveform's squared error in the misfit of both, one value an item."""
         energy = self.measured.square().flatten(1).sum(1)
         return torch.where(energy > 0, self._measured_features[0].numel() / energy, 0.0)
@@ -89,5 +89,5 @@ class Problem:
         if self.features is not None:
             change = self._transform(self.measured + noise) - self._measured_features
             floors["mel"] = change.square().flatten(1).sum(1)
-            floors["both"] = floors["mel"] + self._worth * floors["waveform"]
+            floors["both"] = floors["mel"] + self._waveform_weight * floors["waveform"]
         return floors

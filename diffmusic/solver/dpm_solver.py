@@ -40,7 +40,7 @@ class Estimate:
     clean: Tensor
 
 
-def move(
+def dpm_step(
     z: Tensor,
     history: Sequence[Estimate],
     sigma_next: float,

@@ -18,7 +18,7 @@ from diffmusic.prior.guidance import Embedder, Text
 from diffmusic.prior.levels import frame_rate, levels
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.tasks import segments as places
-from diffmusic.tasks.latents import Passage, denoiser, encode
+from diffmusic.tasks.encoded_recording import EncodedRecording, denoiser, encode
 from diffmusic.tasks.result import Result
 from diffmusic.tasks.segments import Segment
 from diffmusic.tasks.settings import EditSettings, several
@@ -93,7 +93,7 @@ class EditSetup:
     how much of an edit is heard at each of its samples."""
 
     edit: Edit
-    passage: Passage
+    passage: EncodedRecording
     first: int
     last: int
     edit_mask: np.ndarray
@@ -110,7 +110,7 @@ class EditSetup:
         sigmas = levels(backbone, max(strengths, default=settings.strength), settings.steps)
         start, stop = places.excerpt(segments, seconds, backbone.excerpt_seconds / 2)
         first, last = round(start * sample_rate), round(stop * sample_rate)
-        passage = Passage.of(audio[:, first:last], sample_rate, backbone, costs)
+        passage = EncodedRecording.of(audio[:, first:last], sample_rate, backbone, costs)
         rate, frames = frame_rate(backbone), passage.z.shape[2]
         masks = [places.frames(each, frames, rate, start, settings.fade) for each in segments]
         embed = Embedder(backbone, start, seconds)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diffmusic.audio import level, windows
 from diffmusic.audio.resample import resample
-from diffmusic.audio.stereo import Image
+from diffmusic.audio.stereo import StereoTransform
 from diffmusic.audio.upper_band import extend
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.prior import Prior
@@ -44,7 +44,7 @@ class Run:
     def estimates(
         self,
         measured: Tensor,
-        image: Image,
+        image: StereoTransform,
         spans: Sequence[windows.Window],
         progress: ProgressCallback | None,
         on_step: StepCallback | None,

@@ -16,7 +16,7 @@ from diffmusic.prior.guidance import Embedder
 from diffmusic.prior.levels import frame_rate
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.tasks.adapter import Adapter, attach, capture
-from diffmusic.tasks.latents import Passage, denoiser, window_frames
+from diffmusic.tasks.encoded_recording import EncodedRecording, denoiser, window_frames
 from diffmusic.tasks.result import Result
 from diffmusic.tasks.settings import FuseSettings, LearnSettings
 
@@ -51,7 +51,7 @@ def learn(
 ) -> Adapter:
     """Learn the adapter by which a prior knows a recording, (channels, time) at ``sample_rate`` Hz, under a prompt
     (``adapter.capture``)."""
-    passage = Passage.of(reference, sample_rate, backbone, costs or Costs())
+    passage = EncodedRecording.of(reference, sample_rate, backbone, costs or Costs())
     return capture(
         backbone,
         passage.z,
@@ -99,7 +99,7 @@ def fuse(
     """
     started, costs = time.perf_counter(), Costs()
     tuned = backbone if adapter is None else attach(backbone, adapter)
-    passage = Passage.of(original, sample_rate, backbone, costs)
+    passage = EncodedRecording.of(original, sample_rate, backbone, costs)
     sigmas = visiting(tuple(backbone.sigmas(settings.steps).tolist()), levels)
     embed, results = Embedder(tuned, 0.0, original.shape[-1] / sample_rate), list[np.ndarray]()
     text = embed.text(settings.prompt, settings.negative_prompt, settings.guidance)

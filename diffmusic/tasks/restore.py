@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.audio import windows
-from diffmusic.audio.stereo import Image
+from diffmusic.audio.stereo import StereoTransform
 from diffmusic.errors import Diverged, InputError
 from diffmusic.parameters import bind
 from diffmusic.prior.backbone import Backbone, Costs
@@ -93,7 +93,7 @@ def restore(
         text = _text(backbone, settings, bound.sources)
         run = Run(bound, solver, backbone, length, text, settings, costs)
         # A prior of several channels hears the image itself.
-        image = Image.of(y[0], settings.stereo, backbone.channels == 1 and bound.linear)
+        image = StereoTransform.of(y[0], settings.stereo, backbone.channels == 1 and bound.linear)
         raw = run.estimates(y, image, spans, progress, on_step)
     if settings.finish:
         raw = torch.stack([bound.finish(each, bound.items(y)) for each in raw])

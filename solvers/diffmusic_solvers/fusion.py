@@ -12,7 +12,7 @@ from torch import Tensor
 from diffmusic.editor.contract import Edit
 from diffmusic.editor.unconditioned_inversion import Kind, inverted, retained_deviation
 from diffmusic.parameters import Doc, Field
-from diffmusic.solver.dpm_solver import Estimate, Order, move, order_at, remember
+from diffmusic.solver.dpm_solver import Estimate, Order, dpm_step, order_at, remember
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Fusion:
             order = order_at(index, steps, self.order, self.warm_up, self.cool_down)
             fresh = task.noise(index + 1)
             noise = task.each_target(fresh) if self.sampler == "sde" else None
-            z = move(z, history[:order], sigma_next, noise, self.published)
+            z = dpm_step(z, history[:order], sigma_next, noise, self.published)
             z = task.keep(z, task.z0 + sigma_next * fresh, sigma_next)
         return z
 

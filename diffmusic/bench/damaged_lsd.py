@@ -9,7 +9,7 @@ from diffmusic.metrics.lsd import FLOOR, HOP, N_FFT, RATE, log_magnitudes, lsd
 from diffmusic.problem.bound import BoundOperator
 
 
-def part_lsd(bound: BoundOperator, reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float | None:
+def damaged_lsd(bound: BoundOperator, reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float | None:
     """LSD over the stretches that its operator names, their mean weighted by length; or, where it measures audio
     at a lower rate, over the bins above that band, ``mean_n sqrt(mean_k>K (log10 |X| - log10 |Y|)^2)``.
 

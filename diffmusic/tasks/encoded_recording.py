@@ -17,7 +17,7 @@ from diffmusic.solver.noise import generator
 
 
 @dataclass(frozen=True)
-class Passage:
+class EncodedRecording:
     """``z`` are the latents of ``x = resample(audio) / gain``; ``audio_of`` leads back.
 
     audio: the recording as the backbone hears it, (items, channels, time) at its rate. An item is a channel of the
@@ -36,7 +36,7 @@ class Passage:
     costs: Costs
 
     @classmethod
-    def of(cls, audio: np.ndarray, sample_rate: int, backbone: Backbone, costs: Costs) -> Passage:
+    def of(cls, audio: np.ndarray, sample_rate: int, backbone: Backbone, costs: Costs) -> EncodedRecording:
         """Encode a recording, (channels, time) at ``sample_rate`` Hz, full scale 1."""
         gain = float(level.gain(torch.tensor(np.mean(np.square(audio)), dtype=torch.float64)))
         low = torch.from_numpy(resample(audio, sample_rate, backbone.sample_rate) / gain).float()

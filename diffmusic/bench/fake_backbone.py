@@ -14,7 +14,7 @@ HOP = 640
 
 
 @dataclass(frozen=True)
-class StandIn:
+class FakeBackbone:
     """A ``Backbone`` with the rate, channels and excerpts of another, whose latents are levels of audio."""
 
     sample_rate: int = 16000
