@@ -113,10 +113,9 @@ def main() -> None:
     )
     ended = (time.process_time() - begun, record.peak_memory())
     long = Windowed.of(backbone)
-    windows = long.calls(round(given.seconds * long.sample_rate))
-    stride = (long.frames - long.overlap) * long.hop / long.sample_rate
-    middle = (long.frames - long.overlap / 2) * long.hop / long.sample_rate
-    crossings = middle + stride * np.arange(windows - 1)
+    starts = np.array(long.starts(long.latent_shape(round(given.seconds * long.sample_rate))[long.axis]))
+    windows, unit = len(starts), long.hop / long.sample_rate
+    crossings, stride = (starts[1:] + starts[:-1] + long.frames) / 2 * unit, starts[1] * unit
     solved, finished = (marks[-1], None if given.no_finish else ended)
     row = {
         "seconds": given.seconds, "channels": len(clean), "windows": windows, "steps": given.steps,

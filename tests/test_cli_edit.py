@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,8 +12,9 @@ import torch
 
 from diffmusic.models.load import load_model
 from diffmusic.prior import Costs
-from diffmusic.prior.denoiser import Denoiser, windows
+from diffmusic.prior.denoiser import Denoiser
 from diffmusic.prior.guidance import Embedder
+from diffmusic.prior.windowed import Windowed
 from diffmusic.tasks.encoded_recording import EncodedRecording
 
 Song = Callable[..., Path]
@@ -154,18 +154,6 @@ def test_many_levels_in_one_call_are_each_alone(tiny: Path) -> None:
     assert float((together.roll(1, 0) - alone).norm() / alone.norm()) > 0.1
 
 
-@pytest.mark.parametrize(("frames", "length", "unit"), [(9, 8, 1), (100, 32, 1), (257, 128, 5)])
-def test_windows_cover_everything_once(frames: int, length: int, unit: int) -> None:
-    starts, weights = windows(frames, length, unit)
-    total = torch.zeros(frames * unit, dtype=torch.float64)
-    for start, weight in zip(starts, weights, strict=True):
-        total[start * unit : (start + length) * unit] += weight
-    assert torch.allclose(total, torch.ones_like(total))
-    assert starts[0] == 0
-    assert starts[-1] + length == frames
-    assert all(b - a <= length - length // 4 for a, b in pairwise(starts))
-
-
 def test_windowed_denoising_of_a_local_denoiser_is_seamless() -> None:
     """Where the network looks no further than the overlap, windows change nothing."""
     from diffmusic.testing.oracle import GaussianPrior
@@ -177,10 +165,10 @@ def test_windowed_denoising_of_a_local_denoiser_is_seamless() -> None:
             kernel = torch.ones(1, 1, 3, dtype=z.dtype) / 3
             return torch.nn.functional.conv1d(z, kernel, padding=1)
 
-    prior = Local(torch.zeros(64), torch.eye(64))
+    prior = Local(torch.zeros(64), torch.eye(64), excerpt_seconds=24 / 16000)
     z = torch.sin(place)[None, None]
     whole = Denoiser(prior, Costs())(z, 1.0, Embedder(prior).text(""))
-    joined = Denoiser(prior, Costs(), window=24)(z, 1.0, Embedder(prior).text(""))
+    joined = Denoiser(Windowed.of(prior), Costs())(z, 1.0, Embedder(prior).text(""))
     # A window's last frame has no neighbour there, and the least weight.
     assert float((whole - joined).abs().max()) < 0.1
     inner = joined[..., 1:-1] - whole[..., 1:-1]

@@ -65,10 +65,13 @@ def test_steps_run_from_the_first_level_to_the_last() -> None:
     assert [step.index for step in steps] == [0, 1, 2, 3, 4]
 
 
-def test_progress_is_told_of_every_step() -> None:
-    told: list[tuple[int, int]] = []
-    sample(DiffMusic(), problem(1), prior(), SIGMAS, [generator(0)], lambda *done: told.append(done))
-    assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+def test_every_step_is_shown() -> None:
+    told: list[tuple[int, float]] = []
+    sample(
+        DiffMusic(), problem(1), prior(), SIGMAS, [generator(0)],
+        lambda step, state: told.append((step.index, step.sigma_next)),
+    )  # fmt: skip
+    assert told == [*enumerate(SIGMAS[1:])]
 
 
 def test_a_run_that_leaves_the_finite_numbers_stops_there_and_says_where() -> None:

@@ -110,7 +110,7 @@ def find(
         union = torch.stack([each.mask for each in task.regions]).amax(0).to(mask)
         mask = mask * union.reshape(1, -1, *[1] * (mask.ndim - 2))
     path, sigmas = independent_path(task)[:-1], task.sigmas[:-1]
-    width = max(1, task.denoise.batch // (items * len(task.source.passes)))
+    width = max(1, (task.denoise.batch or 1) // (items * len(task.source.passes)))
     start = mask.flatten().cpu() * torch.randn(mask.numel(), generator=generator(seed, 7), dtype=torch.float32)
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     spent = 0

@@ -101,7 +101,7 @@ def invert(task: Edit, path: Tensor, eta: float = 1.0, order: int = 1, done: flo
     edit are inverted. done: what part of the work this is.
     """
     items, levels = len(task.z0), len(task.sigmas) - 1
-    size = max(1, task.denoise.batch // (items * len(task.source.passes)))
+    size = max(1, (task.denoise.batch or 1) // (items * len(task.source.passes)))
     parts = []
     for first in range(0, levels, size):
         points = path[first : min(levels, first + size)]

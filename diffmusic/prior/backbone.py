@@ -20,8 +20,7 @@ class Backbone(Protocol):
     that
       many seconds, where the model was told so in training;
     - ``denoise_batch(z, sigmas, conditions)``: many latents in one call of the network, each at its own level, float64,
-      and under its own condition;
-    - ``calls(samples)``: how many windows, and so calls of the network, a recording of that many samples takes.
+      and under its own condition.
     """
 
     @property
@@ -85,11 +84,6 @@ class HasPlace(Protocol):
 @runtime_checkable
 class HasBatch(Protocol):
     def denoise_batch(self, z: Tensor, sigmas: Tensor, conditions: Sequence[Any], /) -> Tensor: ...
-
-
-@runtime_checkable
-class HasWindows(Protocol):
-    def calls(self, samples: int, /) -> int: ...
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,22 +12,23 @@ from torch import Tensor
 
 from diffmusic.errors import Diverged
 from diffmusic.prior.backbone import Backbone, Costs, HasBatch
+from diffmusic.prior.counted import Counted
 from diffmusic.prior.guidance import Text
+from diffmusic.prior.windowed import Windowed
 
 
 @dataclass(frozen=True)
 class Denoiser:
     """A backbone that answers for many latents at once, each at its own level and under its own text.
 
+    backbone: ``Windowed`` where latents are longer than it was trained on: windows and latents then share calls.
     batch: latents that go through the network together. One at a time gives the same bits whatever else is asked.
-    window: frames that the network sees at once; longer latents are denoised in overlapping windows, whose answers are
-        blended (O. Bar-Tal et al., "MultiDiffusion", arXiv:2302.08113). None: all frames.
+        None: all that share a level and a condition, as one call; this mode can be differentiated.
     """
 
     backbone: Backbone
     costs: Costs
-    batch: int = 1
-    window: int | None = None
+    batch: int | None = 1
 
     def __call__(self, z: Tensor, sigma: float | Sequence[float], text: Text | Sequence[Text]) -> Tensor:
         """``E[z_0 | z_sigma = z]``, of the shape of ``z``, (latents, channels, frames, ...).
@@ -43,8 +44,13 @@ class Denoiser:
             for number in range(len(z))
             if turn < len(texts[number].passes)
         ]
-        with torch.no_grad():
-            answers = self._windowed(z[[n for n, _ in rows]], [sigmas[n] for n, _ in rows], [c for _, c in rows])
+        levels, conditions = [sigmas[n] for n, _ in rows], [c for _, c in rows]
+        answers: Iterable[Tensor]
+        if self.batch is None:
+            answers = self._together(z, [n for n, _ in rows], levels, conditions)
+        else:
+            with torch.no_grad():
+                answers = self._shared(z[[n for n, _ in rows]], levels, conditions, self.batch)
         parts: list[list[Tensor]] = [[] for _ in texts]
         for (number, _), answer in zip(rows, answers, strict=True):
             parts[number].append(answer)
@@ -53,53 +59,36 @@ class Denoiser:
             raise Diverged(f"the denoised latent is not finite (sigma {max(sigmas):.3g} to {min(sigmas):.3g})")
         return joined
 
-    def _windowed(self, z: Tensor, sigmas: Sequence[float], conditions: Sequence[Any]) -> Tensor:
-        frames = z.shape[2]
-        if self.window is None or frames <= self.window:
-            return self._batched(z, sigmas, conditions)
-        starts, weights = windows(frames, self.window)
-        pieces = torch.cat([z[:, :, start : start + self.window] for start in starts])
-        answers = self._batched(pieces, [*sigmas] * len(starts), [*conditions] * len(starts)).chunk(len(starts))
-        joined = torch.zeros_like(z)
-        for start, weight, answer in zip(starts, weights, answers, strict=True):
-            shape = (-1, *[1] * (z.ndim - 3))
-            joined[:, :, start : start + self.window] += weight.to(z).reshape(shape) * answer
-        return joined
+    def _together(
+        self, z: Tensor, rows: Sequence[int], sigmas: Sequence[float], conditions: Sequence[Any]
+    ) -> list[Tensor]:
+        """Answers for rows of ``z``: one call for all that share a level and a condition."""
+        counted, groups = Counted(self.backbone, self.costs), dict[Any, list[int]]()
+        for place, key in enumerate(zip(sigmas, map(id, conditions), strict=True)):
+            groups.setdefault(key, []).append(place)
+        answers: dict[int, Tensor] = {}
+        for places in groups.values():
+            own = [rows[place] for place in places]
+            given = z if own == [*range(len(z))] else z[own]
+            answers |= zip(places, counted.denoise(given, sigmas[places[0]], conditions[places[0]]), strict=True)
+        return [answers[place] for place in range(len(rows))]
 
-    def _batched(self, z: Tensor, sigmas: Sequence[float], conditions: Sequence[Any]) -> Tensor:
-        parts = [slice(first, first + self.batch) for first in range(0, len(z), self.batch)]
-        return torch.cat([self._call(z[part], sigmas[part], conditions[part]) for part in parts])
+    def _shared(self, z: Tensor, sigmas: Sequence[float], conditions: Sequence[Any], batch: int) -> Tensor:
+        """Answers for ``z``, ``batch`` at a time, whatever their levels and conditions; windows count as latents."""
+        windowed = self.backbone if isinstance(self.backbone, Windowed) else None
+        pieces = windowed.pieces(z) if windowed else [z]
+        rows = torch.cat(pieces) if len(pieces) > 1 else z
+        levels, texts = [*sigmas] * len(pieces), [*conditions] * len(pieces)
+        counted = Counted(windowed.backbone if windowed else self.backbone, self.costs)
+        parts = [slice(first, first + batch) for first in range(0, len(rows), batch)]
+        answers = torch.cat([self._call(counted, rows[part], levels[part], texts[part]) for part in parts])
+        return windowed.joined(answers.chunk(len(pieces)), z) if windowed else answers
 
-    def _call(self, z: Tensor, sigmas: Sequence[float], conditions: Sequence[Any]) -> Tensor:
-        self.costs.network_forward += len(z)
-        if len(z) > 1 and isinstance(self.backbone, HasBatch):
-            self.costs.network_calls += 1
-            levels = torch.tensor(sigmas, dtype=torch.float64)
-            answer: Tensor = self.backbone.denoise_batch(z, levels, conditions)
-            return answer
+    def _call(self, counted: Counted, z: Tensor, sigmas: Sequence[float], conditions: Sequence[Any]) -> Tensor:
+        if len(z) > 1 and isinstance(counted.backbone, HasBatch):
+            return counted.denoise_batch(z, torch.tensor(sigmas, dtype=torch.float64), conditions)
         answers: list[Tensor] = []
         for _, group in groupby(range(len(z)), key=lambda row: (sigmas[row], id(conditions[row]))):
             rows = list(group)
-            self.costs.network_calls += 1
-            answers.append(self.backbone.denoise(z[rows], sigmas[rows[0]], conditions[rows[0]]))
+            answers.append(counted.denoise(z[rows], sigmas[rows[0]], conditions[rows[0]]))
         return torch.cat(answers)
-
-
-def windows(frames: int, length: int, unit: int = 1) -> tuple[list[int], Tensor]:
-    """Where overlapping windows of ``length`` frames begin, and their weights, (windows, length * unit), for every one
-    of the ``unit`` samples of a frame; over the windows they sum to 1.
-
-    Neighbours overlap by a quarter or more, where the weights rise and fall linearly; the last window ends with the
-    frames. It takes ``frames > length``. Solving has other windows (``diffmusic.prior.windowed``): nothing is
-    differentiated here, so that those of many latents, levels and prompts share calls, and the latent is as long as the
-    recording.
-    """
-    count = -(-(frames - length) // max(1, length - length // 4)) + 1
-    starts = [round(k * (frames - length) / (count - 1)) for k in range(count)]
-    size = length * unit
-    ramp = torch.minimum(torch.arange(1, size + 1), torch.arange(size, 0, -1)).double()
-    ramp = (ramp / (size // 4 + 1)).clamp(max=1)
-    total = torch.zeros(frames * unit, dtype=torch.float64)
-    for start in starts:
-        total[start * unit : start * unit + size] += ramp
-    return starts, torch.stack([ramp / total[start * unit : start * unit + size] for start in starts])

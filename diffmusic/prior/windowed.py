@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -17,22 +16,22 @@ from torch.utils.checkpoint import checkpoint
 from diffmusic.errors import InputError
 from diffmusic.prior.backbone import Backbone
 
-_OVERLAP = 0.25  # of a window
-_FADE = 0.1  # of the overlap, in its middle, over which decoded windows cross
+_OVERLAP = 0.25  # of a window, at the least
+_FADE = 0.1  # of a window's overlap, in its middle, over which decoded windows cross
 
 
 @dataclass(frozen=True, eq=False)
 class Windowed:
-    """A backbone whose latent is as long as the recording, and whose network and decoder see a window at a time.
+    """A backbone whose latent is as long as the recording, and whose network and codec see a window at a time.
 
         D(z)   = sum_w a_w D_w(z_w) / sum_w a_w          z_w the latent frames of window w, a_w rises over the overlap
         Dec(z) = sum_w b_w Dec_w(z_w)                      b_w crosses in the middle of the overlap, where both windows
                                                            have context and agree
 
-    There is one latent and so one noise field: windows cannot disagree about what is in both. Nothing but latents and
-    audio grows with the length; the graph of a window is made again for the backward pass instead of being kept.
-    Editing has other windows (``diffmusic.prior.denoiser.windows``): here a misfit of the whole file is differentiated
-    through network and decoder, so that windows pass one at a time, over a latent padded to equal strides.
+    Windows lie evenly, the last ends with the latent, and neighbours share a quarter or more. There is one latent and
+    so one noise field: windows cannot disagree about what is in both. Restoring and editing have the same windows.
+    Nothing but latents and audio grows with the length; the graph of a window is made again for the backward pass
+    instead of being kept.
     Source of the average: O. Bar-Tal et al., "MultiDiffusion", ICML 2023, arXiv:2302.08113, equation 5.
 
     axis: the latent's axis of time, without batch. frames: of a window. hop: samples a latent frame stands for.
@@ -86,77 +85,76 @@ class Windowed:
     def describe(self) -> dict[str, Any]:
         return self.backbone.describe()
 
-    @property
-    def overlap(self) -> int:
-        """Latent frames that neighbouring windows share."""
-        return round(_OVERLAP * self.frames)
-
-    @property
-    def _stride(self) -> int:
-        return self.frames - self.overlap
+    def starts(self, frames: int) -> list[int]:
+        """Where the windows over that many latent frames begin."""
+        if frames <= self.frames:
+            return [0]
+        count = -(-(frames - self.frames) // max(1, self.frames - round(_OVERLAP * self.frames))) + 1
+        return [round(k * (frames - self.frames) / (count - 1)) for k in range(count)]
 
     def calls(self, samples: int) -> int:
-        """Windows of a recording of that many samples: passes of the network that one ``denoise`` takes."""
-        return 1 + max(0, math.ceil((math.ceil(samples / self.hop) - self.frames) / self._stride))
+        """Windows over a recording of that many samples."""
+        return len(self.starts(self.latent_shape(samples)[self.axis]))
+
+    def windows(self, z: Tensor) -> int:
+        """How many windows lie over latents: calls of the network that one ``denoise`` takes."""
+        return len(self.starts(z.shape[self.axis + 1]))
 
     def latent_shape(self, samples: int) -> tuple[int, ...]:
-        shape = list(self.backbone.latent_shape(self.frames * self.hop))
-        shape[self.axis] = self.frames + (self.calls(samples) - 1) * self._stride
-        return tuple(shape)
+        return self.backbone.latent_shape(max(samples, self.frames * self.hop))
 
-    def _starts(self, z: Tensor) -> range:
-        return range(0, z.shape[self.axis + 1] - self.frames + 1, self._stride)
+    def pieces(self, z: Tensor) -> list[Tensor]:
+        """The windows of latents, one after another."""
+        return [self._window(z, start) for start in self.starts(z.shape[self.axis + 1])]
+
+    def joined(self, parts: Iterable[Tensor], like: Tensor) -> Tensor:
+        """``sum_w a_w part_w / sum_w a_w``, of the shape of ``like``."""
+        size = min(self.frames, like.shape[self.axis + 1])
+        ramp = torch.minimum(torch.arange(1, size + 1), torch.arange(size, 0, -1)).to(like)
+        ramp = (ramp / (round(_OVERLAP * size) + 1)).clamp(max=1).reshape(-1, *[1] * (like.ndim - self.axis - 2))
+        total, weight = torch.zeros_like(like), torch.zeros_like(like)
+        for start, part in zip(self.starts(like.shape[self.axis + 1]), parts, strict=True):
+            total.narrow(self.axis + 1, start, size).add_(ramp * part)
+            weight.narrow(self.axis + 1, start, size).add_(ramp)
+        return total / weight
 
     def _window(self, z: Tensor, start: int) -> Tensor:
-        return z.narrow(self.axis + 1, start, self.frames)
-
-    def _average(self, parts: Callable[[int], Tensor], starts: range, like: Tensor) -> Tensor:
-        """``sum_w a_w part_w / sum_w a_w`` in the latent."""
-        overlap = self.overlap
-        rise = (torch.arange(self.frames, dtype=like.dtype, device=like.device) + 0.5) / max(1, overlap)
-        ramp = torch.minimum(rise, rise.flip(0)).clamp(max=1)
-        ramp = ramp.reshape(-1, *[1] * (like.ndim - self.axis - 2))
-        total, weight = torch.zeros_like(like), torch.zeros_like(like)
-        for start in starts:
-            total.narrow(self.axis + 1, start, self.frames).add_(ramp * parts(start))
-            weight.narrow(self.axis + 1, start, self.frames).add_(ramp)
-        return total / weight
+        return z.narrow(self.axis + 1, start, min(self.frames, z.shape[self.axis + 1]))
 
     def denoise(self, z: Tensor, sigma: float, condition: Any = None) -> Tensor:
         denoise = partial(self.backbone.denoise, sigma=sigma, condition=condition)
-        return self._average(lambda start: _again(denoise, self._window(z, start)), self._starts(z), z)
+        return self.joined((_again(denoise, piece) for piece in self.pieces(z)), z)
 
     def encode(self, x: Tensor) -> Tensor:
-        frames = self.latent_shape(x.shape[-1])[self.axis]
-        padded = torch.nn.functional.pad(x, (0, frames * self.hop - x.shape[-1]))
+        like = x.new_zeros(len(x), *self.latent_shape(x.shape[-1]))
         size = self.frames * self.hop
-        like = padded.new_zeros(len(x), *self.latent_shape(x.shape[-1]))
-
-        def part(start: int) -> Tensor:
-            return self.backbone.encode(padded[..., start * self.hop : start * self.hop + size])
-
-        return self._average(part, self._starts(like), like)
+        starts = self.starts(like.shape[self.axis + 1])
+        padded = torch.nn.functional.pad(x, (0, max(0, starts[-1] * self.hop + size - x.shape[-1])))
+        parts = (self.backbone.encode(padded[..., start * self.hop : start * self.hop + size]) for start in starts)
+        return self.joined((self._window(part, 0) for part in parts), like)
 
     def decode(self, z: Tensor, samples: int) -> Tensor:
-        size, overlap = self.frames * self.hop, self.overlap * self.hop
-        fade = max(1, round(_FADE * overlap))
+        size, starts = self.frames * self.hop, self.starts(z.shape[self.axis + 1])
         decode = partial(self.backbone.decode, samples=size)
-        out = None
-        for start in self._starts(z):
-            audio = _again(decode, self._window(z, start))
+        place, out = torch.arange(size), None
+        for number, (start, piece) in enumerate(zip(starts, self.pieces(z), strict=True)):
+            audio = _again(decode, piece)
             if out is None:
-                out = audio.new_zeros(*audio.shape[:-1], z.shape[self.axis + 1] * self.hop)
-            place = torch.arange(size, dtype=audio.dtype, device=audio.device)
-            rise = (place - (overlap - fade) / 2 + 0.5) / fade if start else torch.ones_like(place)
-            fall = (
-                rise.new_ones(size)
-                if start == self._starts(z)[-1]
-                else ((size - 1 - place) - (overlap - fade) / 2 + 0.5) / fade
-            )
-            weight = torch.minimum(rise.clamp(0, 1), fall.clamp(0, 1))
-            out.narrow(-1, start * self.hop, size).add_(weight * audio)
+                out = audio.new_zeros(*audio.shape[:-1], max(samples, starts[-1] * self.hop + size))
+            weight = torch.ones(size, dtype=torch.float64)
+            if number:
+                weight *= _rise(place, starts[number - 1] + self.frames - start, self.hop)
+            if start != starts[-1]:
+                weight *= _rise(place, start + self.frames - starts[number + 1], self.hop).flip(0)
+            out.narrow(-1, start * self.hop, size).add_(weight.to(audio) * audio)
         assert out is not None
         return out[..., :samples]
+
+
+def _rise(place: Tensor, overlap: int, hop: int) -> Tensor:
+    """From 0 to 1 across the middle of an overlap of so many frames, at samples counted from where it begins."""
+    fade = max(1, round(_FADE * overlap * hop))
+    return ((place - (overlap * hop - fade) / 2 + 0.5) / fade).double().clamp(0, 1)
 
 
 def _again(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
@@ -173,8 +171,8 @@ def _again(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
 
 
 def _trim() -> None:
-    """Let go of memory that is free. What is kept of each window lies between what is not, and glibc by itself holds on
-    to all of it: 18 MB a window of the mini prior."""
+    """Return freed memory to the system. What is kept of each window lies between what is not, and glibc by itself
+    would keep all of it: 18 MB a window of the mini prior."""
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 

@@ -119,7 +119,7 @@ class EditSetup:
             sigmas,
             embed.text(settings.source, None, settings.source_guidance),
             tuple(_text(embed, target, settings, segments, masks) for target in several(settings.targets)),
-            denoiser(backbone, costs, settings.batch),
+            denoiser(backbone, costs, settings.batch, passage.audio.shape[-1]),
             noise=lambda number: torch.zeros_like(passage.z),
             regions=tuple(Region(*each) for each in zip(masks, strengths, strict=True)),
             hold=settings.hold,

@@ -11,8 +11,9 @@ from torch import Tensor
 from diffmusic.audio import level
 from diffmusic.audio.resample import resample
 from diffmusic.prior.backbone import Backbone, Costs
-from diffmusic.prior.denoiser import Denoiser, windows
-from diffmusic.prior.levels import frame_rate
+from diffmusic.prior.counted import Counted
+from diffmusic.prior.denoiser import Denoiser
+from diffmusic.prior.windowed import Windowed
 from diffmusic.solver.noise import generator
 
 
@@ -67,9 +68,18 @@ def _channels(x: Tensor, count: int) -> Tensor:
     return x[[min(channel, len(x) - 1) for channel in range(count)]]
 
 
-def denoiser(backbone: Backbone, costs: Costs, batch: int | None) -> Denoiser:
-    """What answers for latents of any length. batch: by default one on a CPU, where more change the last bits."""
-    return Denoiser(backbone, costs, batch or (1 if backbone.device.type == "cpu" else 16), window_frames(backbone))
+def whole_or_windowed(backbone: Backbone, samples: int) -> Backbone:
+    """The backbone for a recording of that many samples: windows over it, where it was trained on less.
+
+    A hundredth more passes as one: the windows that restoring plans are rounded.
+    """
+    return Windowed.of(backbone) if samples > 1.01 * backbone.excerpt_seconds * backbone.sample_rate else backbone
+
+
+def denoiser(backbone: Backbone, costs: Costs, batch: int | None, samples: int) -> Denoiser:
+    """Return a denoiser for latents of so many samples. batch: by default one on a CPU, where more change the last
+    bits."""
+    return Denoiser(whole_or_windowed(backbone, samples), costs, batch or (1 if backbone.device.type == "cpu" else 16))
 
 
 def window_frames(backbone: Backbone) -> int:
@@ -78,39 +88,14 @@ def window_frames(backbone: Backbone) -> int:
 
 
 def encode(backbone: Backbone, x: Tensor, costs: Costs) -> Tensor:
-    """Latents of (items, channels, time), in windows where it is long: neighbours are blended over their overlap."""
-    length, hop = window_frames(backbone), round(backbone.sample_rate / frame_rate(backbone))
-    frames = backbone.latent_shape(x.shape[-1])[1]
+    """Latents of (items, channels, time), one item at a time."""
+    counted = Counted(whole_or_windowed(backbone, x.shape[-1]), costs)
     with torch.no_grad():
-        if frames <= 2 * length:
-            costs.encoder_forward += len(x)
-            return torch.cat([backbone.encode(item[None]) for item in x])
-        starts, weights = windows(frames, length)
-        padded = torch.nn.functional.pad(x, (0, max(0, frames * hop - x.shape[-1])))
-        z = torch.zeros(len(x), *backbone.latent_shape(x.shape[-1]), dtype=x.dtype, device=x.device)
-        for start, weight in zip(starts, weights, strict=True):
-            costs.encoder_forward += len(x)
-            piece = padded[..., start * hop : (start + length) * hop]
-            part = torch.cat([backbone.encode(item[None]) for item in piece])[:, :, :length]
-            z[:, :, start : start + length] += weight.to(z).reshape(-1, *[1] * (z.ndim - 3)) * part
-    return z
+        return torch.cat([counted.encode(item[None]) for item in x])
 
 
 def decode(backbone: Backbone, z: Tensor, samples: int, costs: Costs) -> Tensor:
-    """Audio (items, channels, samples) of latents, in windows where they are long, cross-faded over their overlap."""
-    length, hop = window_frames(backbone), round(backbone.sample_rate / frame_rate(backbone))
-    frames = z.shape[2]
+    """Audio (items, channels, samples) of latents, one item at a time."""
+    counted = Counted(whole_or_windowed(backbone, samples), costs)
     with torch.no_grad():
-        if frames <= 2 * length:
-            costs.decoder_forward += len(z)
-            return torch.cat([backbone.decode(item[None], samples) for item in z])
-        starts, weights = windows(frames, length, hop)
-        x: Tensor | None = None
-        for start, weight in zip(starts, weights, strict=True):
-            costs.decoder_forward += len(z)
-            part = torch.cat([backbone.decode(item[None], length * hop) for item in z[:, :, start : start + length]])
-            if x is None:
-                x = torch.zeros(*part.shape[:2], frames * hop, dtype=part.dtype, device=part.device)
-            x[..., start * hop : (start + length) * hop] += weight.to(x) * part
-    assert x is not None
-    return x[..., :samples]
+        return torch.cat([counted.decode(item[None], samples) for item in z])

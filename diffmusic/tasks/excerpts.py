@@ -18,12 +18,12 @@ from diffmusic.audio.upper_band import extend
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.prior import Prior
 from diffmusic.prior.progress import ProgressCallback
-from diffmusic.prior.windowed import Windowed
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.problem import Problem
 from diffmusic.solver.contract import Solver, State, Step
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import sample
+from diffmusic.tasks.encoded_recording import whole_or_windowed
 from diffmusic.tasks.feature_map import features
 from diffmusic.tasks.settings import RestoreSettings
 from diffmusic.tasks.snapshot import Snapshot, StepCallback
@@ -44,7 +44,7 @@ class Run:
     def estimates(
         self,
         measured: Tensor,
-        image: StereoTransform,
+        stereo: StereoTransform,
         spans: Sequence[windows.Window],
         progress: ProgressCallback | None,
         on_step: StepCallback | None,
@@ -56,42 +56,40 @@ class Run:
             raw = torch.zeros(samples, channels, sources, self.length, dtype=torch.float64)
         else:
             raw = measured.double().transpose(0, 1).repeat(samples, 1, 1, 1)
-        components = image.split(measured[0])
+        components = stereo.split(measured[0])
         # What the prior solves at a time: as many channels as it has, of one window, for one posterior sample.
         width = self.backbone.channels
         items = [(draw, first) for draw in range(samples) for first in range(0, channels, width)]
         size = self.settings.batch or (1 if self.backbone.device.type == "cpu" else 8)
         groups = [items[first : first + size] for first in range(0, len(items), size)]
-        jobs = [(number, group) for number in range(len(spans)) for group in groups]
-        solved = torch.zeros(0)
-        for done, (number, group) in enumerate(jobs):
+        for number, span in enumerate(spans):
+            kept = slice(span.keep_start - span.start, span.keep_stop - span.start)
+            solved = torch.zeros(samples, channels, sources, span.keep_stop - span.keep_start, dtype=torch.float64)
+            for turn, group in enumerate(groups):
 
-            def tick(part: float, done: int = done) -> None:
-                if progress:
-                    progress((done + part) / len(jobs))
+                def tick(part: float, done: int = number * len(groups) + turn) -> None:
+                    if progress:
+                        progress((done + part) / (len(spans) * len(groups)))
 
-            span = spans[number]
-            # Components share their noise: what is equal in both stays equal, and the stereo image does not wander.
-            # Sources do not: they are different music.
-            several = range(sources) if sources > 1 else ()
-            seed = self.settings.seed
-            keys = [(seed, draw, number, *own) for draw, _ in group for own in ([[each] for each in several] or [[]])]
-            # Where the recording has fewer channels than the prior, its last one stands for the others too.
-            chosen = [[min(first + k, channels - 1) for k in range(width)] for _, first in group]
-            estimates = self._solve(
-                components[torch.tensor(chosen)], span, [generator(*key) for key in keys], tick, on_step
-            )
-            kept = torch.from_numpy(estimates[..., span.keep_start - span.start : span.keep_stop - span.start])
-            if group is groups[0]:
-                solved = torch.zeros(samples, channels, sources, span.keep_stop - span.keep_start, dtype=torch.float64)
-            for (draw, _), own, estimate in zip(group, chosen, kept, strict=True):
-                for channel in sorted(set(own)):
-                    same = [k for k, other in enumerate(own) if other == channel]
-                    solved[draw, channel] = estimate[same].mean(0)
-            if group is groups[-1]:
-                joined = image.join(solved.transpose(0, 1)).transpose(0, 1)
-                raw[..., span.keep_start : span.keep_stop] = joined
+                # Where the recording has fewer channels than the prior, its last one stands for the others too.
+                chosen = [[min(first + k, channels - 1) for k in range(width)] for _, first in group]
+                generators = [each for draw, _ in group for each in self._generators(draw, number)]
+                estimates = self._solve(components[torch.tensor(chosen)], span, generators, tick, on_step)
+                for (draw, _), own, estimate in zip(group, chosen, torch.from_numpy(estimates[..., kept]), strict=True):
+                    for channel in sorted(set(own)):
+                        same = [k for k, other in enumerate(own) if other == channel]
+                        solved[draw, channel] = estimate[same].mean(0)
+            raw[..., span.keep_start : span.keep_stop] = stereo.join(solved.transpose(0, 1)).transpose(0, 1)
         return raw if sources > 1 else raw.transpose(1, 2)
+
+    def _generators(self, draw: int, window: int) -> list[torch.Generator]:
+        """The generators of one item: one, or one for each source.
+
+        Components share their noise: what is equal in both stays equal, and the stereo image does not wander. Sources
+        do not: they are different music.
+        """
+        key = (self.settings.seed, draw, window)
+        return [generator(*key, n) for n in range(self.bound.sources)] if self.bound.sources > 1 else [generator(*key)]
 
     def _solve(
         self,
@@ -116,8 +114,7 @@ class Run:
         noise = 0.0 if std == 0 else std * math.sqrt(min(1, rate / self.bound.rate)) / scale
         problem = Problem(bound.operator, y / scale, gain, features(bound, self.backbone), noise)
         samples = math.ceil((span.stop - span.start) * rate / self.bound.rate)
-        long = samples > 1.01 * self.backbone.excerpt_seconds * rate  # the windows of ``plan`` are rounded
-        backbone = Windowed.of(self.backbone) if long else self.backbone
+        backbone = whole_or_windowed(self.backbone, samples)
         prior = Prior(backbone, samples, self.costs, *self.text, sources)
         prior = prior.placed(span.start / self.bound.rate, self.length / self.bound.rate)
         sigmas = backbone.sigmas(self.settings.steps).tolist()

@@ -115,7 +115,7 @@ def fuse(
             sigmas,
             text,
             (text,),
-            denoiser(tuned, costs, settings.batch),
+            denoiser(tuned, costs, settings.batch, passage.audio.shape[-1]),
             lambda number: passage.noise(settings.seed, number),
             frame_rate=frame_rate(backbone),
             audio=passage.audio,

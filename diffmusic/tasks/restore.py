@@ -93,8 +93,8 @@ def restore(
         text = _text(backbone, settings, bound.sources)
         run = Run(bound, solver, backbone, length, text, settings, costs)
         # A prior of several channels hears the image itself.
-        image = StereoTransform.of(y[0], settings.stereo, backbone.channels == 1 and bound.linear)
-        raw = run.estimates(y, image, spans, progress, on_step)
+        stereo = StereoTransform.of(y[0], settings.stereo, backbone.channels == 1 and bound.linear)
+        raw = run.estimates(y, stereo, spans, progress, on_step)
     if settings.finish:
         raw = torch.stack([bound.finish(each, bound.items(y)) for each in raw])
     if not bool(torch.isfinite(raw).all()):

@@ -1,0 +1,74 @@
+"""The one place where passes of a backbone are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffmusic.prior.backbone import Backbone, Costs, HasBatch
+from diffmusic.prior.windowed import Windowed
+
+
+class _Tally(torch.autograd.Function):
+    """The identity; its backward counts."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, count: Callable[[], None]) -> Tensor:
+        ctx.count = count
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        ctx.count()
+        return grads[0], None
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """A backbone whose passes, forward and backward, are counted one per item and window.
+
+    What a long recording computes again for the backward pass counts as forward.
+    """
+
+    backbone: Backbone
+    costs: Costs
+
+    def denoise(self, z: Tensor, sigma: float, condition: Any) -> Tensor:
+        """``E[z_0 | z_sigma = z]`` of latents that share a level and a condition, in one call a window."""
+        return self._count(self.backbone.denoise(z, sigma, condition), "network", self._windows(z))
+
+    def denoise_batch(self, z: Tensor, sigmas: Tensor, conditions: Sequence[Any]) -> Tensor:
+        """The same in one call, for latents each at a level and under a condition of its own."""
+        assert isinstance(self.backbone, HasBatch)
+        return self._count(self.backbone.denoise_batch(z, sigmas, conditions), "network", 1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Audio to latents."""
+        z = self.backbone.encode(x)
+        return self._count(z, "encoder", self._windows(z))
+
+    def decode(self, z: Tensor, samples: int) -> Tensor:
+        """Latents to audio of that many samples."""
+        return self._count(self.backbone.decode(z, samples), "decoder", self._windows(z))
+
+    def _windows(self, z: Tensor) -> int:
+        return self.backbone.windows(z) if isinstance(self.backbone, Windowed) else 1
+
+    def _count(self, result: Tensor, part: str, windows: int) -> Tensor:
+        def add(direction: str) -> None:
+            name = f"{part}_{direction}"
+            setattr(self.costs, name, getattr(self.costs, name) + len(result) * windows)
+            if name == "network_forward":
+                self.costs.network_calls += windows
+
+        def backward() -> None:
+            add("backward")
+            if isinstance(self.backbone, Windowed):
+                add("forward")
+
+        add("forward")
+        return _Tally.apply(result, backward) if result.requires_grad else result
