@@ -1,4 +1,4 @@
-"""Discovery: which operators, solvers, backbones, metrics and datasets are installed, and by whom.
+"""Discovery: which operators, solvers, backbones, metrics, embeddings and datasets are installed, and by whom.
 
 A distribution joins by one entry point in the group ``diffmusic`` that names a module with hook
 implementations. This module imports neither torch nor any component, so listing stays fast.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import click
 
 GROUP = "diffmusic"
-KINDS = ("operator", "solver", "backbone", "metric", "dataset")
+KINDS = ("operator", "solver", "backbone", "metric", "embedding", "dataset")
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -65,7 +65,9 @@ class Spec:
     ``target`` is ``"module:attribute"``. For an operator or a solver the attribute is a frozen dataclass,
     for a backbone a callable ``(source: Path | None, device: str) -> Backbone``, which may also take the keywords
     ``dtype`` and ``allow_pickle``; for a metric what ``diffmusic.metrics.contract`` describes, for a dataset what
-    ``diffmusic.datasets.contract`` does. ``tags`` are words shown in listings. Those of a backbone name the
+    ``diffmusic.datasets.contract`` does. For an embedding it is a callable
+    ``(argument: str, access: Access) -> Embedding``; the argument is what a user wrote after a colon, as in
+    ``vae:audioldm2``, or empty. ``tags`` are words shown in listings. Those of a backbone name the
     ``_class_name`` of the model_index.json that it reads. Those of a metric are ``pair`` or ``set``, and ``solve`` for
     one of pairs that every run reports whose truth is known: it has to be fast, and its defaults have to do.
     ``checkpoints``: published weights of a backbone, the first of them the one that its name stands for.
@@ -107,6 +109,11 @@ class Hooks:
     @hookspec
     def diffmusic_metrics(self) -> list[Spec]:
         """Return the metrics of this plugin."""
+        return []
+
+    @hookspec
+    def diffmusic_embeddings(self) -> list[Spec]:
+        """Return the embeddings of this plugin, in which metrics of sets compare recordings."""
         return []
 
     @hookspec

@@ -11,6 +11,7 @@ import click
 from diffmusic.cli import COMMANDS, cli
 from diffmusic.datasets.contract import Clip, Dataset
 from diffmusic.metrics.contract import PairMetric, SetMetric
+from diffmusic.metrics.embeddings import Embedding
 from diffmusic.parameters import parameters
 from diffmusic.plugins import KINDS, Hooks, Plugin, Registry, Spec, registry
 from diffmusic.prior import Backbone
@@ -65,7 +66,8 @@ def hooks() -> str:
     parts.append(f"## diffmusic.Spec\n\n{_text(Spec)}")
     for title, contract in (("An operator", Operator), ("A solver", Solver), ("A solver without a prior", DirectSolver),
                             ("A backbone", Backbone), ("A metric of pairs", PairMetric),
-                            ("A metric of sets", SetMetric), ("A dataset", Dataset), ("A clip", Clip)):  # fmt: skip
+                            ("A metric of sets", SetMetric), ("An embedding", Embedding), ("A dataset", Dataset),
+                            ("A clip", Clip)):  # fmt: skip
         parts.append(f"## {title}\n\n{_text(contract)}")
         for name, member in vars(contract).items():
             if (not name.startswith("_") or name == "__call__") and (getattr(member, "__doc__", None) or "").strip():

@@ -3,6 +3,7 @@
 import pytest
 
 from diffmusic import testing
+from diffmusic.metrics import embeddings
 from diffmusic.metrics.contract import load_metric
 from diffmusic.metrics.plugin import diffmusic_metrics
 from diffmusic.plugins import KINDS, registry
@@ -25,6 +26,11 @@ def test_solver(name: str) -> None:
 )  # tests/test_pair_metrics.py gives it one
 def test_metric(name: str) -> None:
     testing.check_metric(load_metric(name))
+
+
+@pytest.mark.parametrize("name", FOUND.components("embedding"))
+def test_embedding(name: str) -> None:
+    testing.check_embedding(embeddings.load(name))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -45,7 +45,18 @@ def test_what_is_written_passes_its_check_at_once(run: Run, tmp_path: Path, kind
     text = "".join(path.read_text() for path in root.rglob("*") if path.is_file())
     assert "placeholder" not in text.lower()
     assert "{" not in (root / "README.md").read_text()
-    assert f": {'an' if kind == 'operator' else 'a'} {kind} of diffmusic" in project["project"]["description"]
+    assert f": {'an' if kind[0] in 'aeiou' else 'a'} {kind} of diffmusic" in project["project"]["description"]
+
+
+def test_metrics_of_sets_take_an_embedding_that_is_added(run: Run, song: Callable[..., Path], tmp_path: Path) -> None:
+    run("new", "embedding", "bands", "-o", tmp_path)
+    plugin = tmp_path / "diffmusic-bands" / "diffmusic_bands" / "plugin.py"
+    assert "log energies of sixteen bands" in run("embeddings", "--plugin", plugin).out
+    files = song("a.wav", seconds=3), song("b.wav", seconds=3, rate=22050)
+    result = run("evaluate", *files, "--metrics", "fad embedding=bands", "--plugin", plugin)
+    assert result.code == 0, result.err
+    assert "(1 files, 5 windows against 1 files, 5 windows)" in result.out
+    assert "fad embedding=bands by bands, sha256" in result.out
 
 
 @pytest.mark.parametrize("name", ["Tape", "tape hiss", "1tape", "tape--hiss", "", "class", "../x"])

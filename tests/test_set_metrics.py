@@ -148,6 +148,8 @@ def test_metrics_embed_with_the_clap_of_their_name_loaded_once() -> None:
     assert described["window_seconds"] == 5
     assert len(described["sha256"]) == 64
     assert load_metric("kad").describe() == described  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="the embedding mini takes nothing after a colon, not 'big'"):
+        embeddings.load("mini:big")
 
 
 def test_latents_are_averaged_over_time() -> None:

@@ -1,6 +1,6 @@
 """The shipped checks catch what they are for: each broken component fails the check that names its fault."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -309,8 +309,46 @@ def _one_rate(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> 
     return _difference(reference, estimate, sample_rate) if sample_rate == 16000 else float("nan")
 
 
+def _told(
+    reference: np.ndarray, estimate: np.ndarray, sample_rate: int, damage: Sequence[tuple[int, int]] | None = None
+) -> float:
+    """A sound metric of what was lost."""
+    lost = np.zeros(reference.shape[-1], dtype=bool)
+    for start, stop in damage or [(0, len(lost))]:
+        lost[start:stop] = True
+    return _difference(reference[:, lost], estimate[:, lost], sample_rate)
+
+
+def _told_in_vain(
+    reference: np.ndarray, estimate: np.ndarray, sample_rate: int, damage: Sequence[tuple[int, int]] | None = None
+) -> float:
+    return _difference(reference, estimate, sample_rate) + (damage is None)
+
+
+@dataclass(frozen=True)
+class Onset:
+    """When the first loud sample comes: noise says nothing of it, and soft audio has none."""
+
+    wrong: bool = False
+
+    def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, /) -> float:
+        loud = [np.flatnonzero(np.abs(x).max(0) > 0.9) for x in (reference, estimate)]
+        return abs(float(loud[0][0] - loud[1][0])) / sample_rate if all(map(len, loud)) else float("nan")
+
+    def probe(self) -> tuple[np.ndarray, list[np.ndarray], int]:
+        onsets = np.eye(1000)[[100, 110, 900, 200] if self.wrong else [100, 110, 200, 900], None]
+        return onsets[0], list(onsets[1:]), 1000
+
+
 def test_a_sound_metric_passes() -> None:
     check_metric(_difference)
+    check_metric(_told)
+    check_metric(Onset())
+
+
+def test_a_metric_fails_on_what_it_brings_itself() -> None:
+    with pytest.raises(AssertionError, match=r"ordered: a worse estimate is not steadily worse: 0.01, 0.8, 0.1"):
+        check_metric(Onset(wrong=True))
 
 
 @pytest.mark.parametrize(
@@ -319,6 +357,7 @@ def test_a_sound_metric_passes() -> None:
         (_blind, "ordered: it does not tell little noise from much"),
         (_spoiling, "pure metric: "),
         (_array, "number: it gives a ndarray"),
+        (_told_in_vain, "whole: it gives .* without damage, and .* where all of it is damage"),
         (_one_rate, "any shape: .* at 8000 Hz give NaN"),
     ],
 )

@@ -141,9 +141,11 @@ def embedding_key(named: Named, offline: bool = False) -> str | None:
 
 
 def _scores(
-    task: Task, clean: np.ndarray, estimate: np.ndarray, rate: int, prompt: str | None, sources: int = 1
+    task: Task, clean: np.ndarray, estimate: np.ndarray, rate: int, prompt: str | None, damage: Damage | None = None
 ) -> dict[str, Any]:
     """Every metric of an estimate, (channels, time); embeddings, for metrics of sets, are of each source."""
+    sources = damage.sources if damage else 1
+    stretches = damage.stretches(clean.shape[-1]) if damage else None
     scores: dict[str, Any] = {}
     embeddings: dict[str | None, Any] = {}
     for named in task.metrics:
@@ -154,7 +156,7 @@ def _scores(
                 windows = np.concatenate([made.embed(part, rate) for part in np.split(estimate, sources)])
                 embeddings[where] = [[float(f"{value:.7g}") for value in row] for row in windows]
         elif isinstance(made, PairMetric):
-            scores[str(named)] = measure(made, clean, estimate, rate, prompt)
+            scores[str(named)] = measure(made, clean, estimate, rate, prompt, stretches)
     return {"scores": scores, "embeddings": embeddings}
 
 
@@ -165,16 +167,13 @@ def _damage(task: Task, material: Material) -> Damage:
 
 def _truth(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
     """The clip itself: what an estimate's embeddings are compared with."""
-    sources = 1
-    if task.operator is not None:
-        damage = _damage(task, material)
-        sources = damage.sources
-        if damage.measured.ndim == 2:
-            length = material.clean.shape[-1]
-            sounds["measured"] = resample(damage.measured, damage.rate, material.sample_rate, length)
-    sounds |= _heard("clean", material.clean, sources)
+    damage = _damage(task, material) if task.operator else None
+    if damage and damage.measured.ndim == 2:
+        length = material.clean.shape[-1]
+        sounds["measured"] = resample(damage.measured, damage.rate, material.sample_rate, length)
+    sounds |= _heard("clean", material.clean, damage.sources if damage else 1)
     prompt = material.prompt if task.operator else material.target
-    measured = _scores(task, material.clean, material.clean, material.sample_rate, prompt, sources)
+    measured = _scores(task, material.clean, material.clean, material.sample_rate, prompt, damage)
     return {"finished": measured}
 
 
@@ -258,7 +257,7 @@ def _measured(task: Task, material: Material, damage: Damage | None, estimate: n
     rate = material.sample_rate
     if damage is None:
         return _scores(task, material.clean, estimate, rate, material.target)
-    made = _scores(task, material.clean, estimate, rate, material.prompt, damage.sources)
+    made = _scores(task, material.clean, estimate, rate, material.prompt, damage)
     own = {"misfit": damage.misfit(estimate), "part": damaged_lsd(damage.bound, material.clean, estimate, rate)}
     made["scores"] |= {name: value for name, value in own.items() if value is not None}
     return made

@@ -43,6 +43,10 @@ class Damage:
         """How many channels of the clip one of the measurement mixes."""
         return self.bound.sources
 
+    def stretches(self, samples: int) -> list[tuple[int, int]] | None:
+        """What was lost of a clip of that many samples; None where the operator names no stretches."""
+        return self.bound.damage(samples) if self.bound.has_damage else None
+
     def items(self, audio: np.ndarray) -> Tensor:
         """An estimate as the operator sees it: (1, channels, time), or (channels, sources, time)."""
         x = torch.from_numpy(audio)[None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diffmusic.audio.resample import resample
+from diffmusic.metrics.contract import measure_damage
 from diffmusic.metrics.lsd import FLOOR, HOP, N_FFT, RATE, log_magnitudes, lsd
 from diffmusic.problem.bound import BoundOperator
 
@@ -16,9 +17,7 @@ def damaged_lsd(bound: BoundOperator, reference: np.ndarray, estimate: np.ndarra
     None where an operator has neither. reference, estimate: (channels, time).
     """
     if bound.has_damage:
-        stretches = bound.damage(reference.shape[-1])
-        parts = [lsd(reference[:, a:b], estimate[:, a:b], sample_rate) for a, b in stretches]
-        return float(np.average(parts, weights=[b - a for a, b in stretches]))
+        return measure_damage(lsd, reference, estimate, sample_rate, bound.damage(reference.shape[-1]))
     measured = bound.measured_rate
     if bound.spectrogram is not None or measured >= min(sample_rate, RATE):
         return None

@@ -28,6 +28,7 @@ COMMANDS = {
     "solvers": ("diffmusic.cli.listing:solvers", "List the solvers, or show one."),
     "models": ("diffmusic.cli.models:models", "List the backbones and their weights, show or download one."),
     "metrics": ("diffmusic.cli.listing:metrics", "List the metrics, or show one."),
+    "embeddings": ("diffmusic.cli.listing:embeddings", "List the embeddings of metrics of sets, or show one."),
     "datasets": ("diffmusic.cli.listing:datasets", "List the datasets, or show one."),
     "plugins": ("diffmusic.cli.listing:plugins", "List the installed plugins, broken ones too."),
     "new": ("diffmusic.cli.new:new", "Write a plugin to begin from."),

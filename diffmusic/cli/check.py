@@ -1,4 +1,4 @@
-"""``diffmusic check NAME``: the contract tests, on any operator, solver, backbone, metric or dataset."""
+"""``diffmusic check NAME``: the contract tests, on any operator, solver, backbone, metric, embedding or dataset."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from diffmusic.plugins import KINDS, registry
 @click.option("--device", default="cpu", show_default=True, help="Where a backbone is checked.")
 @click.pass_context
 def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str) -> None:
-    """Run the contract tests on the operator, solver, backbone, metric or dataset NAME, or on a model in a folder or
-    the cache.
+    """Run the contract tests on the operator, solver, backbone, metric, embedding or dataset NAME, or on a model in a
+    folder or the cache.
 
     Exit code 0 if all pass, 1 if one fails.
     """
@@ -57,6 +57,10 @@ def _component(kind: str, name: str, given: Mapping[str, Any], device: str) -> A
     if kind == "backbone":
         return load_model(name, resolve_device(device), offline=True)
     target = registry().load(kind, name)
+    if kind == "embedding":
+        if given:
+            raise InputError(f"{kind} {name!r} has no parameters, and was given {', '.join(given)}")
+        return target("", Access(offline=True))
     if not given and hasattr(target, "example"):
         return testing.example(target)
     return bind(load_component(kind, name, given), access=Access(offline=True))

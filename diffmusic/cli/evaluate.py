@@ -102,7 +102,7 @@ def _report(document: dict[str, Any]) -> None:
     for name, found in {**document["metrics"], **document["sets"]}.items():
         if "model" in found:
             model = found["model"]
-            what = model.get("embedding") or model.get("classifier")
+            what = next((model[kind] for kind in ("embedding", "classifier", "model") if kind in model), "?")
             click.echo(f"  {name} by {what}, sha256 {str(model.get('sha256'))[:12]}")
     for each in document["files"]:
         for done in each["done"]:

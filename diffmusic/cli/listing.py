@@ -1,4 +1,4 @@
-"""``diffmusic operators|solvers|metrics|datasets [NAME]`` and ``diffmusic plugins``: what is installed."""
+"""``diffmusic operators|solvers|metrics|embeddings|datasets [NAME]`` and ``diffmusic plugins``: what is installed."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ def mention_broken() -> None:
 operators = _listing("operator", "operators", "List the operators (what damaged the audio), or show one by NAME.")
 solvers = _listing("solver", "solvers", "List the solvers (how it is inverted), or show one by NAME.")
 metrics = _listing("metric", "metrics", "List the metrics (of pairs or of sets of recordings), or show one by NAME.")
+embeddings = _listing("embedding", "embeddings", "List the embeddings (for metrics of sets), or show one by NAME.")
 datasets = _listing("dataset", "datasets", "List the datasets, or show one by NAME.")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from diffmusic.errors import InputError
 from diffmusic.jobs import inputs, record
 from diffmusic.jobs.seeded import seeded
-from diffmusic.metrics.contract import load_metric
+from diffmusic.metrics.contract import load_metric, measure_damage
 from diffmusic.models.components import load_component
 from diffmusic.models.load import SAFE, Access
 from diffmusic.parameters import checked, values
@@ -149,22 +149,18 @@ def measure(
     clean: np.ndarray, estimate: np.ndarray, before: np.ndarray | None, lost: list[tuple[int, int]], sample_rate: int
 ) -> dict[str, dict[str, float]]:
     """Every metric tagged ``solve`` against the truth: of the estimate and of what was measured (where that is audio),
-    over the whole recording and over the damaged stretches alone (their mean, weighted by length). A stretch shorter
-    than a metric's frame is padded with silence, which flatters both."""
+    over the whole recording and over the damaged stretches alone (``measure_damage``)."""
     scores: dict[str, dict[str, float]] = {}
     whole = [(0, clean.shape[-1])]
     for name, spec in registry().components("metric").items():
         if "solve" not in spec.tags:
             continue
-        metric = load_metric(name)
-
-        def over(x: np.ndarray, stretches: list[tuple[int, int]], metric: Any = metric) -> float:
-            weights = [stop - start for start, stop in stretches]
-            parts = [metric(clean[:, a:b], x[:, a:b], sample_rate) for a, b in stretches]
-            return float(np.average(parts, weights=weights))
-
+        metric: Any = load_metric(name)
         versions = {"restored": estimate} | ({} if before is None else {"damaged": before})
-        scores[name] = {version: over(x, whole) for version, x in versions.items()}
+        scores[name] = {version: float(metric(clean, x, sample_rate)) for version, x in versions.items()}
         if lost and lost != whole:
-            scores[name] |= {f"{version}_in_damage": over(x, lost) for version, x in versions.items()}
+            scores[name] |= {
+                f"{version}_in_damage": measure_damage(metric, clean, x, sample_rate, lost)
+                for version, x in versions.items()
+            }
     return scores

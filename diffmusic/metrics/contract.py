@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,8 +16,15 @@ from diffmusic.parameters import bind
 
 @runtime_checkable
 class PairMetric(Protocol):
-    """A function, or a frozen dataclass of its parameters that can be called. One that takes a keyword ``prompt`` is
-    told what the estimate should sound like, and has no value where nobody said."""
+    """A function, or a frozen dataclass of its parameters that can be called.
+
+    One that takes a keyword ``prompt`` is told what the estimate should sound like, and has no value where nobody said.
+    One that takes a keyword ``damage`` is told which stretches of the recording were lost, pairs of samples
+    ``(start, stop)``, and measures there, with the sound around it at hand; None stands for the whole recording. Other
+    metrics are given the stretches one by one, cut out. One that noise says little of, such as one of notes, may have a
+    method ``probe()`` for its checks, which returns a reference, several estimates of it from good to bad, (channels,
+    time) each, and their rate in Hz.
+    """
 
     def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, /) -> float:
         """reference, estimate: (channels, time), of equal shape, full scale 1; sample_rate in Hz. NaN where there is
@@ -44,6 +52,8 @@ class SetMetric(Protocol):
 
 
 Metric = PairMetric | SetMetric
+Stretches = Sequence[tuple[int, int]]
+"""Parts of a recording, ``(start, stop)`` in samples."""
 
 
 def load_metric(text: str, access: Access = SAFE) -> Metric:
@@ -62,13 +72,55 @@ def is_set(metric: Metric) -> TypeIs[SetMetric]:
 
 def takes_prompt(metric: Metric) -> bool:
     """Whether it has to be told what the estimate should sound like."""
-    return isinstance(metric, PairMetric) and "prompt" in inspect.signature(metric).parameters
+    return _takes(metric, "prompt")
+
+
+def takes_damage(metric: Metric) -> bool:
+    """Whether it wants to be told which stretches were lost."""
+    return _takes(metric, "damage")
+
+
+def _takes(metric: Metric, keyword: str) -> bool:
+    return isinstance(metric, PairMetric) and keyword in inspect.signature(metric).parameters
 
 
 def measure(
-    metric: PairMetric, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, prompt: str | None = None
+    metric: PairMetric,
+    reference: np.ndarray,
+    estimate: np.ndarray,
+    sample_rate: int,
+    prompt: str | None = None,
+    damage: Stretches | None = None,
 ) -> float | None:
-    """The value of a pair; None for a metric that needs a prompt where there is none."""
-    if not takes_prompt(metric):
-        return metric(reference, estimate, sample_rate)
-    return metric(reference, estimate, sample_rate, prompt=prompt) if prompt else None  # type: ignore[call-arg]
+    """Measure a pair.
+
+    Args:
+        metric: What to measure.
+        reference: (channels, time), full scale 1.
+        estimate: The same, of equal shape.
+        sample_rate: In Hz.
+        prompt: What the estimate should sound like, for a metric that takes it.
+        damage: The stretches that were lost, in samples, for a metric that takes them; others measure the whole.
+
+    Returns:
+        The value; None for a metric that needs a prompt where there is none.
+    """
+    if takes_prompt(metric) and not prompt:
+        return None
+    told = {"prompt": prompt, "damage": damage}
+    keywords = {name: value for name, value in told.items() if _takes(metric, name)}
+    return metric(reference, estimate, sample_rate, **keywords)
+
+
+def measure_damage(
+    metric: PairMetric, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, damage: Stretches
+) -> float:
+    """Measure the stretches that were lost, by a metric that needs no prompt.
+
+    One that takes ``damage`` is told them. Of others it is the mean over the stretches, cut out, weighted by length; a
+    stretch shorter than a metric's frame is padded with silence, which flatters both.
+    """
+    if takes_damage(metric):
+        return metric(reference, estimate, sample_rate, damage=damage)  # type: ignore[call-arg]
+    parts = [metric(reference[:, start:stop], estimate[:, start:stop], sample_rate) for start, stop in damage]
+    return float(np.average(parts, weights=[stop - start for start, stop in damage]))

@@ -17,11 +17,12 @@ from diffmusic.models import hub
 from diffmusic.models.folder import weights_hash
 from diffmusic.models.load import SAFE, Access
 from diffmusic.parameters import Doc
+from diffmusic.plugins import registry
 from diffmusic.prior.backbone import Backbone
 
 MINI = "mini"
 VAE = "vae"
-HELP = "mini (the small CLAP inside this package), a folder or hub id of a ClapModel, vae, or vae:MODEL"
+HELP = "mini, vae, vae:MODEL, another one of diffmusic embeddings, or a folder or hub id of a ClapModel"
 
 
 class Embedding(Protocol):
@@ -90,10 +91,34 @@ class Latents:
 
 @cache
 def load(name: str, access: Access = SAFE) -> Embedding:
-    """An embedding by its name; see ``HELP``. Raises InputError for what is none of these or cannot be had."""
-    if name == VAE or name.startswith(f"{VAE}:"):
-        return Latents(access.load(name.removeprefix(VAE).removeprefix(":") or "mini", "cpu", "auto"), name)
+    """Load an embedding by its name.
+
+    Args:
+        name: An installed one, with or without what follows a colon; or a folder or hub id of a ClapModel.
+        access: Permissions for loading models.
+
+    Raises:
+        InputError: For what is none of these, or cannot be had.
+    """
+    offered = registry().components("embedding")
+    if name in offered:
+        return offered[name].load()("", access)  # type: ignore[no-any-return]
+    head, _, argument = name.partition(":")
+    if head in offered:
+        return offered[head].load()(argument, access)  # type: ignore[no-any-return]
     return clap(name, access)
+
+
+def mini(argument: str = "", access: Access = SAFE) -> Clap:
+    """Embed with the small CLAP inside this package, 128 dimensions."""
+    if argument:
+        raise InputError(f"the embedding {MINI} takes nothing after a colon, not {argument!r}")
+    return clap(MINI, access)
+
+
+def vae(argument: str = "", access: Access = SAFE) -> Latents:
+    """Embed in the latents of a backbone's encoder, averaged over time; ``argument`` is its name, mini without one."""
+    return Latents(access.load(argument or "mini", "cpu", "auto"), f"{VAE}:{argument}" if argument else VAE)
 
 
 @cache

@@ -22,3 +22,14 @@ def diffmusic_metrics() -> list[Spec]:
         spec("fad_inf", "fad_inf:FADInfinity", "FAD extrapolated to infinitely many windows (lower is better)", "set"),
         spec("kad", "kad:KAD", "kernel audio distance: 100 MMD^2 (lower is better)", "set"),
     ]
+
+
+@hookimpl
+def diffmusic_embeddings() -> list[Spec]:
+    def spec(name: str, summary: str) -> Spec:
+        return Spec(name, f"diffmusic.metrics.embeddings:{name}", summary)
+
+    return [
+        spec("mini", "the small CLAP inside this package: windows of 5 s at 16 kHz, 128 dimensions"),
+        spec("vae", "latents of the mini prior's encoder, or with vae:MODEL of another's, averaged over time"),
+    ]

@@ -73,6 +73,8 @@ _KINDS = {
     "backbone": ("load", "white noise: no network, no weights", "", "()", _SOLVE + " --model {name}"),
     "metric": ("{module}", "energy of the difference, dB (lower is better)", ', ("pair", "solve")', "",
                _SOLVE + " --simulate"),
+    "embedding": ("load", "log energies of sixteen bands", "", "()",
+                  "evaluate clean/ restored/ --metrics 'fad embedding={name}'"),
     "dataset": ("{Class}", "sine tones a semitone apart", "", "()", "datasets {name}"),
 }  # fmt: skip
 """By kind: what the Spec names, its summary and tags, how a test gets at it, and a command that uses it."""

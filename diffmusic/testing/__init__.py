@@ -1,4 +1,4 @@
-"""The contract tests that every operator, solver, backbone, metric and dataset has to pass, a third party's too.
+"""The contract tests that every operator, solver, backbone, metric, embedding and dataset has to pass, anyone's.
 
 ``check_operator(MyOperator())`` in a plugin's own test raises AssertionError with the failing numbers;
 ``diffmusic check NAME`` prints every result.
@@ -13,22 +13,24 @@ from diffmusic.problem.operator import Operator
 from diffmusic.testing.backbones import backbone_checks
 from diffmusic.testing.checks import Check, Result, examine
 from diffmusic.testing.datasets import dataset_checks
-from diffmusic.testing.metrics import metric_checks
+from diffmusic.testing.metrics import embedding_checks, metric_checks
 from diffmusic.testing.operators import operator_checks
 from diffmusic.testing.solvers import solver_checks
 
 __all__ = [
-    "check_backbone", "check_dataset", "check_metric", "check_operator", "check_solver", "example", "run_checks",
+    "check_backbone", "check_dataset", "check_embedding", "check_metric", "check_operator", "check_solver", "example",
+    "run_checks",
 ]  # fmt: skip
 
 
 def run_checks(kind: str, component: Any) -> list[Result]:
-    """Run every check of a kind (operator, solver, backbone, metric or dataset) on a component."""
+    """Run every check of a kind (operator, solver, backbone, metric, embedding or dataset) on a component."""
     checks: dict[str, Callable[[Any], list[Check]]] = {
         "operator": operator_checks,
         "solver": solver_checks,
         "backbone": backbone_checks,
         "metric": metric_checks,
+        "embedding": embedding_checks,
         "dataset": dataset_checks,
     }
     return examine(component, checks[kind](component))
@@ -62,6 +64,12 @@ def check_metric(metric: Any) -> None:
     results = examine(metric, metric_checks(metric))
     failed = [f"{result.name}: {result.detail}" for result in results if not result.passed]
     assert not failed, f"{metric} fails {len(failed)} of {len(results)} checks: " + "; ".join(failed)
+
+
+def check_embedding(embedding: Any) -> None:
+    """Assert that an embedding is repeatable and pure, takes audio of any shape, says what it is, and that the Fréchet
+    distance of what it gives orders by error."""
+    _demand(examine(embedding, embedding_checks(embedding)), embedding)
 
 
 def check_dataset(dataset: Any) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
-from diffmusic.metrics.contract import PairMetric, SetMetric, is_set, measure, takes_prompt
+from diffmusic.metrics.contract import PairMetric, SetMetric, is_set, measure, takes_damage, takes_prompt
+from diffmusic.metrics.embeddings import Embedding
+from diffmusic.metrics.fad import frechet_distance
 from diffmusic.testing.checks import RATE, Check
 
 PROMPT = "a sine tone with noise"
@@ -22,7 +27,39 @@ def metric_checks(metric: Any) -> list[Check]:
     if is_set(metric):
         return [_embeddings, _pure_embedding, _any_length, _distances, _described]
     # What a text says of a recording does not fade with the first noise.
-    return [_number, _pure_metric, *([] if takes_prompt(metric) else [_ordered]), _any_shape]
+    ordered = [] if takes_prompt(metric) else [_ordered]
+    return [_number, _pure_metric, *ordered, *([_whole] if takes_damage(metric) else []), _any_shape]
+
+
+@dataclass(frozen=True)
+class _Frechet:
+    """The Fréchet distance in an embedding."""
+
+    embedding: Embedding
+
+    def embed(self, audio: np.ndarray, sample_rate: int, /) -> np.ndarray:
+        return self.embedding.audio(audio, sample_rate).astype(np.float64)
+
+    def distance(self, reference: np.ndarray, estimate: np.ndarray, /) -> float:
+        return frechet_distance(reference, estimate)
+
+    def describe(self) -> dict[str, Any]:
+        return self.embedding.describe()
+
+
+def embedding_checks(embedding: Embedding) -> list[Check]:
+    """Return the checks of an embedding: those of the Fréchet distance in it, of recordings to noisy ones."""
+    metric = _Frechet(embedding)
+    checks = [_embeddings, _pure_embedding, _any_length, _apart, _described]
+
+    def within(check: Check) -> Check:
+        @wraps(check)
+        def checked(_: Any) -> str:
+            return check(metric)
+
+        return checked
+
+    return [within(check) for check in checks]
 
 
 def _pair(
@@ -40,34 +77,57 @@ def _value(metric: PairMetric, pair: tuple[np.ndarray, np.ndarray], rate: int = 
     return value
 
 
+def _probe(metric: Any) -> tuple[np.ndarray, Sequence[np.ndarray], int]:
+    """A reference, estimates from good to bad, and their rate: the metric's own where it has any, or a noisy tone."""
+    if hasattr(metric, "probe"):
+        return metric.probe()  # type: ignore[no-any-return]
+    pairs = [_pair(error=error) for error in (0.001, 0.01, 0.1)]
+    return pairs[0][0], [noisy for _, noisy in pairs], RATE
+
+
 def _number(metric: Any) -> str:
-    value = _value(metric, _pair())
-    assert math.isfinite(value), f"it gives {value} for noisy audio"
-    return f"{value:.4g} for audio with noise at -20 dBFS"
+    reference, estimates, rate = _probe(metric)
+    value = _value(metric, (reference, estimates[-1]), rate)
+    assert math.isfinite(value), f"it gives {value} for a bad estimate"
+    return f"{value:.4g} for {'its worst estimate' if hasattr(metric, 'probe') else 'audio with noise at -20 dBFS'}"
 
 
 def _pure_metric(metric: Any) -> str:
-    clean, noisy = _pair()
-    kept = clean.copy(), noisy.copy()
-    first, again = (_value(metric, (clean, noisy)) for _ in range(2))
+    reference, estimates, rate = _probe(metric)
+    pair = reference, estimates[-1]
+    kept = [x.copy() for x in pair]
+    first, again = (_value(metric, pair, rate) for _ in range(2))
     assert first == again, f"two calls give {first:.6g} and {again:.6g}"
-    assert np.array_equal(clean, kept[0]), "it changed the reference"
-    assert np.array_equal(noisy, kept[1]), "it changed the estimate"
+    assert np.array_equal(pair[0], kept[0]), "it changed the reference"
+    assert np.array_equal(pair[1], kept[1]), "it changed the estimate"
     return "repeatable, inputs unchanged"
 
 
 def _ordered(metric: Any) -> str:
-    values = [_value(metric, _pair(error=error)) for error in (0.001, 0.01, 0.1)]
+    reference, estimates, rate = _probe(metric)
+    values = [_value(metric, (reference, estimate), rate) for estimate in estimates]
     text = ", ".join(f"{value:.4g}" for value in values)
-    assert values in (sorted(values), sorted(values, reverse=True)), f"more noise is not steadily worse: {text}"
-    assert values[0] != values[-1], f"it does not tell little noise from much: {text}"
-    return f"{text} as the noise grows"
+    own = hasattr(metric, "probe")
+    worse, extremes = ("a worse estimate", "good from bad") if own else ("more noise", "little noise from much")
+    assert values in (sorted(values), sorted(values, reverse=True)), f"{worse} is not steadily worse: {text}"
+    assert values[0] != values[-1], f"it does not tell {extremes}: {text}"
+    return f"{text} {'from good to bad' if own else 'as the noise grows'}"
+
+
+def _whole(metric: Any) -> str:
+    reference, estimates, rate = _probe(metric)
+    pair, length = (reference, estimates[len(estimates) // 2]), reference.shape[-1]
+    value, told = (measure(metric, *pair, rate, PROMPT, damage) for damage in (None, [(0, length)]))
+    assert value == told, f"it gives {value} without damage, and {told} where all of it is damage"
+    return f"{value:.4g} for the whole, told so or not"
 
 
 def _any_shape(metric: Any) -> str:
     for channels, samples, rate in SHAPES:
         value = _value(metric, _pair(channels, samples, rate=rate), rate)
-        assert not math.isnan(value), f"{channels} channels of {samples} samples at {rate} Hz give NaN"
+        # There may be nothing in it of what a metric with audio of its own hears.
+        silent = math.isnan(value) and not hasattr(metric, "probe")
+        assert not silent, f"{channels} channels of {samples} samples at {rate} Hz give NaN"
     return "1 to 5 channels, 400 samples and more, 8 to 48 kHz"
 
 
@@ -104,12 +164,22 @@ def _any_length(metric: SetMetric) -> str:
 
 
 def _distances(metric: SetMetric) -> str:
+    return _ordered_distances(metric, ITEMS)
+
+
+def _apart(metric: SetMetric) -> str:
+    return _ordered_distances(metric, 0)
+
+
+def _ordered_distances(metric: SetMetric, first: int) -> str:
+    """Distances of clean recordings to noisy ones, the first of which is that of the seed ``first``."""
+
     def several(error: float, first: int) -> np.ndarray:
         pairs = (_pair(error=error, seed=seed) for seed in range(first, first + ITEMS))
         return np.concatenate([_embedded(metric, noisy) for _, noisy in pairs])
 
     reference = several(0.0, 0)
-    values = [metric.distance(reference, several(error, ITEMS)) for error in (0.001, 0.03, 0.3)]
+    values = [metric.distance(reference, several(error, first)) for error in (0.001, 0.03, 0.3)]
     text = ", ".join(f"{value:.4g}" for value in values)
     assert all(map(math.isfinite, values)), f"distances are not finite: {text}"
     assert values in (sorted(values), sorted(values, reverse=True)), f"more noise is not steadily worse: {text}"
