@@ -1,0 +1,1 @@
+"""musicnn's taggers as judges of diffmusic."""
