@@ -7,12 +7,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, EDMDPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler
 
-from diffmusic.backbones.noise import EDMNoise, FlowNoise, read_noise
+from diffmusic.backbones import noise as known
+from diffmusic.backbones.noise import EDMNoise, FlowNoise, Noise, VPNoise, read_noise
 from diffmusic.errors import InputError
 from diffmusic.solver import deviations
 
@@ -24,9 +26,15 @@ def network(x: torch.Tensor, t: float) -> torch.Tensor:
     return torch.sin(3 * x) + 0.1 * t
 
 
-def saved(scheduler: Any, folder: Path) -> Any:
+def saved(scheduler: Any, folder: Path, process: type[Noise] = VPNoise) -> Any:
     scheduler.save_pretrained(folder / "scheduler")
-    return read_noise(folder)
+    return read_noise(folder, process)
+
+
+def written(config: dict[str, Any], folder: Path) -> Path:
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+    return folder
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
@@ -92,8 +100,7 @@ def test_edm_equals_the_schedulers_own_preconditioning_on_its_whole_grid(
 ) -> None:
     make = cosine if kind == "cosine" else EDMDPMSolverMultistepScheduler
     scheduler = make(sigma_min=0.3, sigma_max=500.0, sigma_data=0.7, prediction_type=prediction)
-    noise = saved(scheduler, tmp_path)
-    assert isinstance(noise, EDMNoise)
+    noise = saved(scheduler, tmp_path, EDMNoise)
     scheduler.set_timesteps(1000)
     for t, sigma in zip(scheduler.timesteps, scheduler.sigmas, strict=False):
         sigma = sigma.double()
@@ -106,8 +113,7 @@ def test_edm_equals_the_schedulers_own_preconditioning_on_its_whole_grid(
 @pytest.mark.parametrize("unit", [1, 1000])
 def test_flow_equals_the_schedulers_step_to_no_noise_at_every_training_timestep(unit: int, tmp_path: Path) -> None:
     scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=unit)
-    noise = saved(scheduler, tmp_path)
-    assert isinstance(noise, FlowNoise)
+    noise = saved(scheduler, tmp_path, FlowNoise)
     for t in np.arange(1, 1000) / 1000:
         scheduler.set_timesteps(sigmas=[float(t)])
         (timestep,) = scheduler.timesteps
@@ -131,18 +137,55 @@ def test_levels_without_a_grid_fall_from_the_highest_to_zero(steps: int) -> None
             noise.sigmas(0)
 
 
+BETAS = {"beta_start": 0.001, "beta_end": 0.02, "beta_schedule": "linear"}
+EDM = {"sigma_min": 0.3, "sigma_max": 500, "sigma_data": 1.0, "prediction_type": "v_prediction"}
+
+
 @pytest.mark.parametrize(
-    ("config", "message"),
+    ("config", "process", "message"),
     [
-        ({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"}, "sigma_min"),
-        ({"_class_name": "EDMEulerScheduler", "prediction_type": "sample"}, "'sample' is not known"),
-        ({"_class_name": "DDIMScheduler", "prediction_type": "flow"}, "'flow' is not known"),
-        ({"_class_name": "DDIMScheduler", "beta_schedule": "other"}, "NotImplementedError"),
-        ({}, "_class_name"),
+        ({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"}, EDMNoise, "sigma_min"),
+        ({"_class_name": "EDMEulerScheduler", "prediction_type": "sample"}, EDMNoise, "'sample' is not known"),
+        ({"_class_name": "DDIMScheduler", **BETAS, "prediction_type": "flow"}, VPNoise, "'flow' is not known"),
+        ({"_class_name": "DDIMScheduler", **BETAS, "beta_schedule": "other"}, VPNoise, "NotImplementedError"),
+        ({}, VPNoise, "_class_name"),
+        ({"_class_name": ["DDIMScheduler"], **BETAS}, VPNoise, "no process that is known"),
+        ({"_class_name": "DDIMScheduler"}, VPNoise, "does not state beta_start and beta_end and beta_schedule"),
+        ({"_class_name": "KarrasVeScheduler", **BETAS}, VPNoise, "'KarrasVeScheduler' describes no process"),
+        ({"_class_name": "ScoreSdeVeScheduler"}, VPNoise, "'ScoreSdeVeScheduler' describes no process"),
+        ({"_class_name": "CogVideoXDDIMScheduler", **BETAS}, VPNoise, "no process that is known"),
+        ({"_class_name": "CMStochasticIterativeScheduler"}, VPNoise, "distilled to a few steps"),
+        ({"_class_name": "LCMScheduler", **BETAS}, VPNoise, "distilled .* take the checkpoint that it was distilled"),
+        ({"_class_name": "TCDScheduler", **BETAS}, VPNoise, "distilled to a few steps"),
+        ({"_class_name": "FlowMatchLCMScheduler", "num_train_timesteps": 1}, FlowNoise, "distilled to a few steps"),
+        ({"_class_name": "UniPCMultistepScheduler", **BETAS, "use_flow_sigmas": True}, VPNoise, "use_flow_sigmas True"),
+        ({"_class_name": "EulerDiscreteScheduler", **BETAS, "timestep_type": "continuous"}, VPNoise, "'continuous'"),
+        ({"_class_name": known.FLOW[0], "num_train_timesteps": 1, "invert_sigmas": True}, FlowNoise, "invert_sigmas"),
+        ({"_class_name": known.FLOW[0], "num_train_timesteps": 1, "stochastic_sampling": True}, FlowNoise, "distilled"),
+        ({"_class_name": "EDMEulerScheduler", **EDM}, VPNoise, "EDM's preconditioning, where .* with betas"),
+        ({"_class_name": "DDIMScheduler", **BETAS}, EDMNoise, "describes betas, where .* with EDM's preconditioning"),
+        ({"_class_name": known.FLOW[0], "num_train_timesteps": 1000}, VPNoise, "a rectified flow, where"),
     ],
 )
-def test_a_schedule_that_says_too_little_is_refused(config: dict[str, Any], message: str, tmp_path: Path) -> None:
-    (tmp_path / "scheduler").mkdir()
-    (tmp_path / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match=message):
-        read_noise(tmp_path)
+def test_a_schedule_that_is_not_certain_is_refused(
+    config: dict[str, Any], process: type[Noise], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read_noise(written(config, tmp_path), process)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", known.VP)
+def test_every_known_class_of_betas_has_the_grid_of_its_betas(name: str, tmp_path: Path) -> None:
+    noise = read_noise(written({"_class_name": name, **BETAS, "num_train_timesteps": 1000}, tmp_path), VPNoise)
+    made = getattr(diffusers, name)(**BETAS) if name != "DPMSolverSDEScheduler" else DDIMScheduler(**BETAS)
+    abar = made.alphas_cumprod.double().numpy()
+    np.testing.assert_allclose(noise.grid, np.sqrt((1 - abar) / abar), rtol=1e-12)
+
+
+def test_stated_betas_need_no_schedule(tmp_path: Path) -> None:
+    betas = np.linspace(0.001, 0.02, 50)
+    config = {"_class_name": "DDIMScheduler", "trained_betas": betas.tolist(), "num_train_timesteps": 50}
+    abar = np.cumprod(1 - betas)
+    grid = read_noise(written(config, tmp_path), VPNoise).grid
+    np.testing.assert_allclose(grid, np.sqrt((1 - abar) / abar), rtol=1e-5)

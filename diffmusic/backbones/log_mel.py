@@ -15,7 +15,7 @@ from torch import Tensor
 from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.backbones.envelope import follow
 from diffmusic.backbones.memory import hifigan_context, in_pieces, recompute
-from diffmusic.backbones.noise import Noise, read_noise
+from diffmusic.backbones.noise import VPNoise, read_noise
 from diffmusic.backbones.precision import network_dtype
 from diffmusic.backbones.pretrained import Pretrained
 from diffmusic.backbones.text import Encode, Texts
@@ -45,7 +45,7 @@ class LogMelPrior(Pretrained):
     vae: Any
     unet: Any
     vocoder: Any
-    noise: Noise
+    noise: VPNoise
     log_mel: LogMel
     excerpt_seconds: float
     texts: Texts
@@ -88,7 +88,7 @@ class LogMelPrior(Pretrained):
             vae,
             unet,
             vocoder,
-            read_noise(folder),
+            read_noise(folder, VPNoise),
             log_mel,
             index.get("excerpt_seconds", frames * pixel / log_mel.spec.frame_rate),
             Texts(lambda: cls._encoders(folder, device, allow_pickle)),

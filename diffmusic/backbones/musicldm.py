@@ -13,7 +13,6 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from diffmusic.backbones.log_mel import LogMelPrior
-from diffmusic.backbones.noise import VPNoise
 from diffmusic.backbones.text import Encode, clap_text
 from diffmusic.errors import InputError
 
@@ -46,9 +45,6 @@ class MusicLDM(LogMelPrior):
 
     def denoise_batch(self, z: Tensor, sigmas: Tensor, conditions: Sequence[Any]) -> Tensor:
         """``denoise`` of latents that each have a level, (batch,), and a condition of their own, in one call."""
-        if not isinstance(self.noise, VPNoise):
-            rows = zip(z.split(1), sigmas.tolist(), conditions, strict=True)
-            return torch.cat([self.denoise(*row) for row in rows])
         self.texts.release()
         joined = None if conditions[0] is None else torch.cat(list(conditions))
 

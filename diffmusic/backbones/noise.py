@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +25,24 @@ C_NOISE: dict[str, Callable[[float], float]] = {
     "EDMEulerScheduler": lambda sigma: 0.25 * math.log(sigma),
 }
 """What the schedulers with EDM's preconditioning tell the network of the noise level."""
-FLOW = "FlowMatchEulerDiscreteScheduler"
+FLOW = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
+"""The schedulers of a rectified flow whose network is told ``num_train_timesteps * t``."""
+VP = (
+    "DDIMInverseScheduler", "DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler",
+    "DEISMultistepScheduler", "DPMSolverMultistepInverseScheduler", "DPMSolverMultistepScheduler",
+    "DPMSolverSDEScheduler", "DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler",
+    "LMSDiscreteScheduler", "PNDMScheduler", "SASolverScheduler", "UniPCMultistepScheduler",
+)  # fmt: skip
+"""The schedulers that describe one process by the same betas, and tell the network the training timestep."""
+DISTILLED = ("CMStochasticIterativeScheduler", "FlowMatchLCMScheduler", "LCMScheduler", "SCMScheduler", "TCDScheduler")
+"""The schedulers of networks distilled to a few steps: what they predict is a sample, not the mean."""
+OTHERWISE: dict[str, tuple[Any, ...]] = {
+    "use_flow_sigmas": (None, False),
+    "timestep_type": (None, "discrete"),
+    "invert_sigmas": (None, False),
+}
+"""Settings of the classes above that make another process of theirs, with the values that do not."""
 
 
 class Noise(Protocol):
@@ -40,26 +57,66 @@ class Noise(Protocol):
         ...
 
 
-def read_noise(folder: Path) -> Noise:
-    """The noise of a checkpoint, from its scheduler/scheduler_config.json and nothing else.
+AnyNoise = TypeVar("AnyNoise", bound=Noise)
 
-    Raises InputError for a file that cannot be read, or says too little.
+
+def read_noise(
+    folder: Path, process: type[AnyNoise], base: str = "the checkpoint that it was distilled from"
+) -> AnyNoise:
+    """Read the noise of a checkpoint from its scheduler/scheduler_config.json and nothing else.
+
+    Args:
+        folder: The checkpoint, in the layout of diffusers.
+        process: The kind that networks of this architecture are trained with.
+        base: The id of the checkpoint to take instead of a distilled one.
+
+    Raises:
+        InputError: The file cannot be read or says too little, its scheduler is not known or describes another
+            process, or the network is distilled, so that it predicts a sample where a solver needs the mean.
     """
     path = folder / "scheduler" / "scheduler_config.json"
     try:
-        config = json.loads(path.read_text())
-        kind = config["_class_name"]
-        if kind in C_NOISE:
-            return EDMNoise.from_config(config)
-        if kind == FLOW:
-            return FlowNoise(float(config["num_train_timesteps"]))
-        # Every other scheduler of diffusers describes the same process by the same betas.
-        config = {name: value for name, value in config.items() if not name.startswith("_")}
-        return VPNoise.from_scheduler(DDIMScheduler.from_config(config))
-    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        noise = _noise(folder, json.loads(path.read_text(encoding="utf-8-sig")), base)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} does not describe a noise schedule: {reason(error)}") from None
+    if not isinstance(noise, process):
+        kinds = {VPNoise: "betas", EDMNoise: "EDM's preconditioning", FlowNoise: "a rectified flow"}
+        raise InputError(f"{path} describes {kinds[type(noise)]}, where this network was trained with {kinds[process]}")
+    return noise
+
+
+def _noise(folder: Path, config: dict[str, Any], base: str) -> Noise:
+    kind = config["_class_name"]
+    if kind in DISTILLED or config.get("stochastic_sampling"):
+        raise distilled(folder, kind if kind in DISTILLED else f"{kind} with stochastic_sampling", base)
+    if kind not in (*C_NOISE, *FLOW, *VP):
+        raise InputError(
+            f"{folder}: scheduler {kind!r} describes no process that is known: betas, EDM or flow matching"
+        )
+    for name, usual in OTHERWISE.items():
+        if config.get(name) not in usual:
+            raise InputError(f"{folder}: {kind} with {name} {config[name]!r} describes a process that is not supported")
+    if kind in C_NOISE:
+        return EDMNoise.from_config(config)
+    if kind in FLOW:
+        return FlowNoise(float(config["num_train_timesteps"]))
+    if config.get("trained_betas") is None:
+        # The classes have defaults of their own, and no two the same: a checkpoint has to state its betas.
+        absent = [name for name in ("beta_start", "beta_end", "beta_schedule") if name not in config]
+        if absent:
+            raise InputError(f"{folder}: scheduler {kind!r} does not state {' and '.join(absent)}")
+    stated = {name: value for name, value in config.items() if not name.startswith("_")}
+    return VPNoise.from_scheduler(DDIMScheduler.from_config(stated))
+
+
+def distilled(folder: Path, what: str, base: str) -> InputError:
+    """Return the refusal of a network that is distilled to a few steps; ``base``: the checkpoint to take instead."""
+    return InputError(
+        f"{folder} is distilled to a few steps ({what}): it predicts a sample, not the mean that a solver needs; "
+        f"take {base}"
+    )
 
 
 def log_levels(highest: float, lowest: float, steps: int) -> Tensor:

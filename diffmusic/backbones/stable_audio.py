@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 
 from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.backbones.memory import in_pieces, oobleck_context
-from diffmusic.backbones.noise import Noise, read_noise
+from diffmusic.backbones.noise import EDMNoise, Noise, read_noise
 from diffmusic.backbones.precision import network_dtype
 from diffmusic.backbones.pretrained import Pretrained
 from diffmusic.backbones.text import Encode, Texts, tokenizer
@@ -84,7 +84,7 @@ class StableAudio(Pretrained):
             part(AutoencoderOobleck, "vae"),
             transformer,
             projection,
-            read_noise(folder),
+            read_noise(folder, EDMNoise),
             Texts(lambda: _encoder(folder, device, projection, allow_pickle)),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffmusic.backbones.memory import recompute
-from diffmusic.backbones.noise import read_noise
+from diffmusic.backbones.noise import FlowNoise, read_noise
 from diffmusic.backbones.precision import network_dtype
 from diffmusic.backbones.stable_audio import Condition, StableAudio
 from diffmusic.backbones.text import Encode, Texts, tokenizer
@@ -78,7 +79,7 @@ class StableAudio3(StableAudio):
             vae,
             transformer,
             part(StableAudio3DurationEmbedder, "duration_embedder"),
-            read_noise(folder),
+            read_noise(folder, FlowNoise, _base(folder)),
             Texts(lambda: _encoder(folder, device, allow_pickle)),
         )
 
@@ -131,6 +132,12 @@ class StableAudio3(StableAudio):
     def placed(self, condition: Condition, start: float, seconds: float) -> Condition:
         """The condition of an excerpt of a recording of so many ``seconds``."""
         return replace(condition, seconds=seconds)
+
+
+def _base(folder: Path) -> str:
+    """The id of the checkpoint that a distilled one was made from, as far as its path tells which."""
+    size = re.search(r"small-music|small-sfx|medium", str(folder))
+    return f"stabilityai/stable-audio-3-{size[0] if size else 'medium'}-base"
 
 
 def _encoder(folder: Path, device: str, allow_pickle: bool) -> Encode:
