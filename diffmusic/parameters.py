@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 from typing_extensions import Doc
 
-from diffmusic.errors import InputError, suggestion
+from diffmusic.errors import InputError, reason, suggestion
 
 __all__ = [
     "BOUND", "Amount", "Count", "Doc", "Field", "Parameter", "Positive", "Seed", "Span", "assignments", "bind", "build",
@@ -102,8 +102,16 @@ def _describe(field: dataclasses.Field[Any], annotation: Any) -> Parameter:
 
 
 def parameters(component: type) -> list[Parameter]:
-    """The parameters a user may set, in order; the fields in ``BOUND`` are left out."""
-    hints = get_type_hints(component, include_extras=True)
+    """Return the parameters a user may set, in order; the fields in ``BOUND`` are left out.
+
+    Raises InputError for what is no dataclass, or has annotations that cannot be read.
+    """
+    if not dataclasses.is_dataclass(component):
+        raise InputError(f"{component.__module__}:{component.__qualname__} is no dataclass, as a component has to be")
+    try:
+        hints = get_type_hints(component, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise InputError(f"the annotations of {component.__qualname__} cannot be read: {reason(error)}") from None
     return [
         _describe(field, hints[field.name])
         for field in dataclasses.fields(component)

@@ -6,9 +6,14 @@ implementations. This module imports neither torch nor any component, so listing
 
 from __future__ import annotations
 
+import re
 import sys
+import traceback
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -18,12 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from diffmusic.errors import InputError, reason, suggestion
+from diffmusic.errors import DiffmusicError, InputError, reason, suggestion
 
 if TYPE_CHECKING:
     import click
 
 GROUP = "diffmusic"
+OURS = "diffmusic"
+"""The distribution whose names no plugin takes over."""
 KINDS = ("operator", "solver", "backbone", "metric", "embedding", "dataset")
 
 hookspec = pluggy.HookspecMarker(GROUP)
@@ -52,6 +59,15 @@ class Checkpoint:
     gflop: tuple[float, float, float] | None = None
     memory: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        _hold("repository", self.repository, r"[\w.-]+/[\w.-]+")
+        _hold("licence", self.licence, r".+")
+        numbers = (self.sample_rate, self.channels, self.parameters, self.excerpt_seconds)
+        if not all(isinstance(each, int | float) and each > 0 for each in numbers):
+            raise TypeError(
+                f"checkpoint {self.repository}: rate, channels, parameters and seconds are positive numbers"
+            )
+
     @property
     def bytes(self) -> float:
         """Size of the weights in float32, about what is downloaded."""
@@ -79,13 +95,47 @@ class Spec:
     tags: tuple[str, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
 
+    def __post_init__(self) -> None:
+        # A plugin that offers nonsense fails here, in its own hook, and is listed as broken with the reason.
+        _hold("name", self.name, r"[A-Za-z0-9][\w.-]*")
+        _hold("target", self.target, r"[\w.]+:[\w.]+")
+        _hold("summary", self.summary, r"[^\n]*")
+        for field_name, kind in (("tags", str), ("checkpoints", Checkpoint)):
+            value = getattr(self, field_name)
+            if not isinstance(value, tuple | list) or not all(isinstance(each, kind) for each in value):
+                raise TypeError(f"{self.name}: {field_name} is a tuple of {kind.__name__}, not {value!r}")
+            object.__setattr__(self, field_name, tuple(value))
+
     def load(self) -> Any:
         """Import the target. Raises InputError with the reason when that fails."""
         module, _, attribute = self.target.partition(":")
         try:
-            return attrgetter(attribute)(import_module(module))
-        except (Exception, SystemExit) as error:  # a third party's import may raise anything
-            raise InputError(f"{self.name!r} cannot be loaded from {self.target}: {reason(error)}") from error
+            with _foreign():
+                return attrgetter(attribute)(import_module(module))
+        except Broken as error:
+            raise InputError(f"{self.name!r} cannot be loaded from {self.target}: {error}") from error.__cause__
+
+
+def _hold(what: str, value: Any, pattern: str) -> None:
+    """Raise TypeError unless ``value`` is a string of that pattern."""
+    if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        raise TypeError(f"{what} {value!r} is not of the form {pattern}")
+
+
+class Broken(Exception):
+    """What a third party's code raised, as one line; the cause is kept."""
+
+
+@contextmanager
+def _foreign() -> Iterator[None]:
+    """Run a third party's code: what it prints goes to stderr, whatever it raises becomes `Broken`."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit is none of Exception, and neither is a panic of Rust
+        raise Broken(reason(error)) from error
 
 
 class Hooks:
@@ -144,23 +194,41 @@ class Registry:
     def __init__(self, plugins: Iterable[Plugin]) -> None:
         self.plugins = tuple(plugins)
 
+    def _listed(self, kind: str) -> dict[str, tuple[str, Spec]]:
+        offers = [(plugin.distribution, spec) for plugin in self.plugins for spec in plugin.offers.get(kind, ())]
+        counts = Counter(spec.name for _, spec in offers)
+
+        def name(owner: str, spec: Spec) -> str:
+            return spec.name if owner == OURS or counts[spec.name] == 1 else f"{owner}:{spec.name}"
+
+        return dict(sorted(((name(*offer), offer) for offer in offers), key=lambda each: each[0]))
+
     def components(self, kind: str) -> dict[str, Spec]:
-        """Every component of a kind by its listed name; names that clash are listed as ``dist:name``."""
-        offers = [(plugin, spec) for plugin in self.plugins for spec in plugin.offers.get(kind, ())]
-        names = [spec.name for _, spec in offers]
-        listed = {
-            spec.name if names.count(spec.name) == 1 else f"{plugin.distribution}:{spec.name}": spec
-            for plugin, spec in offers
-        }
-        return dict(sorted(listed.items()))
+        """Return every component of a kind by its listed name.
+
+        Names that clash are listed as ``dist:name``, but for those of diffmusic itself: no plugin takes them over.
+        """
+        return {name: spec for name, (_, spec) in self._listed(kind).items()}
+
+    def owners(self, kind: str) -> dict[str, str]:
+        """Return the distribution of every component of a kind, by its listed name."""
+        return {name: owner for name, (owner, _) in self._listed(kind).items()}
 
     def find(self, kind: str, name: str) -> Spec:
-        """The component called ``name`` (or ``dist:name``). Raises InputError for an unknown or ambiguous one."""
+        """Return the component called ``name`` (or ``dist:name``).
+
+        Raises:
+            InputError: There is none of that name, or several plugins offer one and diffmusic does not.
+        """
+        return self.locate(kind, name)[1]
+
+    def locate(self, kind: str, name: str) -> tuple[str, Spec]:
+        """Return the distribution and the component called ``name``; see `find`."""
         for plugin in self.plugins:
             for spec in plugin.offers.get(kind, ()):
                 if name == f"{plugin.distribution}:{spec.name}":
-                    return spec
-        known = self.components(kind)
+                    return plugin.distribution, spec
+        known = self._listed(kind)
         if name in known:
             return known[name]
         rivals = [listed for listed in known if listed.endswith(f":{name}")]
@@ -168,21 +236,60 @@ class Registry:
             raise InputError(f"{kind} {name!r} is offered by several plugins: use {' or '.join(rivals)}.")
         raise InputError(f"unknown {kind} {name!r}.{suggestion(name, known)}")
 
+    def readers(self, pipeline: Any) -> list[str]:
+        """Return the names of the backbones that read folders of a pipeline, by its ``_class_name``, ours first."""
+        names = [name for name, spec in self.components("backbone").items() if pipeline in spec.tags]
+        owners = self.owners("backbone")
+        return sorted(names, key=lambda name: owners[name] != OURS)
+
     def load(self, kind: str, name: str) -> Any:
         """Find a component and import its target."""
         return self.find(kind, name).load()
 
     def add_commands(self, cli: click.Group) -> None:
-        """Let every working plugin add its commands; one that fails adds none and is passed over."""
+        """Let every working plugin add its commands; one that fails adds none and is passed over.
+
+        What such a command raises becomes a DiffmusicError that names the plugin and the line.
+        """
         for plugin in self.plugins:
             hook = getattr(plugin.module, "diffmusic_commands", None)
             if plugin.error is None and hook is not None:
+                before = dict(cli.commands)
                 try:
-                    hook(cli=cli)
-                except (Exception, SystemExit) as error:
-                    import warnings
+                    with _foreign():
+                        hook(cli=cli)
+                except Broken as error:
+                    cli.commands = before
+                    warnings.warn(f"plugin {plugin.distribution} adds no command: {error}", stacklevel=2)
+                for name, command in cli.commands.items():
+                    if before.get(name) is not command:
+                        if name in before:
+                            warnings.warn(f"plugin {plugin.distribution} replaces the command {name!r}", stacklevel=2)
+                        command.invoke = _guarded(f"{plugin.distribution}: command {name}", command.invoke)  # type: ignore[method-assign]
 
-                    warnings.warn(f"plugin {plugin.distribution} adds no command: {reason(error)}", stacklevel=2)
+
+def _guarded(whose: str, invoke: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(context: click.Context) -> Any:
+        import click
+
+        try:
+            return invoke(context)
+        except (
+            DiffmusicError,
+            click.ClickException,
+            click.Abort,
+            click.exceptions.Exit,
+            SystemExit,
+            KeyboardInterrupt,
+        ):
+            raise
+        except BaseException as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise DiffmusicError(
+                f"plugin {whose} failed: {reason(error)} ({Path(place.filename).name}, line {place.lineno})"
+            ) from error
+
+    return guarded
 
 
 def _offers(manager: pluggy.PluginManager, module: Any) -> Iterator[tuple[str, tuple[Spec, ...]]]:
@@ -196,6 +303,9 @@ def _offers(manager: pluggy.PluginManager, module: Any) -> Iterator[tuple[str, t
             specs = tuple(found) if isinstance(found, Iterable) else (found,)
             if not isinstance(found, Iterable) or not all(isinstance(spec, Spec) for spec in specs):
                 raise TypeError(f"{caller.name} must return a list of diffmusic.Spec")
+            twice = [name for name, count in Counter(spec.name for spec in specs).items() if count > 1]
+            if twice:
+                raise ValueError(f"{caller.name} offers {twice[0]!r} more than once")
             yield kind, specs
 
 
@@ -216,11 +326,12 @@ def _examine(distribution: str, version: str, name: str, load: Callable[[], Any]
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(Hooks)
     try:
-        module = load()
-        manager.register(module)
-        offers = dict(_offers(manager, module))
-    except (Exception, SystemExit) as error:
-        return Plugin(distribution, version, name, error=reason(error))
+        with _foreign():
+            module = load()
+            manager.register(module)
+            offers = dict(_offers(manager, module))
+    except Broken as error:
+        return Plugin(distribution, version, name, error=str(error))
     return Plugin(distribution, version, name, offers, module)
 
 
@@ -260,4 +371,18 @@ def registry() -> Registry:
         (_origin(entry_point)[0], entry_point.name): entry_point for entry_point in metadata.entry_points(group=GROUP)
     }
     installed = [_examine(*_origin(found[key]), key[1], found[key].load) for key in sorted(found)]
-    return Registry([*installed, *FILES.values()])
+    return Registry(_each_name_once([*installed, *FILES.values()]))
+
+
+def _each_name_once(plugins: Iterable[Plugin]) -> Iterator[Plugin]:
+    """Break a plugin that offers what another entry point of the same distribution offers too: ``dist:name`` is one."""
+    taken: set[tuple[str, str, str]] = set()
+    for plugin in plugins:
+        keys = [(plugin.distribution, kind, spec.name) for kind, specs in plugin.offers.items() for spec in specs]
+        if clashes := taken.intersection(keys):
+            _, kind, name = min(clashes)
+            error = f"the {kind} {name!r} is offered by another entry point of {plugin.distribution}"
+            plugin = replace(plugin, offers={}, module=None, error=error)
+        else:
+            taken.update(keys)
+        yield plugin

@@ -1,20 +1,25 @@
 """Discovery: real distributions in a temporary folder, found by importlib.metadata as installed ones are."""
 
 import importlib
+import json
 import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 
 from diffmusic.errors import InputError, reason, suggestion
+from diffmusic.models.load import load_model
 from diffmusic.plugins import Plugin, Registry, Spec, registry
 
 Install = Callable[[str, str], None]
+Run = Callable[..., SimpleNamespace]
 
 OFFER = """
 from diffmusic import Spec, hookimpl
@@ -103,6 +108,38 @@ BROKEN = {
 }
 
 
+HOOK = """from diffmusic import Spec, hookimpl
+from diffmusic.plugins import Checkpoint
+@hookimpl
+def diffmusic_backbones():
+    """
+BROKEN |= {
+    "panic": ("class Panic(BaseException): pass\nraise Panic('index out of bounds')", "Panic: index out of bounds"),
+    "generator-exit": ("raise GeneratorExit('early')", "GeneratorExit: early"),
+    "panicking-hook": (f"{HOOK}raise BaseException('down')", "BaseException: down"),
+    "name-none": (f"{HOOK}return [Spec(None, 'a:b', 'c')]", "TypeError: name None"),
+    "name-empty": (f"{HOOK}return [Spec('', 'a:b', 'c')]", "TypeError: name ''"),
+    "name-colon": (f"{HOOK}return [Spec('diffmusic:mini', 'a:b', 'c')]", "TypeError: name 'diffmusic:mini'"),
+    "name-space": (f"{HOOK}return [Spec('my prior', 'a:b', 'c')]", "TypeError: name 'my prior'"),
+    "target": (f"{HOOK}return [Spec('a', 'module.Class', 'c')]", "TypeError: target 'module.Class'"),
+    "target-class": (f"{HOOK}return [Spec('a', dict, 'c')]", "TypeError: target <class 'dict'>"),
+    "summary": (f"{HOOK}return [Spec('a', 'b:c', None)]", "TypeError: summary None"),
+    "summary-lines": (f"{HOOK}return [Spec('a', 'b:c', 'two\\nlines')]", "TypeError: summary"),
+    "tags-none": (f"{HOOK}return [Spec('a', 'b:c', 'd', None)]", "TypeError: a: tags is a tuple of str, not None"),
+    "tags-text": (f"{HOOK}return [Spec('a', 'b:c', 'd', 'MusicLDMPipeline')]", "TypeError: a: tags"),
+    "tags-numbers": (f"{HOOK}return [Spec('a', 'b:c', 'd', (1,))]", "TypeError: a: tags"),
+    "checkpoints-text": (f"{HOOK}return [Spec('a', 'b:c', 'd', (), ('me/model',))]", "TypeError: a: checkpoints"),
+    "checkpoint-alone": (
+        f"{HOOK}return [Spec('a', 'b:c', 'd', (), Checkpoint('me/model', 16000, 1, 10, 'MIT'))]",
+        "TypeError: a: checkpoints is a tuple of Checkpoint",
+    ),
+    "repository": (f"{HOOK}return [Spec('a', 'b:c', 'd', (), (Checkpoint('model', 1, 1, 1, 'MIT'),))]", "repository"),
+    "rate": (f"{HOOK}return [Spec('a', 'b:c', 'd', (), (Checkpoint('m/m', '16k', 1, 1, 'MIT'),))]", "positive numbers"),
+    "licence": (f"{HOOK}return [Spec('a', 'b:c', 'd', (), (Checkpoint('m/m', 1, 1, 1, None),))]", "licence None"),
+    "twice": (f"{HOOK}return 2 * [Spec('a', 'b:c', 'd')]", "diffmusic_backbones offers 'a' more than once"),
+}
+
+
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_plugin_is_listed_with_its_reason_and_takes_nothing_down(install: Install, case: str) -> None:
     source, wanted = BROKEN[case]
@@ -115,6 +152,126 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_takes_nothing_down(instal
     assert found.offers == {}
     assert plugin("healthy").error is None
     assert {"echo", "inpainting"} <= set(registry().components("operator"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"{HOOK}yield Spec('echo', 'b:c', 'd')",
+        f"{HOOK}return (Spec('echo', 'b:c', 'd', ['a', 'b']),)",
+        f"{HOOK}return [Spec('echo', 'b.c:d.e', '')]",
+        f"{HOOK}return [Spec('echo', 'b:c', 'd', (), [Checkpoint('me/model', 16000, 1, 10.5, 'MIT')])]",
+    ],
+)
+def test_what_a_plugin_may_offer(install: Install, source: str) -> None:
+    install("healthy", source)
+    assert plugin("healthy").error is None
+    assert isinstance(registry().components("backbone")["echo"].tags, tuple)
+
+
+def test_what_a_plugin_prints_is_no_output(
+    install: Install, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("chatty", "print('loading')\n" + OFFER.format(name="echo", target="chatty_target:Echo"))
+    target = (
+        "print('target')\nfrom dataclasses import dataclass\n@dataclass(frozen=True)\nclass Echo:\n    'An echo.'\n"
+    )
+    install("chatty-target", target)
+    listed = run("operators", "--json")
+    assert "echo" in {row["name"] for row in json.loads(listed.out)}
+    assert {"loading", "target"} <= set(listed.err.splitlines())
+    monkeypatch.delitem(sys.modules, "chatty_target")
+    shown = run("operators", "echo")
+    assert "target" not in shown.out.splitlines()
+    assert "target" in shown.err.splitlines()
+
+
+def test_a_panic_in_a_target_is_one_line(install: Install) -> None:
+    install("panics", OFFER.format(name="echo", target="panics_target:Echo"))
+    install("panics-target", "class Panic(BaseException): pass\nraise Panic('index\\nout of bounds')")
+    with pytest.raises(InputError, match="'echo' cannot be loaded from panics_target:Echo: Panic: index out of bounds"):
+        registry().load("operator", "echo")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("class Echo: 'An echo.'", "rough_target:Echo is no dataclass"),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass Echo:\n    a: 'Nowhere' = 1",
+            "annotations of Echo cannot",
+        ),
+    ],
+)
+def test_a_component_that_cannot_be_described_is_one_line(
+    install: Install, run: Run, source: str, message: str
+) -> None:
+    install("rough", OFFER.format(name="echo", target="rough_target:Echo"))
+    install("rough-target", source)
+    for words in (("operators", "echo"), ("solve", "echo", "--help"), ("check", "echo")):
+        result = run(*words)
+        assert (result.code, result.err.count("\n")) == (2, 1), result.err
+        assert message in result.err
+
+
+def test_ctrl_c_is_no_broken_plugin(install: Install) -> None:
+    install("slow", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        registry()
+
+
+def test_thousands_of_offers_are_listed_in_a_moment(install: Install) -> None:
+    install("many", f"{HOOK}return [Spec(f'a{{n}}', 'b:c', 'd') for n in range(20_000)]")
+    registry()
+    begin = time.perf_counter()
+    assert len(registry().components("backbone")) > 20_000
+    assert registry().find("backbone", "a19999").name == "a19999"
+    assert time.perf_counter() - begin < 1.0
+
+
+@pytest.mark.parametrize(("kind", "name"), [("operator", "inpainting"), ("backbone", "mini"), ("solver", "diffmusic")])
+def test_no_plugin_takes_over_a_name_of_ours(install: Install, kind: str, name: str) -> None:
+    ours = registry().find(kind, name)
+    hook = OFFER.replace("diffmusic_operators", f"diffmusic_{kind}s")
+    install("a-rival", hook.format(name=name, target="a_rival:Rival"))
+    listed = registry().components(kind)
+    assert listed[name] == registry().find(kind, name) == registry().find(kind, f"diffmusic:{name}") == ours
+    assert listed[f"a-rival:{name}"] == registry().find(kind, f"a-rival:{name}") != ours
+
+
+def test_two_entry_points_of_one_distribution_offer_a_name_once(install: Install, tmp_path: Path) -> None:
+    install("twins", OFFER.format(name="echo", target="twins:Echo"))
+    (tmp_path / "twins_two.py").write_text((tmp_path / "twins.py").read_text())
+    (tmp_path / "twins-1.2.dist-info" / "entry_points.txt").write_text("[diffmusic]\na = twins\nb = twins_two\n")
+    registry.cache_clear()
+    first, second = (each for each in registry().plugins if each.distribution == "twins")
+    assert first.error is None
+    assert second.error == "the operator 'echo' is offered by another entry point of twins"
+    assert "echo" in registry().components("operator")
+
+
+READER = """
+from diffmusic import Spec, hookimpl
+
+@hookimpl
+def diffmusic_backbones():
+    return [Spec("{name}", "nowhere:Reader", "for the tests", ("{pipeline}",))]
+"""
+
+
+def test_a_rival_reader_of_a_pipeline_is_reported_and_takes_nothing_over(install: Install, tiny: Path) -> None:
+    install("a-rival", READER.format(name="aaa", pipeline="MusicLDMPipeline"))
+    with pytest.warns(UserWarning, match="MusicLDMPipeline is read by musicldm; aaa would read it too"):
+        assert load_model(str(tiny)).describe()["sample_rate"] == 16000
+
+
+def test_two_foreign_readers_of_a_pipeline_are_a_clash(install: Install, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        install(f"{name}-dist", READER.format(name=name, pipeline="ForeignPipeline"))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model_index.json").write_text('{"_class_name": "ForeignPipeline"}')
+    with pytest.raises(InputError, match="is a ForeignPipeline, which one and two read"):
+        load_model(str(tmp_path / "model"))
 
 
 def test_a_distribution_without_metadata_takes_nothing_down(install: Install, tmp_path: Path) -> None:
@@ -208,6 +365,29 @@ def test_commands_are_added_and_a_failing_plugin_adds_none(install: Install, fai
         registry().add_commands(group)
     assert "good" in group.commands
     assert "bad" not in group.commands
+
+
+@pytest.mark.parametrize("failure", ["raise KeyError('tempo')", "import nowhere_at_all", "raise BaseException('down')"])
+def test_what_a_plugins_command_raises_is_one_line(install: Install, run: Run, failure: str) -> None:
+    install("fails", COMMAND.format(name="fail", body="pass").replace("        pass\n", f"        {failure}\n"))
+    result = run("fail")
+    assert (result.code, result.err.count("\n"), result.out) == (1, 1, "")
+    assert result.err.startswith("error: plugin fails: command fail failed: ")
+    assert "(fails.py, line " in result.err
+
+
+def test_a_command_that_another_plugin_replaces_is_said(install: Install) -> None:
+    for distribution in ("adds-first", "adds-second"):
+        install(distribution, COMMAND.format(name="same", body="pass"))
+    with pytest.warns(UserWarning, match="plugin adds-second replaces the command 'same'"):
+        registry().add_commands(click.Group())
+
+
+def test_plugin_takes_a_file_and_nothing_else(run: Run) -> None:
+    for words in (("--plugin", "operators"), ("operators", "--plugin")):
+        result = run(*words)
+        assert result.code == 2
+        assert "--plugin takes a file, FILE.py" in result.err
 
 
 def test_the_built_in_plugins_take_the_public_route_and_work() -> None:

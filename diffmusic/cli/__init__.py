@@ -14,7 +14,7 @@ import click
 import diffmusic
 from diffmusic.cli.messages import flagged
 from diffmusic.errors import DiffmusicError, InputError, suggestion
-from diffmusic.plugins import add_file, registry
+from diffmusic.plugins import Registry, add_file, registry
 
 COMMANDS = {
     "solve": ("diffmusic.cli.solve:solve", "Restore a recording: invert what damaged it."),
@@ -40,8 +40,16 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """Lists commands from a table and imports one when it is called; plugins may add more."""
 
+    _added: Registry | None = None
+
+    def _add_commands(self) -> None:
+        """Ask the plugins once, and again when there are others."""
+        if self._added is not registry():
+            self._added, self.commands = registry(), {}
+            registry().add_commands(self)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        registry().add_commands(self)
+        self._add_commands()
         return [*COMMANDS, *sorted(self.commands)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -49,7 +57,7 @@ class LazyGroup(click.Group):
             module, _, attribute = COMMANDS[name][0].partition(":")
             command: click.Command = getattr(import_module(module), attribute)
             return command
-        registry().add_commands(self)
+        self._add_commands()
         return self.commands.get(name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -104,7 +112,10 @@ def _plugins_first(argv: list[str]) -> list[str]:
     words = iter(argv)
     for word in words:
         if word == "--plugin":
-            front += [word, *[value for value in [next(words, None)] if value is not None]]
+            value = next(words, None)
+            if value is None or not value.endswith(".py"):
+                raise InputError("--plugin takes a file, FILE.py" + (f", and got {value!r}" if value else ""))
+            front += [word, value]
         else:
             (front if word.startswith("--plugin=") else rest).append(word)
     return front + rest

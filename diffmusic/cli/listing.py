@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from diffmusic.plugins import KINDS, Spec, registry
+from diffmusic.plugins import KINDS, registry
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:
@@ -21,15 +21,10 @@ def table(rows: Sequence[Sequence[str]]) -> None:
         click.echo("  ".join([*cells, row[-1]]).rstrip())
 
 
-def _owner(spec: Spec) -> str:
-    owners = (p.distribution for p in registry().plugins for offers in p.offers.values() if spec in offers)
-    return next(owners, "?")
-
-
 def show(kind: str, name: str) -> None:
-    spec = registry().find(kind, name)
+    owner, spec = registry().locate(kind, name)
     component = spec.load()
-    click.echo(f"{name}: {spec.summary}  [{_owner(spec)}]\n")
+    click.echo(f"{name}: {spec.summary}  [{owner}]\n")
     # A backbone is offered by what loads it, often a class method: its class says what it is.
     click.echo(inspect.getdoc(getattr(component, "__self__", component)) or "")
     if kind != "backbone" and isinstance(component, type):
@@ -64,7 +59,8 @@ def _listing(kind: str, plural: str, summary: str) -> click.Command:
         if as_json:
             click.echo(json.dumps([dataclasses.asdict(spec) | {"name": name} for name, spec in components.items()]))
             return
-        table([[name, ", ".join(spec.tags), spec.summary, f"[{_owner(spec)}]"] for name, spec in components.items()])
+        owners = registry().owners(kind)
+        table([[name, ", ".join(spec.tags), spec.summary, f"[{owners[name]}]"] for name, spec in components.items()])
         mention_broken()
 
     return command

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from diffmusic.errors import InputError, reason
 from diffmusic.models import hub
-from diffmusic.plugins import Registry, registry
+from diffmusic.plugins import OURS, Registry, registry
 from diffmusic.prior.backbone import Backbone
 
 
@@ -90,10 +91,14 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 def _reader(folder: Path, known: Registry) -> str:
     kind = read_index(folder).get("_class_name")
-    for name, spec in known.components("backbone").items():
-        if kind in spec.tags:
-            return name
-    raise InputError(f"{folder} is a {kind}, which no installed backbone reads")
+    readers = known.readers(kind)
+    if not readers:
+        raise InputError(f"{folder} is a {kind}, which no installed backbone reads")
+    if len(readers) > 1 and known.owners("backbone")[readers[0]] != OURS:
+        raise InputError(f"{folder} is a {kind}, which {' and '.join(readers)} read: leave one of them installed")
+    if len(readers) > 1:
+        warnings.warn(f"{kind} is read by {readers[0]}; {', '.join(readers[1:])} would read it too", stacklevel=2)
+    return readers[0]
 
 
 def resolve_device(name: str) -> str:
