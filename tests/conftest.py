@@ -9,6 +9,9 @@ import pytest
 import soundfile
 
 from tests import checkpoints
+from tests.local_hub import server
+
+__all__ = ["server"]
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,8 @@
 """Models by their id: a small hub on this machine answers as the real one does."""
 
-import http.server
 import json
 import shutil
-import threading
-from collections.abc import Callable, Iterator
-from hashlib import sha256
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,96 +11,11 @@ import pytest
 from huggingface_hub import constants
 
 from diffmusic.errors import InputError
-from diffmusic.models import hub
+from diffmusic.models import hub, parts
 from diffmusic.models.load import load_model
+from tests.local_hub import Hub
 
 Run = Callable[..., SimpleNamespace]
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-class Hub(http.server.ThreadingHTTPServer):
-    """Serves folders as repositories, and counts what it is asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.repositories: dict[str, Path] = {}
-        self.gated: set[str] = set()
-        self.asked: list[str] = []
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """The few routes that huggingface_hub takes."""
-
-    server: Hub
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def answer(self, status: int, content: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        path = self.path.split("?")[0].strip("/")
-        self.server.asked.append(f"{self.command} {path}")
-        parts = path.removeprefix("api/models/").split("/")
-        name, rest = "/".join(parts[:2]), parts[2:]
-        folder = self.server.repositories.get(name)
-        if folder is None:
-            self.answer(404, X_Error_Code="RepoNotFound")
-            return
-        files = sorted(each for each in folder.rglob("*") if each.is_file())
-        if path.startswith("api/models/") and rest[:1] == ["tree"]:
-            tree = [
-                {
-                    "type": "file",
-                    "path": each.relative_to(folder).as_posix(),
-                    "size": each.stat().st_size,
-                    "oid": "0" * 40,
-                }
-                for each in files
-            ]
-            self.answer(200, json.dumps(tree).encode(), Content_Type="application/json")
-        elif path.startswith("api/models/"):
-            siblings = [
-                {"rfilename": each.relative_to(folder).as_posix(), "size": each.stat().st_size} for each in files
-            ]
-            info = {"id": name, "sha": COMMIT, "siblings": siblings, "tags": [], "downloads": 0, "private": False}
-            self.answer(200, json.dumps(info).encode(), Content_Type="application/json")
-        elif name in self.server.gated and self.command in ("GET", "HEAD"):
-            self.answer(403, X_Error_Code="GatedRepo")
-        else:
-            file = folder / "/".join(rest[2:])
-            if not file.is_file():
-                self.answer(404, X_Error_Code="EntryNotFound")
-                return
-            content = file.read_bytes()
-            etag = f'"{sha256(content).hexdigest()}"'
-            self.answer(200, content, ETag=etag, X_Repo_Commit=COMMIT)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A hub of our own, and an empty cache."""
-    with Hub() as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{running.server_address[1]}"
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        template = address + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        yield running
-        running.shutdown()
 
 
 def test_a_model_is_pulled_once_and_then_found_in_the_cache(server: Hub, tiny: Path, run: Run, tmp_path: Path) -> None:
@@ -187,12 +99,18 @@ def test_pickles_are_downloaded_only_if_that_is_asked_for(server: Hub, tiny: Pat
 
 def test_shards_are_chosen_and_other_precisions_are_not() -> None:
     files = {
-        "model_index.json": 1, "unet/config.json": 2, "unet/m-00001-of-00002.safetensors": 3,
-        "unet/m-00002-of-00002.safetensors": 4, "unet/m.safetensors.index.json": 5, "unet/m.fp16.safetensors": 6,
-        "unet/m.fp16-00001-of-00002.safetensors": 7, "unet/m.bin": 8, "m.safetensors": 9, "tokenizer/vocab.json": 10,
+        "model_index.json": 1, "unet/config.json": 2, "unet/model-00001-of-00002.safetensors": 3,
+        "unet/model-00002-of-00002.safetensors": 4, "unet/model.safetensors.index.json": 5,
+        "unet/model.fp16.safetensors": 6, "unet/model.fp16-00001-of-00002.safetensors": 7, "unet/pytorch_model.bin": 8,
+        "model.safetensors": 9, "tokenizer/vocab.json": 10,
     }  # fmt: skip
-    index = {"_class_name": "Any", "unet": ["diffusers", "U"], "tokenizer": ["transformers", "T"], "none": [None, None]}
-    assert sum(hub.choose(files, index).values()) == 1 + 2 + 3 + 4 + 5 + 10
+    index = {
+        "_class_name": "Any",
+        "unet": ["diffusers", "U"],
+        "tokenizer": ["transformers", "TTokenizer"],
+        "none": [None, None],
+    }
+    assert sum(parts.choose(files, index).values()) == 1 + 2 + 3 + 4 + 5 + 10
 
 
 @pytest.mark.parametrize(

@@ -169,9 +169,7 @@ def test_what_a_plugin_may_offer(install: Install, source: str) -> None:
     assert isinstance(registry().components("backbone")["echo"].tags, tuple)
 
 
-def test_what_a_plugin_prints_is_no_output(
-    install: Install, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_plugin_prints_is_no_output(install: Install, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     install("chatty", "print('loading')\n" + OFFER.format(name="echo", target="chatty_target:Echo"))
     target = (
         "print('target')\nfrom dataclasses import dataclass\n@dataclass(frozen=True)\nclass Echo:\n    'An echo.'\n"

@@ -45,11 +45,13 @@ class AudioLDM2(LogMelPrior):
         def load(kind: Any, part: str, partial: bool = False) -> Any:
             return load_module(kind, folder / part, device, partial=partial, allow_pickle=allow_pickle)
 
-        clap, tokens = clap_text(folder, device, allow_pickle), tokenizer(folder / "tokenizer_2")
+        clap, tokens = clap_text(folder, device, allow_pickle), tokenizer(folder / "tokenizer_2", 512)
         t5, project = load(T5EncoderModel, "text_encoder_2", True), load(AudioLDM2ProjectionModel, "projection_model")
         # Some indices name GPT2Model, some GPT2LMHeadModel. The head is never used: the vectors are hidden states.
         gpt2 = load(GPT2Model, "language_model", True)
-        count = json.loads((folder / "language_model" / "config.json").read_text()).get("max_new_tokens", 8)
+        count = json.loads((folder / "language_model" / "config.json").read_text(encoding="utf-8-sig")).get(
+            "max_new_tokens", 8
+        )
 
         def encode(text: str) -> Condition:
             given = tokens(text, truncation=True, max_length=tokens.model_max_length, return_tensors="pt").to(device)

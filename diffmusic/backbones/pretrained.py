@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.backbones.noise import Noise
+from diffmusic.models import hub
 from diffmusic.models.folder import weights_hash
 
 
@@ -40,8 +41,10 @@ class Pretrained:
         return weights_hash(self.folder)
 
     def describe(self) -> dict[str, Any]:
-        """Name, hash of all weights, sample rate, device and the network's dtype, for the run record."""
-        return {
+        """Return name, hash of all weights, sample rate, device and the network's dtype, for the run record; of a model
+        of the hub its id and commit too."""
+        found = hub.origin(self.folder)
+        return ({"hub": found} if found else {}) | {
             "name": self.name,
             "sha256": self._hash,
             "sample_rate": self.sample_rate,

@@ -179,7 +179,7 @@ class StableAudio(Pretrained):
 def _encoder(folder: Path, device: str, projection: Any, allow_pickle: bool) -> Encode:
     from transformers import T5EncoderModel
 
-    tokens = tokenizer(folder / "tokenizer")
+    tokens = tokenizer(folder / "tokenizer", 128)
     t5 = load_module(T5EncoderModel, folder / "text_encoder", device, partial=True, allow_pickle=allow_pickle)
 
     def encode(text: str) -> Tensor:

@@ -143,7 +143,7 @@ def _base(folder: Path) -> str:
 def _encoder(folder: Path, device: str, allow_pickle: bool) -> Encode:
     from transformers import T5GemmaEncoderModel
 
-    tokens = tokenizer(folder / "tokenizer")
+    tokens = tokenizer(folder / "tokenizer", 256)
     length = min(tokens.model_max_length, 256)  # as in training
     encoder = load_module(T5GemmaEncoderModel, folder / "text_encoder", device, allow_pickle=allow_pickle)
 

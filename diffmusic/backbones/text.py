@@ -12,6 +12,10 @@ from diffmusic.errors import InputError, reason
 from diffmusic.models.folder import load_module, quiet
 
 Encode = Callable[[str], Any]
+TOKENS = 77
+"""Tokens of a caption that CLAP was trained on."""
+LONGEST = 1_000_000
+"""More tokens than any text: transformers' word for a length that was not stated is larger."""
 
 
 class Texts:
@@ -42,22 +46,30 @@ class Texts:
         self._encode = None
 
 
-def tokenizer(folder: Path, kind: str = "AutoTokenizer") -> Any:
-    """The tokenizer of a folder. Raises InputError for one that cannot be read."""
+def tokenizer(folder: Path, length: int, kind: str = "AutoTokenizer") -> Any:
+    """Return the tokenizer of a folder. Raises InputError for one that cannot be read.
+
+    length: tokens that the model was trained on, for a tokenizer that does not say so.
+    """
     import transformers
 
+    if not folder.is_dir():
+        raise InputError(f"{folder.parent} is incomplete: {folder.name}/ is missing")
     try:
         with quiet():
-            return getattr(transformers, kind).from_pretrained(folder, local_files_only=True)
+            found = getattr(transformers, kind).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # absent files and packages show as all kinds of errors
         raise InputError(f"{folder} holds no tokenizer that can be read: {reason(error)[:300]}") from None
+    if found.model_max_length > LONGEST:
+        found.model_max_length = length
+    return found
 
 
 def clap_text(folder: Path, device: str, allow_pickle: bool) -> Encode:
     """CLAP's text features of text_encoder/ and tokenizer/, unit vectors (1, dim)."""
     from transformers import ClapTextModelWithProjection
 
-    tokens = tokenizer(folder / "tokenizer", "RobertaTokenizer")
+    tokens = tokenizer(folder / "tokenizer", TOKENS, "RobertaTokenizer")
     model = load_module(
         ClapTextModelWithProjection, folder / "text_encoder", device, partial=True, allow_pickle=allow_pickle
     )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffmusic.backbones.text import TOKENS, tokenizer
 from diffmusic.errors import InputError
 from diffmusic.metrics.windows import windows
 from diffmusic.models.folder import load_module, weights_hash
@@ -39,18 +40,18 @@ class Clap:
     def load(cls, folder: Path, name: str | None = None, allow_pickle: bool = False) -> Clap:
         """From the folder of a ClapModel, or that of a pipeline with ``text_encoder``, ``tokenizer`` and
         ``feature_extractor``. Raises InputError for a folder that is neither."""
-        from transformers import ClapFeatureExtractor, ClapModel, RobertaTokenizer
+        from transformers import ClapFeatureExtractor, ClapModel
 
         pipeline = (folder / "text_encoder").is_dir()
         parts = [folder / part if pipeline else folder for part in ("text_encoder", "tokenizer", "feature_extractor")]
         model = load_module(ClapModel, parts[0], allow_pickle=allow_pickle)
+        words = tokenizer(parts[1], TOKENS, "RobertaTokenizer")
         try:
-            tokenizer = RobertaTokenizer.from_pretrained(parts[1], local_files_only=True)
             extractor = ClapFeatureExtractor.from_pretrained(parts[2], local_files_only=True)
         except Exception as error:  # absent files show as all kinds of errors
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{folder} lacks the tokenizer or the feature extractor of its CLAP: {reason}") from None
-        return cls(model, tokenizer, extractor, name or folder.name, parts[0])
+            raise InputError(f"{folder} lacks the feature extractor of its CLAP: {reason}") from None
+        return cls(model, words, extractor, name or folder.name, parts[0])
 
     @property
     def length(self) -> int:

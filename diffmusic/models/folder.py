@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
@@ -16,17 +17,21 @@ import transformers
 from torch import nn
 
 from diffmusic.errors import InputError
+from diffmusic.models import parts
 from diffmusic.models.load import read_index
 
 SAFE, PICKLED = "*.safetensors", "*.bin"
 
 
-def complete_index(folder: Path, parts: Iterable[str]) -> dict[str, Any]:
-    """The folder's model_index.json. Raises InputError if it, or one of its parts, is not there."""
+def complete_index(folder: Path, needed: Iterable[str]) -> dict[str, Any]:
+    """Return the folder's model_index.json. Raises InputError if it, or one of its parts, is not there."""
     index = read_index(folder)
-    for part in parts:
-        if part not in index or not (folder / part).is_dir():
+    for part in needed:
+        if not (folder / part).is_dir() or not index.get(part):
             raise InputError(f"{folder} is incomplete: {part}/ is missing")
+        pair = index[part]
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(each, str) for each in pair):
+            raise InputError(f"{folder}/model_index.json: {part} is a pair of library and class, not {pair!r}")
     return index
 
 
@@ -54,16 +59,20 @@ def load_module(
     Raises InputError for weights that are absent, do not fit, or are missing some: the libraries would go on with
     random numbers.
     """
-    safe = not allow_pickle or _has(folder, SAFE)
-    if not _has(folder, SAFE) and _has(folder, PICKLED) and not allow_pickle:
-        raise InputError(
-            f"{folder} holds pickled weights only, and a pickle can run any program as it is read: take safetensors, "
-            "or give --allow-pickle if you trust whoever made it"
-        )
+    if not folder.is_dir():
+        raise InputError(f"{folder.parent} is incomplete: {folder.name}/ is missing")
+    names = [path.name for path in folder.iterdir()]
+    chosen = parts.weights(names, allow_pickle)
+    if chosen is None:
+        raise InputError(f"{folder} {parts.unreadable(name for name in names if name.endswith(parts.WEIGHTS))}")
     try:
         with quiet():
             module, report = kind.from_pretrained(
-                folder, local_files_only=True, use_safetensors=safe, output_loading_info=True
+                folder,
+                local_files_only=True,
+                use_safetensors=chosen.safe,
+                variant=chosen.variant,
+                output_loading_info=True,
             )
     except Exception as error:  # a damaged file shows as any error of any library beneath
         raise InputError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
@@ -73,10 +82,6 @@ def load_module(
     assert isinstance(module, nn.Module)
     with quiet():
         return module.requires_grad_(False).eval().to(device=device, dtype=dtype)
-
-
-def _has(folder: Path, pattern: str) -> bool:
-    return any(folder.glob(pattern))
 
 
 @contextmanager
@@ -105,7 +110,15 @@ def verify(folder: Path) -> None:
     path = folder / "hashes.json"
     if not path.exists():
         return
-    for name, expected in json.loads(path.read_text()).items():
+    try:
+        hashes = json.loads(path.read_text(encoding="utf-8-sig"))
+        ours = all(re.fullmatch("[0-9a-f]{64}", value) for value in hashes.values())
+    except (OSError, ValueError, TypeError, AttributeError):
+        ours = False
+    if not ours:
+        warnings.warn(f"{path} holds no sha256 of files: they are not verified", stacklevel=2)
+        return
+    for name, expected in hashes.items():
         if not (folder / name).is_file():
             raise InputError(f"{folder} is incomplete: {name} is missing")
         if _digest(folder / name) != expected:

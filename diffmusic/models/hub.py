@@ -2,165 +2,258 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from diffmusic.errors import InputError, reason
+from diffmusic.models.parts import ALONE, INDEX, choose, lacking
 
-INDEX = "model_index.json"
-ALONE = {".": ["transformers", "a module"]}
-"""The index of a repository that is one module of transformers: its files lie at the top."""
-WEIGHTS = (".safetensors", ".bin", ".msgpack", ".h5", ".onnx", ".ckpt", ".pt", ".pth")
-SMALL = (".json", ".txt", ".model")
-"""What a part holds beside its weights: settings and vocabularies."""
+NAME = r"[A-Za-z0-9][\w.-]*"
+PLAIN = re.compile(rf"(?P<repository>{NAME}/{NAME})(?P<folder>(/[\w.-]+)*)(@(?P<revision>[\w./-]+))?")
+SITE = re.compile(r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/(?!datasets/|spaces/)")
+PAGE = re.compile(rf"(?P<repository>{NAME}/{NAME})(/(tree|blob|resolve)/(?P<revision>[\w.-]+)(?P<folder>(/[\w.-]+)*))?")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A model on the hub: an id ``owner/name``, a folder in it, and a branch, tag or commit (None: the newest)."""
+
+    repository: str
+    folder: str = ""
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Address | None:
+        """Read ``owner/name[/folder][@revision]`` or the address of a page of the hub. None if it is neither."""
+        site = SITE.match(text)
+        if site:
+            text = re.split(r"[?#]", text[site.end() :])[0].rstrip("/")
+        match = (PAGE if site else PLAIN).fullmatch(text)
+        if match is None:
+            return None
+        return cls(match["repository"], (match["folder"] or "").strip("/"), match["revision"])
+
+    def __str__(self) -> str:
+        folder, revision = f"/{self.folder}" if self.folder else "", f"@{self.revision}" if self.revision else ""
+        return f"{self.repository}{folder}{revision}"
+
+
+def address(model: str) -> Address:
+    """Return the address that a text is. Raises InputError for one that is none."""
+    found = Address.parse(model)
+    if found is None:
+        raise InputError(f"{model!r} is no id of a model: write owner/name, owner/name/folder or owner/name@revision")
+    return found
 
 
 def is_repository(model: str) -> bool:
-    """Whether it reads like the id of a model on the hub, ``owner/name``."""
-    return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model) is not None
+    """Return whether a text reads like a model on the hub."""
+    return Address.parse(model) is not None
 
 
-def parts(index: Mapping[str, Any]) -> list[str]:
-    """The sub-folders that a model_index.json names."""
-    return [name for name, value in index.items() if isinstance(value, list) and len(value) == 2 and value[0]]
+def origin(folder: Path) -> dict[str, str] | None:
+    """Return id and commit of a model in the cache by its folder, None for a folder elsewhere."""
+    for each in (folder, *folder.parents):
+        if each.parent.name == "snapshots" and (kept := each.parent.parent.name).startswith("models--"):
+            return {"repository": kept.removeprefix("models--").replace("--", "/"), "revision": each.name}
+    return None
 
 
-def choose(sizes: Mapping[str, int], index: Mapping[str, Any], allow_pickle: bool = False) -> dict[str, int]:
-    """The files of a model that are needed, with their sizes: of each part the settings and one set of weights, in
-    full precision, safetensors where there are any, and pickled ones only if they are allowed.
+def cached(model: str, alone: bool = False, allow_pickle: bool = False) -> Path | None:
+    """Return the folder of a model in the cache if every part is there, else None.
 
-    sizes: every file of the repository, in bytes. Raises InputError for a part without files that can be read.
+    Args:
+        model: Its address, see ``Address.parse``.
+        alone: It may be one module, without an index.
+        allow_pickle: Pickled weights count where there are no safetensors.
     """
-    chosen = {INDEX: sizes[INDEX]} if INDEX in sizes else {}
-    for part in parts(index):
-        files = {name: size for name, size in sizes.items() if PurePosixPath(name).parent.as_posix() == part}
-        chosen |= {name: size for name, size in files.items() if name.endswith(SMALL)}
-        weights = {name: size for name, size in files.items() if name.endswith(WEIGHTS) and not _variant(name)}
-        safe = {name: size for name, size in weights.items() if name.endswith(".safetensors")}
-        pickled = {name: size for name, size in weights.items() if name.endswith(".bin")}
-        if weights and not safe and not (allow_pickle and pickled):
-            others = ", ".join(sorted(PurePosixPath(name).name for name in weights))
-            raise InputError(
-                f"{part}/ has no safetensors, only {others}: a pickle can run any program as it is read; give "
-                "--allow-pickle if you trust whoever made it"
-            )
-        chosen |= safe or pickled
-        if not files:
-            raise InputError(f"{part}/ is named in {INDEX}, but is not there")
-    return chosen
+    wanted = address(model)
+    snapshot = _snapshot(wanted)
+    try:
+        folder = snapshot / wanted.folder if snapshot else None
+        return None if folder is None or lacking(folder, _index(folder, alone), allow_pickle) else folder
+    except (OSError, ValueError):
+        return None
 
 
-def _variant(name: str) -> bool:
-    """Whether these are weights of another precision, such as model.fp16.safetensors."""
-    return bool(re.search(r"\.(fp16|bf16|fp32|ema|non_ema)[.-]", PurePosixPath(name).name))
-
-
-def cached(repository: str, alone: bool = False) -> Path | None:
-    """The folder of a model in the cache, if every part is there. alone: it may be one module, without an index."""
+def _snapshot(wanted: Address) -> Path | None:
+    """The folder of a revision in the cache: by its name, by its commit, or the newest that was cached by a commit."""
     # Read where the library keeps it: importing what would ask the library takes longer than any listing may.
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    kept = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
-    try:
-        folder = kept / "snapshots" / (kept / "refs" / "main").read_text().strip()
-        single = alone and not (folder / INDEX).exists() and (folder / "config.json").exists()
-        index = ALONE if single else json.loads((folder / INDEX).read_text())
-    except (OSError, ValueError):
-        return None
-    return None if _lacking(folder, index) else folder
+    kept = Path(HF_HUB_CACHE) / f"models--{wanted.repository.replace('/', '--')}"
+    named = kept / "refs" / (wanted.revision or "main")
+    if named.is_file():
+        return kept / "snapshots" / named.read_text().strip()
+    commits = sorted((kept / "snapshots").glob("*"), key=lambda each: each.stat().st_mtime)
+    if wanted.revision is not None:
+        commits = [each for each in commits if len(wanted.revision) >= 7 and each.name.startswith(wanted.revision)]
+    return commits[-1] if commits else None
 
 
-def _lacking(folder: Path, index: Mapping[str, Any]) -> list[str]:
-    """Parts of a model that are not there, or without weights where their settings ask for some."""
-
-    def whole(part: Path) -> bool:
-        shards = part.glob("*.safetensors.index.json")
-        needed = {name for path in shards for name in json.loads(path.read_text()).get("weight_map", {}).values()}
-        module = (part / "config.json").is_file()
-        some = any(path.suffix in (".safetensors", ".bin") for path in part.glob("*"))
-        return part.is_dir() and (some or not module) and all((part / name).is_file() for name in needed)
-
-    return [part for part in parts(index) if not whole(folder / part)]
+def _index(folder: Path, alone: bool) -> dict[str, Any]:
+    if alone and not (folder / INDEX).exists() and (folder / "config.json").exists():
+        return ALONE
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8-sig"))
+    if not isinstance(index, dict):
+        raise ValueError(f"{INDEX} holds no table")
+    return index
 
 
 def offline_mode() -> bool:
-    """Whether HF_HUB_OFFLINE is set."""
+    """Return whether HF_HUB_OFFLINE is set."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def locate(repository: str, offline: bool = False, allow_pickle: bool = False, alone: bool = False) -> Path:
-    """The folder of a model: from the cache if all of it is there, else downloaded. alone: what is wanted is one module
-    of transformers, which may be all that the repository is.
+def locate(model: str, offline: bool = False, allow_pickle: bool = False, alone: bool = False) -> Path:
+    """Return the folder of a model: from the cache if all of it is there, else downloaded.
 
-    Raises InputError, in one line that says what to do, if that is not possible.
+    Args:
+        model: Its address, see ``Address.parse``.
+        offline: Download nothing.
+        allow_pickle: Take pickled weights where there are no safetensors.
+        alone: What is wanted is one module of transformers, which may be all that the repository is.
+
+    Raises:
+        InputError: In one line that says what to do, if that is not possible.
     """
-    folder = cached(repository, alone)
+    folder = cached(model, alone, allow_pickle)
     if folder is not None:
         return folder
     if offline or offline_mode():
         why = "--offline" if offline else "HF_HUB_OFFLINE"
-        first = "the same command" if alone else f"diffmusic models pull {repository}"
+        first = "the same command" if alone else f"diffmusic models pull {address(model)}"
         raise InputError(
-            f"{repository} is not in the cache, or only a part of it is, and {why} forbids to download it: run "
-            f"{first} without it first, or give a folder"
+            f"{address(model)} is not in the cache, or only a part of it is{_missing(model, alone, allow_pickle)}, and "
+            f"{why} forbids to download it: run {first} without it first, or give a folder"
         )
-    return pull(repository, allow_pickle, alone)
+    return pull(model, allow_pickle, alone)
 
 
-def sizes(repository: str, alone: bool = False) -> tuple[dict[str, int], dict[str, Any]]:
-    """Every file of a model on the hub with its size, and its model_index.json. alone: see ``locate``."""
+def _missing(model: str, alone: bool, allow_pickle: bool) -> str:
+    """The first thing that a cached model lacks, in brackets."""
+    snapshot = _snapshot(address(model))
+    try:
+        folder = snapshot / address(model).folder if snapshot else None
+        found = lacking(folder, _index(folder, alone), allow_pickle) if folder else []
+    except (OSError, ValueError):
+        found = []
+    return f" ({found[0]})" if found else ""
+
+
+def sizes(model: str, alone: bool = False) -> tuple[dict[str, int], dict[str, Any]]:
+    """Return every file of a model on the hub with its size, and its model_index.json. alone: see ``locate``."""
     from huggingface_hub import HfApi, hf_hub_download
 
+    wanted = address(model)
+    inside = f"{wanted.folder}/" if wanted.folder else ""
+
     def ask() -> tuple[dict[str, int], dict[str, Any]]:
-        info = HfApi().model_info(repository, files_metadata=True)
-        found = {each.rfilename: each.size or 0 for each in info.siblings or ()}
+        info = HfApi().model_info(wanted.repository, revision=wanted.revision, files_metadata=True)
+        every = {each.rfilename: each.size or 0 for each in info.siblings or ()}
+        found = {name.removeprefix(inside): size for name, size in every.items() if name.startswith(inside)}
         if alone and INDEX not in found and "config.json" in found:
             return found, ALONE
         if INDEX not in found:
-            raise InputError(f"{repository} holds no {INDEX}: it is not a model in the diffusers layout")
-        return found, json.loads(Path(hf_hub_download(repository, INDEX)).read_text())
+            raise InputError(f"{wanted} holds no {INDEX}: {original(found)}")
+        path = Path(hf_hub_download(wanted.repository, inside + INDEX, revision=wanted.revision))
+        return found, _index(path.parent, alone=False)
 
-    return _asked(repository, ask)
+    return _asked(wanted, ask)
 
 
-def pull(repository: str, allow_pickle: bool = False, alone: bool = False) -> Path:
+SCRIPTS = {
+    "model_config.json": "convert_stable_audio.py",
+    "audioldm2": "convert_original_audioldm2_to_diffusers.py",
+    "musicldm": "convert_original_musicldm_to_diffusers.py",
+    "audioldm": "convert_original_audioldm_to_diffusers.py",
+    "acestep": "convert_ace_step_to_diffusers.py",
+}
+"""Scripts of diffusers that convert an original checkpoint, by a word in the names of its files."""
+
+
+def original(names: Any) -> str:
+    """Return what to do with a model whose files lie in another layout than that of diffusers."""
+    if not any(str(name).endswith((".ckpt", ".safetensors", ".pth", ".pt", ".bin")) for name in names):
+        return "it is not a model in the diffusers layout"
+    joined = " ".join(str(name).lower() for name in names)
+    script = next((script for word, script in SCRIPTS.items() if word in joined), "convert_..._to_diffusers.py")
+    return (
+        "it is the original layout, or one file, and what is read is the layout of diffusers: convert it with "
+        f"scripts/{script} of the diffusers repository, or take a repository that holds {INDEX}"
+    )
+
+
+def pull(model: str, allow_pickle: bool = False, alone: bool = False) -> Path:
     """Download what is needed of a model, or what is missing of it, into the cache. Returns its folder there.
-    alone: see ``locate``."""
-    from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
+
+    What is there already is read through and compared with the hub, and downloaded again if it is damaged.
+    alone: see ``locate``.
+    """
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.utils import disable_progress_bars
 
     if offline_mode():
         raise InputError("HF_HUB_OFFLINE is set: unset it to download")
-    found, index = sizes(repository, alone)
+    wanted = address(model)
+    found, index = sizes(model, alone)
     try:
         chosen = choose(found, index, allow_pickle)
     except InputError as error:
-        raise InputError(f"{repository}: {error}") from None
-    cache = Path(constants.HF_HUB_CACHE)
-    needed = sum(size for name, size in chosen.items() if not isinstance(try_to_load_from_cache(repository, name), str))
+        raise InputError(f"{wanted}: {error}") from None
+    cache, snapshot = Path(constants.HF_HUB_CACHE), _snapshot(wanted)
+    here = {name: snapshot / wanted.folder / name for name in chosen} if snapshot else {}
+    needed = sum(size for name, size in chosen.items() if name not in here or not _intact(here[name], size))
     free = shutil.disk_usage(next(each for each in (cache, *cache.parents) if each.exists())).free
     if needed > free:
         raise InputError(
-            f"{repository} needs {needed / 1e9:.1f} GB more in {cache}, where {free / 1e9:.1f} GB are free: make room, "
+            f"{wanted} needs {needed / 1e9:.1f} GB more in {cache}, where {free / 1e9:.1f} GB are free: make room, "
             "or set HF_HOME to another disk"
         )
     if needed:
-        warnings.warn(f"downloading {repository}: {needed / 1e9:.1f} GB to {cache}", stacklevel=2)
+        warnings.warn(f"downloading {wanted}: {needed / 1e9:.1f} GB to {cache}", stacklevel=2)
     if not sys.stderr.isatty():
         disable_progress_bars()
-    names = sorted(chosen)
-    return _asked(repository, lambda: Path(snapshot_download(repository, allow_patterns=names)))
+    names = [f"{wanted.folder}/{name}" if wanted.folder else name for name in sorted(chosen)]
+    download = lambda: Path(snapshot_download(wanted.repository, revision=wanted.revision, allow_patterns=names))  # noqa: E731
+    folder = _asked(wanted, download) / wanted.folder
+    absent = lacking(folder, index, allow_pickle)
+    if absent:
+        raise InputError(f"{wanted} is incomplete on the hub: {absent[0]}")
+    return folder
 
 
-def _asked(repository: str, ask: Callable[[], Any]) -> Any:
+def _intact(path: Path, size: int) -> bool:
+    """Whether a cached file is the one of that size that its blob is named for. A damaged one is removed, so that the
+    library does not take it for what it is not."""
+    if not path.exists():
+        return False
+    blob = path.resolve()
+    known = {40: lambda: hashlib.sha1(b"blob %d\0" % size), 64: hashlib.sha256}.get(len(blob.name))
+    right = path.stat().st_size == size
+    if right and known and blob.parent.name == "blobs":
+        digest = known()
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        right = digest.hexdigest() == blob.name
+    if not right:
+        path.unlink()
+        blob.unlink(missing_ok=True)
+    return right
+
+
+def _asked(wanted: Address, ask: Callable[[], Any]) -> Any:
     """What the hub answers. Its refusals become InputErrors that say what to do."""
     from huggingface_hub import errors
 
@@ -170,20 +263,22 @@ def _asked(repository: str, ask: Callable[[], Any]) -> Any:
         raise
     except errors.GatedRepoError:
         raise InputError(
-            f"{repository} is gated: accept its licence at https://huggingface.co/{repository}, then log in by hf auth "
-            "login or set HF_TOKEN"
+            f"{wanted} is gated: accept its licence at https://huggingface.co/{wanted.repository}, then log in by hf "
+            "auth login or set HF_TOKEN"
         ) from None
+    except errors.RevisionNotFoundError:
+        raise InputError(f"{wanted.repository} has no branch, tag or commit {wanted.revision!r}") from None
     except errors.RepositoryNotFoundError:
         raise InputError(
-            f"there is no folder {repository!r}, and the hub has no model of that id, or a private one: check the "
+            f"there is no folder {str(wanted)!r}, and the hub has no model of that id, or a private one: check the "
             "name, or log in by hf auth login"
         ) from None
     except errors.RemoteEntryNotFoundError as error:
-        raise InputError(f"{repository} is incomplete on the hub: {reason(error)[:200]}") from None
+        raise InputError(f"{wanted} is incomplete on the hub: {reason(error)[:200]}") from None
     except Exception as error:  # httpx, requests, urllib3 and the disk all have errors of their own
         full = isinstance(error, OSError) and error.errno == 28
         what = "the disk is full" if full else "the hub cannot be reached"
         raise InputError(
-            f"{repository} is neither a folder nor in the cache, and cannot be downloaded, {what}: "
+            f"{wanted} is neither a folder nor in the cache, and cannot be downloaded, {what}: "
             f"{reason(error)[:200]}; try again (what is there is kept), or give a folder"
         ) from None

@@ -18,30 +18,35 @@ from diffmusic.prior.backbone import Backbone
 def load_model(
     model: str, device: str = "cpu", dtype: str = "auto", offline: bool = False, allow_pickle: bool = False
 ) -> Backbone:
-    """A backbone by its name, from a folder in the diffusers layout, or from the hub by its id.
+    """Load a backbone by its name, from a folder in the diffusers layout, or from the hub by its address.
 
     A folder goes to the backbone whose tags name the ``_class_name`` of its ``model_index.json``. The name of a
     backbone that lists published checkpoints stands for the first of them. What is not in the cache is downloaded,
-    unless ``offline``. dtype: of the network. allow_pickle: read pickled weights where there are no others.
+    unless ``offline``. An address is an id, ``owner/name``, which may name a folder, ``owner/name/folder``, and a
+    branch, tag or commit, ``owner/name@revision``, or a page of the hub. device: see `resolve_device`. dtype: of the network.
+    allow_pickle: read pickled weights where there are no others.
     Raises InputError for what is none of these, and for a checkpoint that is missing, partial or not readable.
     """
-    known, given = registry(), Path(model)
-    folder: Path | None = None
-    if model not in known.components("backbone") and (
-        given.exists() or hub.is_repository(model) or _like_a_path(model)
-    ):
-        if not hub.is_repository(model) and not given.is_dir():
-            raise InputError(
-                f"model {model!r} is no folder; give one, the name of a backbone, or an id such as owner/name"
-            )
-        folder = given if given.is_dir() else hub.locate(model, offline, allow_pickle)
-        target = known.load("backbone", _reader(folder, known))
-    else:
+    known, given, place = registry(), Path(model), resolve_device(device)
+    if model in known.components("backbone") or not (given.exists() or hub.is_repository(model) or _like_a_path(model)):
         spec = known.find("backbone", model)
-        if spec.checkpoints:
-            folder = hub.locate(spec.checkpoints[0].repository, offline, allow_pickle)
+        folder = hub.locate(spec.checkpoints[0].repository, offline, allow_pickle) if spec.checkpoints else None
         target = spec.load()
-    return target(folder, device, **_options(target, model, dtype, allow_pickle))
+    else:
+        folder = _folder(model, offline, allow_pickle)
+        target = known.load("backbone", _reader(folder, known))
+    return target(folder, place, **_options(target, model, dtype, allow_pickle))
+
+
+def _folder(model: str, offline: bool, allow_pickle: bool) -> Path:
+    given = Path(model)
+    if given.is_dir():
+        return given
+    if given.is_file():
+        raise InputError(f"model {model!r} is a file: {hub.original([given.name])}")
+    if not hub.is_repository(model):
+        raise InputError(f"model {model!r} is no folder; give one, the name of a backbone, or an id such as owner/name")
+    return hub.locate(model, offline, allow_pickle)
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Access:
     allow_pickle: bool = False
 
     def load(self, model: str, device_name: str, dtype: str) -> Backbone:
-        """A backbone by what a job says of it; see ``load_model`` and ``resolve_device``."""
-        return load_model(model, resolve_device(device_name), dtype, self.offline, self.allow_pickle)
+        """A backbone by what a job says of it; see ``load_model``."""
+        return load_model(model, device_name, dtype, self.offline, self.allow_pickle)
 
 
 SAFE = Access()
@@ -79,9 +84,10 @@ def _options(target: Any, model: str, dtype: str, allow_pickle: bool) -> dict[st
 def read_index(folder: Path) -> dict[str, Any]:
     """The model_index.json of a folder in the diffusers layout. Raises InputError if there is none to be read."""
     try:
-        index = json.loads((folder / "model_index.json").read_text())
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise InputError(f"{folder} holds no model_index.json: it is not a model in the diffusers layout") from None
+        names = [folder.name, *(path.name for path in folder.iterdir())]
+        raise InputError(f"{folder} holds no model_index.json: {hub.original(names)}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}/model_index.json cannot be read: {reason(error)}") from None
     if not isinstance(index, dict):
