@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from diffusers import UNet2DConditionModel
 from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
 
 Run = Callable[..., SimpleNamespace]
 Song = Callable[..., Path]
@@ -88,3 +89,31 @@ def test_precision_is_recorded_and_repeated(command: Run, tiny: Path) -> None:
     assert (unknown.code, unknown.err.count("\n")) == (2, 1)
     assert "dtype 'int8' is not known" in unknown.err
     assert not unknown.sound.exists()
+
+
+def test_another_model_than_that_of_the_record_is_said_and_refused_if_asked(
+    command: Run, tiny: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(tiny, tmp_path / "model")
+    made = command("--model", model)
+    assert made.code == 0, made.err
+    same = command("--config", made.record, "--exact", name="same", again=True)
+    assert same.code == 0, same.err
+    assert same.sound.read_bytes() == made.sound.read_bytes()
+    path = model / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: 1.1 * value for name, value in load_file(path).items()}, path, {"format": "pt"})
+    refused = command("--config", made.record, "--exact", name="refused", again=True)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "is not the one of the run record: its weights are " in refused.err
+    assert not refused.sound.exists()
+    changed = command("--config", made.record, name="changed", again=True)
+    assert changed.code == 0
+    assert "note: model" in changed.err
+    assert changed.sound.read_bytes() != made.sound.read_bytes()
+    # Whoever names a model means it.
+    named = command("--config", made.record, "--model", tiny, name="named", again=True)
+    assert (named.code, "note: model" in named.err) == (0, False)
+
+
+def test_exact_needs_a_record(command: Run) -> None:
+    refused(command("--exact"), "--exact repeats a run: give its record with --config RUN.json")

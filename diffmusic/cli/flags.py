@@ -36,6 +36,8 @@ RUN: Flags = (
       "can run any program as it is read: only from those you trust."}),
     (("--config",), {"type": click.Path(path_type=Path), "metavar": "RUN.json", "help": "Take what is not given here "
       "from a run record."}),
+    (("--exact",), {"is_flag": True, "help": "With --config: refuse a model whose weights are not those of the record, "
+      "instead of a note."}),
     (("--json", "as_json"), {"is_flag": True, "help": "Print the run record, and nothing else."}),
 )  # fmt: skip
 """What every command that makes audio has: the seed, the prior and how it may be had, and the run record."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from diffmusic.audio import files
 from diffmusic.errors import InputError
+from diffmusic.jobs import record
 from diffmusic.jobs.inputs import ARRAYS
 from diffmusic.models.load import Access
 from diffmusic.parameters import assignments
@@ -33,8 +34,14 @@ def overridden(job: AnyJob, given: Mapping[str, Any]) -> AnyJob:
 
 
 def access(given: Mapping[str, Any]) -> Access:
-    """How the flags let the model be had."""
-    return Access(given["offline"], given["allow_pickle"])
+    """Build the model-loading permissions from the flags. Raises InputError for ``--exact`` without a record."""
+    path, exact = given["config"], given["exact"]
+    if exact and path is None:
+        raise InputError("--exact repeats a run: give its record with --config RUN.json")
+    recorded = record.model_hash(path) if path and not given["model"] else ""
+    if exact and not recorded and not given["model"]:
+        raise InputError(f"--exact: {path} does not say which weights it was made with")
+    return Access(given["offline"], given["allow_pickle"], recorded, exact)
 
 
 def result_path(path: Path, output: Path | None, word: str) -> Path:

@@ -112,6 +112,14 @@ def load(path: Path, command: str = "solve") -> dict[str, Any]:
     return record
 
 
+def model_hash(path: Path) -> str:
+    """Return the hash of the weights that a recorded run was made with; "" where there was no model."""
+    try:
+        return str(json.loads(path.read_text())["model"]["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def job(recorded: Mapping[str, Any], kind: type[T]) -> T:
     """The job of a record, a dataclass. Raises InputError for one of another kind or version."""
     try:

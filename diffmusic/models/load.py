@@ -23,8 +23,8 @@ def load_model(
     A folder goes to the backbone whose tags name the ``_class_name`` of its ``model_index.json``. The name of a
     backbone that lists published checkpoints stands for the first of them. What is not in the cache is downloaded,
     unless ``offline``. An address is an id, ``owner/name``, which may name a folder, ``owner/name/folder``, and a
-    branch, tag or commit, ``owner/name@revision``, or a page of the hub. device: see `resolve_device`. dtype: of the network.
-    allow_pickle: read pickled weights where there are no others.
+    branch, tag or commit, ``owner/name@revision``, or a page of the hub. device: see `resolve_device`. dtype: of the
+    network. allow_pickle: read pickled weights where there are no others.
     Raises InputError for what is none of these, and for a checkpoint that is missing, partial or not readable.
     """
     known, given, place = registry(), Path(model), resolve_device(device)
@@ -51,17 +51,32 @@ def _folder(model: str, offline: bool, allow_pickle: bool) -> Path:
 
 @dataclass(frozen=True)
 class Access:
-    """How a model may be had. It is no part of a job: a run record from a stranger must not open pickles.
+    """Permissions for loading a model. They are no part of a job: a run record from a stranger must not open pickles.
 
     offline: download nothing. allow_pickle: read pickled weights where there are no others.
+    recorded: the hash of the weights that a run is to be repeated with, "" for any; exact: refuse others, instead of
+    saying that they are others.
     """
 
     offline: bool = False
     allow_pickle: bool = False
+    recorded: str = ""
+    exact: bool = False
 
     def load(self, model: str, device_name: str, dtype: str) -> Backbone:
-        """A backbone by what a job says of it; see ``load_model``."""
-        return load_model(model, device_name, dtype, self.offline, self.allow_pickle)
+        """Load a backbone by what a job says of it; see ``load_model``.
+
+        Raises InputError as that does, and under ``exact`` for weights that are not those of the record.
+        """
+        backbone = load_model(model, device_name, dtype, self.offline, self.allow_pickle)
+        found = backbone.describe().get("sha256", "") if self.recorded else ""
+        if found != self.recorded:
+            message = f"model {model!r} is not the one of the run record: its weights are {found[:12] or 'not known'}, "
+            message += f"those of the record {self.recorded[:12]}"
+            if self.exact:
+                raise InputError(message)
+            warnings.warn(message, stacklevel=2)
+        return backbone
 
 
 SAFE = Access()
