@@ -230,3 +230,11 @@ def test_the_passes_of_guidance_are_two_only_where_the_prompts_differ(tiny: Path
     assert passes() == passes(prompt="") == passes(prompt="a harp", guidance=1.0) == 2
     assert passes(prompt="a harp", negative_prompt="a harp") == 2
     assert passes(prompt="a harp") == passes(negative_prompt="a drum") == 4
+
+
+def test_a_device_is_chosen_and_checked_from_python_too() -> None:
+    assert load_model("mini", device="auto").device.type in ("cpu", "cuda", "mps")
+    absent = "mps" if torch.cuda.is_available() else "cuda"
+    for name in (absent, "cpu:x", "gpu", ""):
+        with pytest.raises(InputError, match=f"device {name!r}"):
+            load_model("mini", device=name)
