@@ -1,6 +1,7 @@
 """Tiny checkpoints of every kind in the hub's own folder layout, written by diffusers and transformers themselves."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import nn
 from transformers import (
     ClapConfig,
     ClapModel,
+    ClapTextModelWithProjection,
     GPT2Config,
     GPT2Model,
     SpeechT5HifiGan,
@@ -123,6 +125,22 @@ def musicldm(folder: Path, text: bool = True) -> Path:
         "tokenizer": ["transformers", "RobertaTokenizer"],
     }
     (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+def audioldm(folder: Path) -> Path:
+    """An AudioLDM, which holds CLAP's text tower alone."""
+    musicldm(folder)
+    clap = ClapModel.from_pretrained(folder / "text_encoder")
+    text = ClapTextModelWithProjection(clap.config.text_config)
+    text.load_state_dict(
+        {name: value for name, value in clap.state_dict().items() if name.startswith("text_")}, strict=False
+    )
+    shutil.rmtree(folder / "text_encoder")
+    text.save_pretrained(folder / "text_encoder")
+    index = json.loads((folder / "model_index.json").read_text())
+    kind = {"_class_name": "AudioLDMPipeline", "text_encoder": ["transformers", "ClapTextModelWithProjection"]}
+    (folder / "model_index.json").write_text(json.dumps(index | kind))
     return folder
 
 

@@ -16,7 +16,7 @@ __all__ = ["server"]
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The tiny checkpoint of a kind, made once: musicldm, audioldm2, stable_audio or stable_audio_3."""
+    """The tiny checkpoint of a kind, made once: musicldm, audioldm, audioldm2, stable_audio or stable_audio_3."""
     made: dict[str, Path] = {}
 
     def build(kind: str) -> Path:

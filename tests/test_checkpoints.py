@@ -29,7 +29,7 @@ Song = Callable[..., Path]
 Run = Callable[..., SimpleNamespace]
 Built = Callable[[str], Path]
 
-KINDS = ["musicldm", "audioldm2", "stable_audio", "stable_audio_3"]
+KINDS = ["musicldm", "audioldm", "audioldm2", "stable_audio", "stable_audio_3"]
 
 
 @pytest.fixture(scope="session")
@@ -147,6 +147,16 @@ def test_audioldm2_reads_prompts_as_diffusers_does(prompt: str, built: Built, lo
 
 
 @pytest.mark.parametrize("prompt", ["a slow harp", ""])
+def test_audioldm_reads_prompts_as_diffusers_does(prompt: str, built: Built, loaded: Callable[[str], Any]) -> None:
+    from diffusers import AudioLDMPipeline
+
+    pipeline = AudioLDMPipeline.from_pretrained(built("audioldm"))
+    with torch.no_grad():
+        expected = pipeline._encode_prompt(prompt, "cpu", 1, False)
+    torch.testing.assert_close(loaded("audioldm").embed(prompt), expected)
+
+
+@pytest.mark.parametrize("prompt", ["a slow harp", ""])
 def test_stable_audio_conditions_as_diffusers_does(prompt: str, built: Built, loaded: Callable[[str], Any]) -> None:
     from diffusers import EDMDPMSolverMultistepScheduler, StableAudioPipeline
     from transformers import AutoTokenizer, T5EncoderModel
@@ -200,30 +210,34 @@ def test_stable_audio_3_says_what_diffusers_does(prompt: str, built: Built, load
     torch.testing.assert_close(clean, x - t * velocity)
 
 
-@pytest.mark.parametrize("kind", ["audioldm2", "musicldm"])
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+@pytest.mark.parametrize("kind", ["audioldm2", "musicldm", "audioldm"])
 def test_a_walk_from_noise_is_that_of_the_diffusers_pipeline(
-    kind: str, built: Built, loaded: Callable[[str], Any]
+    kind: str, guidance: float, built: Built, loaded: Callable[[str], Any]
 ) -> None:
-    from diffusers import AudioLDM2Pipeline, MusicLDMPipeline
+    from diffusers import AudioLDM2Pipeline, AudioLDMPipeline, MusicLDMPipeline
     from transformers import ClapFeatureExtractor, GPT2LMHeadModel
 
     folder, backbone = built(kind), loaded(kind)
-    condition = backbone.embed("a slow harp")
-    parts: dict[str, Any] = {"feature_extractor": ClapFeatureExtractor(), "unet": backbone.unet}
+    # Of equal length: the pipelines pad the shorter of the two, and the network sees it.
+    condition, contrast = backbone.embed("a slow harp"), backbone.embed("a loud drum")
+    parts: dict[str, Any] = {"unet": backbone.unet}
+    given: dict[str, Any]
     if kind == "audioldm2":
         language = GPT2LMHeadModel.from_pretrained(folder / "language_model")
-        pipeline = AudioLDM2Pipeline.from_pretrained(folder, **parts, language_model=language)
-        given = {
-            "prompt_embeds": condition.states,
-            "attention_mask": condition.mask,
-            "generated_prompt_embeds": condition.generated,
-        }
+        parts |= {"feature_extractor": ClapFeatureExtractor(), "language_model": language}
+        pipeline = AudioLDM2Pipeline.from_pretrained(folder, **parts)
+        names = {"prompt_embeds": "states", "attention_mask": "mask", "generated_prompt_embeds": "generated"}
+        given = {name: getattr(condition, field) for name, field in names.items()}
+        given |= {f"negative_{name}": getattr(contrast, field) for name, field in names.items()}
     else:
-        pipeline = MusicLDMPipeline.from_pretrained(folder, **parts)
-        given = {"prompt_embeds": condition}
+        kinds: dict[str, Any] = {"musicldm": MusicLDMPipeline, "audioldm": AudioLDMPipeline}
+        parts |= {"feature_extractor": ClapFeatureExtractor()} if kind == "musicldm" else {}
+        pipeline = kinds[kind].from_pretrained(folder, **parts)
+        given = {"prompt_embeds": condition, "negative_prompt_embeds": contrast}
     x = torch.randn(1, *backbone.latent_shape(5120), generator=torch.Generator().manual_seed(0))
     expected = pipeline(
-        **given, latents=x, audio_length_in_s=0.32, num_inference_steps=3, guidance_scale=1.0, output_type="np"
+        **given, latents=x, audio_length_in_s=0.32, num_inference_steps=3, guidance_scale=guidance, output_type="np"
     ).audios
     # The frame's walk on the scheduler's own timesteps, down to its final alpha.
     pipeline.scheduler.set_timesteps(3)
@@ -232,7 +246,8 @@ def test_a_walk_from_noise_is_that_of_the_diffusers_pipeline(
     z = x * (1 + sigmas[0] ** 2) ** 0.5
     with torch.no_grad():
         for sigma, sigma_next in pairwise(sigmas):
-            clean = backbone.denoise(z, sigma, condition)
+            clean, other = (backbone.denoise(z, sigma, each) for each in (condition, contrast))
+            clean = other + guidance * (clean - other)
             z = clean + sigma_next / sigma * (z - clean)
         audio = backbone.decode(z / (1 + sigmas[-1] ** 2) ** 0.5, expected.shape[-1])
     torch.testing.assert_close(audio[:, 0], torch.from_numpy(expected), rtol=1e-3, atol=1e-4)
@@ -251,7 +266,7 @@ def test_attending_to_one_zero_is_attending_to_many(loaded: Callable[[str], Any]
         torch.testing.assert_close(network(1), network(9))
 
 
-@pytest.mark.parametrize("kind", KINDS[1:])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_prompt_changes_what_the_network_says(kind: str, loaded: Callable[[str], Any]) -> None:
     backbone = loaded(kind)
     z = torch.randn(1, *backbone.latent_shape(8000), generator=torch.Generator().manual_seed(0))

@@ -120,7 +120,10 @@ UNET = "unet/diffusion_pytorch_model.safetensors"
 TOKENS = "tokenizer/tokenizer_config.json"
 CASES: list[tuple[str, str, Change, str | None]] = [
     ("as saved", "musicldm", unchanged, LOADS),
+    ("as saved", "audioldm", unchanged, LOADS),
     ("as saved", "audioldm2", unchanged, LOADS),
+    ("the inpainting pipeline", "stable_audio_3", index(_class_name="StableAudio3InpaintPipeline"), LOADS),
+    ("the audio-to-audio pipeline", "stable_audio_3", index(_class_name="StableAudio3AudioToAudioPipeline"), LOADS),
     ("as saved", "stable_audio", unchanged, LOADS),
     ("as saved", "stable_audio_3", unchanged, LOADS),
     ("index with a BOM", "musicldm", bom("model_index.json"), LOADS),

@@ -1,4 +1,4 @@
-"""MusicLDM, and the mini prior, which is built like it."""
+"""MusicLDM, AudioLDM and the mini prior, which are built alike."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ class MusicLDM(LogMelPrior):
     """``z = scaling * E(M(x))`` with ``M`` the log-mel and ``E`` the mode of the VAE; ``x = V(Dec(z / scaling))``.
 
     Audio is (batch, 1, time) at 16 kHz, latents are (batch, 8, frames / 4, bands / 4). The condition is the CLAP text
-    embedding, (1, 512), added to the timestep's; unconditional is that of the empty prompt.
-    Source: K. Chen et al., "MusicLDM", arXiv:2308.01546; the folder layout is that of diffusers.
+    embedding, (1, 512), added to the timestep's; unconditional is that of the empty prompt. AudioLDM is the same network,
+    trained on all kinds of sound.
+    Source: K. Chen et al., "MusicLDM", arXiv:2308.01546; H. Liu et al., "AudioLDM", arXiv:2301.12503; the folder layout
+    is that of diffusers.
     """
 
     UNET: ClassVar[Any] = UNet2DConditionModel
@@ -40,13 +42,15 @@ class MusicLDM(LogMelPrior):
         return clap_text(folder, device, allow_pickle)
 
     def _network(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
+        condition = self.embed(None) if condition is None else condition
         labels = None if condition is None else condition.to(x).expand(len(x), -1)
         return self.unet(x, t, encoder_hidden_states=None, class_labels=labels).sample
 
     def denoise_batch(self, z: Tensor, sigmas: Tensor, conditions: Sequence[Any]) -> Tensor:
         """``denoise`` of latents that each have a level, (batch,), and a condition of their own, in one call."""
         self.texts.release()
-        joined = None if conditions[0] is None else torch.cat(list(conditions))
+        known = [self.embed(None) if each is None else each for each in conditions]
+        joined = None if known[0] is None else torch.cat(known)
 
         def network(x: Tensor, t: np.ndarray) -> Tensor:
             timesteps = torch.from_numpy(t).float().to(x.device)

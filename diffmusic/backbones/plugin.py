@@ -21,6 +21,27 @@ def diffmusic_backbones() -> list[Spec]:
             ("DiffmusicMini",),
         ),
         Spec(
+            "audioldm",
+            "diffmusic.backbones.musicldm:MusicLDM.load",
+            "AudioLDM (small, medium, large), 16 kHz mono",
+            ("AudioLDMPipeline",),
+            (
+                # The same network as MusicLDM's, trained on all kinds of sound.
+                Checkpoint(
+                    "cvssp/audioldm-s-full-v2",
+                    16000,
+                    1,
+                    421,
+                    NON_COMMERCIAL,
+                    sampling=296,
+                    gflop=MUSICLDM,
+                    memory=MEMORY,
+                ),
+                Checkpoint("cvssp/audioldm-m-full", 16000, 1, 652, NON_COMMERCIAL),
+                Checkpoint("cvssp/audioldm-l-full", 16000, 1, 975, NON_COMMERCIAL),
+            ),
+        ),
+        Spec(
             "musicldm",
             "diffmusic.backbones.musicldm:MusicLDM.load",
             "MusicLDM, 16 kHz mono",
@@ -64,6 +85,6 @@ def diffmusic_backbones() -> list[Spec]:
             "stable-audio-3",
             "diffmusic.backbones.stable_audio_3:StableAudio3.load",
             "Stable Audio 3, 44.1 kHz stereo, from a folder in the layout of diffusers",
-            ("StableAudio3Pipeline",),
+            ("StableAudio3Pipeline", "StableAudio3InpaintPipeline", "StableAudio3AudioToAudioPipeline"),
         ),
     ]
