@@ -77,7 +77,10 @@ def cut(name: str) -> Change:
 
 
 def renamed(name: str, to: str) -> Change:
-    return lambda folder: (folder / name).rename(folder / to).exists() and None
+    def change(folder: Path) -> None:
+        (folder / name).rename(folder / to)
+
+    return change
 
 
 def halved(part: str, variant: str, dtype: torch.dtype) -> Change:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
@@ -20,7 +22,12 @@ def recompute(module: nn.Module, kinds: Iterable[str]) -> None:
     names = set(kinds)
     for each in module.modules():
         if type(each).__name__ in names:
-            each.forward = _forgetful(each.forward)  # type: ignore[method-assign]
+            each.forward = MethodType(_recomputed, each)  # type: ignore[method-assign]
+
+
+def _recomputed(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    # Bound to the module: in a copy of it, whose layers may have changed, it has to be the copy's own layers that run.
+    return _forgetful(partial(type(self).forward, self))(*args, **kwargs)
 
 
 def _forgetful(forward: Callable[..., Any]) -> Callable[..., Any]:

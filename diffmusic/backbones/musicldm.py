@@ -29,8 +29,8 @@ class MusicLDM(LogMelPrior):
     """``z = scaling * E(M(x))`` with ``M`` the log-mel and ``E`` the mode of the VAE; ``x = V(Dec(z / scaling))``.
 
     Audio is (batch, 1, time) at 16 kHz, latents are (batch, 8, frames / 4, bands / 4). The condition is the CLAP text
-    embedding, (1, 512), added to the timestep's; unconditional is that of the empty prompt. AudioLDM is the same network,
-    trained on all kinds of sound.
+    embedding, (1, 512), added to the timestep's; unconditional is that of the empty prompt. AudioLDM is the same
+    network, trained on all kinds of sound.
     Source: K. Chen et al., "MusicLDM", arXiv:2308.01546; H. Liu et al., "AudioLDM", arXiv:2301.12503; the folder layout
     is that of diffusers.
     """
@@ -49,7 +49,7 @@ class MusicLDM(LogMelPrior):
     def denoise_batch(self, z: Tensor, sigmas: Tensor, conditions: Sequence[Any]) -> Tensor:
         """``denoise`` of latents that each have a level, (batch,), and a condition of their own, in one call."""
         self.texts.release()
-        known = [self.embed(None) if each is None else each for each in conditions]
+        known: list[Any] = [self.embed(None) if each is None else each for each in conditions]
         joined = None if known[0] is None else torch.cat(known)
 
         def network(x: Tensor, t: np.ndarray) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from diffmusic.cli.flags import BATCH, RUN, SOLVER, options, several
+from diffmusic.cli.flags import ADAPTER, BATCH, RUN, SOLVER, options, several
 from diffmusic.cli.jobs import access, overridden, result_path, variants
 from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
 from diffmusic.errors import InputError
@@ -46,7 +46,7 @@ PATH = click.Path(path_type=Path)
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the target (classifier-free guidance).")
 @option("--source-guidance", type=float, metavar="FLOAT", help="Weight of the source.")
 @option("--steps", type=int, metavar="N", help="Noise levels from the strength down.")
-@several(option, BATCH, RUN)
+@several(option, BATCH, ADAPTER, RUN)
 def edit(path: Path | None, **given: Any) -> None:
     """Change a recording: say what it is to become, and for a finer change what it is.
 

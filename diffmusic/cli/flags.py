@@ -42,6 +42,12 @@ RUN: Flags = (
 )  # fmt: skip
 """What every command that makes audio has: the seed, the prior and how it may be had, and the run record."""
 
+ADAPTER: Flags = (
+    (("--adapter",), {"type": click.Path(), "metavar": "FILE", "help": "A LoRA for the network of the model: one that "
+      "fuse has learnt, or a file or folder of peft or diffusers."}),
+)  # fmt: skip
+"""What the prior has learnt besides."""
+
 BATCH: Flags = (
     (("--batch",), {"type": int, "metavar": "N", "help": "Latents in one call of the network; more than 1 changes the "
       "last bits.  [default: 1 on a CPU, else 16]"}),
@@ -117,5 +123,5 @@ def common_flags() -> list[click.Parameter]:
         option("--reference", "references", multiple=True, type=path, metavar="CLEAN", help="The true recording, to "
                "measure against; for a mixture each of its sources."),
         option("--plot", type=path, metavar="PNG", help="Draw spectrograms before and after."),
-        *(option(*names, **settings) for names, settings in RUN),
+        *(option(*names, **settings) for names, settings in (*ADAPTER, *RUN)),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -41,6 +42,11 @@ def access(given: Mapping[str, Any]) -> Access:
     recorded = record.model_hash(path) if path and not given["model"] else ""
     if exact and not recorded and not given["model"]:
         raise InputError(f"--exact: {path} does not say which weights it was made with")
+    for changed in record.changed_adapters(path) if path and not given.get("adapter") else ():
+        message = f"the adapter {changed} is not the one of the run record"
+        if exact:
+            raise InputError(message)
+        warnings.warn(message, stacklevel=2)
     return Access(given["offline"], given["allow_pickle"], recorded, exact)
 
 

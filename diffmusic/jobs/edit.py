@@ -21,6 +21,7 @@ from diffmusic.prior.levels import strength
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.tasks.edit import Edited, edit
 from diffmusic.tasks.loading import load_editor
+from diffmusic.tasks.lora import adapted
 from diffmusic.tasks.segments import Segment
 from diffmusic.tasks.settings import EditSettings
 
@@ -32,6 +33,7 @@ class EditJob(EditSettings):
     solver: str = "ddpm-inversion"
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str = "mini"
+    adapter: str | None = None
     device: str = "auto"
     dtype: str = "auto"
 
@@ -54,7 +56,8 @@ class PreparedEdit:
 
     @cached_property
     def backbone(self) -> Backbone:
-        return self.access.load(self.job.model, self.job.device, self.job.dtype)
+        backbone = self.access.load(self.job.model, self.job.device, self.job.dtype)
+        return adapted(backbone, Path(self.job.adapter) if self.job.adapter else None)
 
     def start_at(self, step: int, of: int) -> PreparedEdit:
         """The same from the noise level of the paper's ``T_start``."""
@@ -77,4 +80,5 @@ class PreparedEdit:
         described = dataclasses.asdict(job) | {"solver_parameters": values(self.editor)}
         costs = record.spent(result.costs, result.seconds)
         document = record.document("edit", described, [path], self.backbone.describe(), costs)
-        return recording, result, document | {"edited": result.stretch, "sigmas": result.sigmas}
+        adapter = record.files([Path(job.adapter)] if job.adapter else [])
+        return recording, result, document | {"edited": result.stretch, "sigmas": result.sigmas, "adapter": adapter}

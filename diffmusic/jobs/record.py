@@ -38,7 +38,12 @@ def peak_memory() -> int:
 
 
 def file_hash(path: Path) -> str:
-    """sha256 of a file's bytes."""
+    """sha256 of a file's bytes; of a folder, over the names and bytes of its files."""
+    if path.is_dir():
+        digest = hashlib.sha256()
+        for each in sorted(each for each in path.rglob("*") if each.is_file()):
+            digest.update(f"{each.relative_to(path).as_posix()} {file_hash(each)}\n".encode())
+        return digest.hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -118,6 +123,15 @@ def model_hash(path: Path) -> str:
         return str(json.loads(path.read_text())["model"]["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def changed_adapters(path: Path) -> list[str]:
+    """Return the adapters of a recorded run of solve or edit that have changed since, by their paths."""
+    try:
+        adapters = [(each["path"], each["sha256"]) for each in json.loads(path.read_text())["adapter"]]
+        return [name for name, known in adapters if Path(name).exists() and file_hash(Path(name)) != known]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def job(recorded: Mapping[str, Any], kind: type[T]) -> T:

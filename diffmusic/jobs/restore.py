@@ -24,6 +24,7 @@ from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.operator import Operator, sources
 from diffmusic.solver.contract import DirectSolver, Solver
 from diffmusic.tasks.loading import load_restorer
+from diffmusic.tasks.lora import adapted
 from diffmusic.tasks.restore import restore
 from diffmusic.tasks.settings import RestoreSettings
 
@@ -39,6 +40,7 @@ class RestoreJob(RestoreSettings):
     model: str = "mini"
     simulate: bool = False
     snr: float | None = None
+    adapter: str | None = None
     device: str = "auto"
     dtype: str = "auto"
 
@@ -70,7 +72,8 @@ class Prepared:
     def backbone(self) -> Backbone | None:
         if isinstance(self.solver, DirectSolver):
             return None
-        return self.access.load(self.job.model, self.job.device, self.job.dtype)
+        backbone = self.access.load(self.job.model, self.job.device, self.job.dtype)
+        return adapted(backbone, Path(self.job.adapter) if self.job.adapter else None)
 
     @property
     def sources(self) -> int:
@@ -116,6 +119,7 @@ class Prepared:
                 "noise_std": given.noise_std,
             },
             "references": record.files(references),
+            "adapter": record.files([Path(self.job.adapter)] if self.job.adapter else []),
             "windows": result.windows,
             "metrics": scores,
         }

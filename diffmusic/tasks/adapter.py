@@ -71,12 +71,16 @@ class Adapter:
         try:
             with safe_open(path, "pt") as file:
                 if FORMAT not in (kept := file.metadata() or {}):
-                    raise InputError(f"{path} holds no adapter of diffmusic")
+                    raise InputError(
+                        f"{path} holds no adapter that fuse has learnt; one of peft or diffusers is for solve and edit"
+                    )
                 facts = json.loads(kept[FORMAT])
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
                 return cls(weights, **facts | {"losses": tuple(facts["losses"])})
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None
+        except InputError:
+            raise
         except (OSError, SafetensorError, ValueError) as error:
             raise InputError(f"{path} is not a safetensors file that can be read: {error}") from None
         except (TypeError, KeyError):
@@ -122,9 +126,7 @@ def _adapted(backbone: Any, rank: int, alpha: float) -> tuple[Any, nn.Module]:
     field = next((name for name in NETWORKS if isinstance(getattr(backbone, name, None), nn.Module)), None)
     if field is None or not dataclasses.is_dataclass(backbone):
         raise InputError(f"this backbone has no network that can be tuned (a field {' or '.join(NETWORKS)})")
-    network = getattr(backbone, field)
-    shared = {id(tensor): tensor for tensor in chain(network.parameters(), network.buffers())}
-    network = copy.deepcopy(network, shared)
+    network = shared_copy(getattr(backbone, field))
     layers = [
         name
         for name, layer in network.named_modules()
@@ -136,6 +138,12 @@ def _adapted(backbone: Any, rank: int, alpha: float) -> tuple[Any, nn.Module]:
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return dataclasses.replace(backbone, **{field: network.eval()}), network  # type: ignore[type-var]
+
+
+def shared_copy(network: nn.Module) -> nn.Module:
+    """Return a copy of a network that shares every weight and buffer with it."""
+    shared = {id(tensor): tensor for tensor in chain(network.parameters(), network.buffers())}
+    return copy.deepcopy(network, shared)
 
 
 @contextmanager
