@@ -42,7 +42,8 @@ class Checkpoint:
     """Published weights that a backbone reads, as listed before a byte of them is there.
 
     repository: the id on the hub. parameters: of all parts, in millions; sampling: of those that stay in memory once
-    the prompts are read. licence: as its model card names it. gated: it has to be accepted on the hub.
+    the prompts are read. licence: as its model card names it, or ``stated`` does, an address. gated: it has to be
+    accepted on the hub.
     gflop: floating-point operations of one second of audio, 1e9: a pass of the network, a decoding, and a
     decoding with its gradient. memory: GB beyond the weights, at any length, and for each second of an excerpt.
     Figures that nobody has measured are left out.
@@ -58,6 +59,7 @@ class Checkpoint:
     sampling: float | None = None
     gflop: tuple[float, float, float] | None = None
     memory: tuple[float, float] | None = None
+    stated: str = ""
 
     def __post_init__(self) -> None:
         _hold("repository", self.repository, r"[\w.-]+/[\w.-]+")
@@ -67,6 +69,11 @@ class Checkpoint:
             raise TypeError(
                 f"checkpoint {self.repository}: rate, channels, parameters and seconds are positive numbers"
             )
+
+    @property
+    def licence_source(self) -> str:
+        """Where the licence is stated."""
+        return self.stated or f"https://huggingface.co/{self.repository}"
 
     @property
     def bytes(self) -> float:

@@ -284,3 +284,64 @@ def stable_audio_3(folder: Path) -> Path:
     }
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def letters(folder: Path) -> None:
+    """A tokenizer that knows single letters, in a class that any model may name."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    known = Tokenizer(models.Unigram(LETTERS, unk_id=2))
+    known.pre_tokenizer, known.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    folder.mkdir(parents=True)
+    known.save(str(folder / "tokenizer.json"))
+    kind = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, "pad_token": "<pad>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(kind | {"eos_token": "</s>", "unk_token": "<unk>"}))
+
+
+def ace_step(folder: Path, **settings: Any) -> Path:
+    """An ACE-Step 1.5: stereo at 48 kHz, in the layout of diffusers. settings: of the transformer."""
+    from diffusers import AceStepTransformer1DModel
+    from diffusers.pipelines.ace_step.modeling_ace_step import AceStepConditionEncoder
+    from transformers import Qwen3Config, Qwen3Model
+
+    torch.manual_seed(9)
+    AutoencoderOobleck(
+        encoder_hidden_size=8, downsampling_ratios=[2, 4, 4, 6, 10], channel_multiples=[1, 1, 1, 1, 2],
+        decoder_channels=8, decoder_input_channels=4, audio_channels=2, sampling_rate=48000,
+    ).save_pretrained(folder / "vae")  # fmt: skip
+    sizes = {
+        "intermediate_size": 24, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8,
+        "sliding_window": 16,
+    }  # fmt: skip
+    AceStepTransformer1DModel(
+        hidden_size=16, num_hidden_layers=2, in_channels=12, audio_acoustic_hidden_dim=4, patch_size=2,
+        encoder_hidden_size=12, **sizes, **settings,
+    ).save_pretrained(folder / "transformer")  # fmt: skip
+    conditioner = AceStepConditionEncoder(
+        hidden_size=12, text_hidden_dim=16, timbre_hidden_dim=4, num_lyric_encoder_hidden_layers=2,
+        num_timbre_encoder_hidden_layers=2, **sizes,
+    )  # fmt: skip
+    # As a checkpoint has it, silence has no latent of zeros.
+    conditioner.silence_latent = 0.3 * torch.randn(1, 15000, 4)
+    conditioner.save_pretrained(folder / "condition_encoder")
+    FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0).save_pretrained(folder / "scheduler")
+    letters(folder / "tokenizer")
+    Qwen3Model(
+        Qwen3Config(
+            vocab_size=len(LETTERS), hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=8, max_position_embeddings=4096,
+        )
+    ).save_pretrained(folder / "text_encoder")  # fmt: skip
+    index = {
+        "_class_name": "AceStepPipeline",
+        "vae": ["diffusers", "AutoencoderOobleck"],
+        "transformer": ["diffusers", "AceStepTransformer1DModel"],
+        "condition_encoder": ["ace_step", "AceStepConditionEncoder"],
+        "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+        "text_encoder": ["transformers", "Qwen3Model"],
+        "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
+        "audio_tokenizer": [None, None],
+        "audio_token_detokenizer": [None, None],
+    }
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder

@@ -1,6 +1,7 @@
 """Checkpoints of every kind in the hub's layout: the contract, the text, and a file restored by the command line."""
 
 import json
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +30,7 @@ Song = Callable[..., Path]
 Run = Callable[..., SimpleNamespace]
 Built = Callable[[str], Path]
 
-KINDS = ["musicldm", "audioldm", "audioldm2", "stable_audio", "stable_audio_3"]
+KINDS = ["musicldm", "audioldm", "audioldm2", "stable_audio", "stable_audio_3", "ace_step"]
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +53,7 @@ def test_every_kind_keeps_the_contract(kind: str, loaded: Callable[[str], Any]) 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_inpainting_by_the_command_line(kind: str, built: Built, song: Song, run: Run, tmp_path: Path) -> None:
-    rate, channels = (44100, 2) if kind.startswith("stable") else (16000, 1)
+    rate, channels = {"ace_step": (48000, 2)}.get(kind, (44100, 2) if kind.startswith("stable") else (16000, 1))
     path, out = song(seconds=0.6, rate=rate, channels=channels), tmp_path / "out.wav"
     words = ("--prompt", "a harp", "--negative-prompt", "a drum", "--steps", 2, "-s", "repeats=1")
     result = run("solve", "inpainting", path, "--gap", "0.2:0.3", "--model", built(kind), *words, "-o", out)
@@ -208,6 +209,50 @@ def test_stable_audio_3_says_what_diffusers_does(prompt: str, built: Built, load
         sigma = t / (1 - t)
         clean = backbone.denoise((1 + sigma) * x, sigma, backbone.placed(backbone.embed(prompt), 0.0, 8.0))
     torch.testing.assert_close(clean, x - t * velocity)
+
+
+@pytest.mark.parametrize("duration", [1.3, 2.0])
+def test_ace_step_walks_as_the_diffusers_pipeline(duration: float, built: Built, loaded: Callable[[str], Any]) -> None:
+    from diffusers import AceStepPipeline
+
+    backbone, pipeline = loaded("ace_step"), AceStepPipeline.from_pretrained(built("ace_step"))
+    x = torch.randn(1, math.ceil(25 * duration), 4, generator=torch.Generator().manual_seed(0))
+    times = [0.9, 0.5, 0.2]
+    expected = pipeline(
+        "a slow harp", audio_duration=duration, latents=x, timesteps=times, guidance_scale=1.0, output_type="latent"
+    ).audios
+    condition = backbone.placed(backbone.embed("a slow harp"), 0.0, duration)
+    z = x.mT / (1 - times[0])
+    with torch.no_grad():
+        for t, t_next in pairwise([*times, 0.0]):
+            clean = backbone.denoise(z, t / (1 - t), condition)
+            z = clean + t_next / (1 - t_next) / (t / (1 - t)) * (z - clean)
+    torch.testing.assert_close(z.mT, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_ace_step_without_a_prompt_attends_to_its_learned_vector(loaded: Callable[[str], Any]) -> None:
+    backbone, t = loaded("ace_step"), 0.75
+    x = torch.randn(2, 4, 31, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        velocity = backbone.transformer(
+            x.mT,
+            torch.full((2,), t),
+            torch.full((2,), t),
+            encoder_hidden_states=backbone.null.expand(2, 37, -1),
+            context_latents=backbone._context(31).mT.expand(2, -1, -1),
+        ).sample.mT
+        clean = backbone.denoise(x / (1 - t), t / (1 - t), backbone.embed(None))
+    torch.testing.assert_close(clean, x - t * velocity)
+
+
+def test_ace_step_reads_the_duration_in_the_prompt(loaded: Callable[[str], Any]) -> None:
+    backbone = loaded("ace_step")
+    short, long = (backbone.placed(backbone.embed("a harp"), 0.0, seconds) for seconds in (1.0, 3.0))
+    z = torch.randn(1, 4, 75, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one, three, unplaced = (backbone.denoise(z, 5.0, each) for each in (short, long, backbone.embed("a harp")))
+    torch.testing.assert_close(three, unplaced)
+    assert not torch.allclose(one, three)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])

@@ -13,7 +13,7 @@ Song = Callable[..., Path]
 
 
 @pytest.mark.parametrize("solver", ["ddpm-inversion", "flow-edit"])
-@pytest.mark.parametrize("kind", ["audioldm2", "stable_audio", "stable_audio_3"])
+@pytest.mark.parametrize("kind", ["audioldm2", "stable_audio", "stable_audio_3", "ace_step"])
 def test_null_edit_is_the_same_at_every_strength(
     kind: str, solver: str, built: Callable[[str], Path], song: Song, run: Run, tmp_path: Path
 ) -> None:

@@ -87,4 +87,23 @@ def diffmusic_backbones() -> list[Spec]:
             "Stable Audio 3, 44.1 kHz stereo, from a folder in the layout of diffusers",
             ("StableAudio3Pipeline", "StableAudio3InpaintPipeline", "StableAudio3AudioToAudioPipeline"),
         ),
+        Spec(
+            "ace-step",
+            "diffmusic.backbones.ace_step:AceStep.load",
+            "ACE-Step 1.5 (base, sft), 48 kHz stereo",
+            ("AceStepPipeline",),
+            (
+                Checkpoint(
+                    "ACE-Step/acestep-v15-xl-base-diffusers",
+                    48000,
+                    2,
+                    5542,
+                    "MIT",
+                    excerpt_seconds=48.0,
+                    sampling=4338,
+                    gflop=(102.9, 121.9, 503.0),
+                    stated="https://huggingface.co/ACE-Step/Ace-Step1.5",
+                ),
+            ),
+        ),
     ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,12 @@ import torch
 from diffusers import AutoencoderOobleck, StableAudioDiTModel, StableAudioProjectionModel
 from diffusers.models.embeddings import get_1d_rotary_pos_embed
 from torch import Tensor
-from torch.nn.functional import pad
 
-from diffmusic.audio.mel import LogMel, MelSpec
-from diffmusic.backbones.memory import in_pieces, oobleck_context
-from diffmusic.backbones.noise import EDMNoise, Noise, read_noise
+from diffmusic.backbones.noise import EDMNoise, read_noise
+from diffmusic.backbones.oobleck import OobleckPrior
 from diffmusic.backbones.precision import network_dtype
-from diffmusic.backbones.pretrained import Pretrained
 from diffmusic.backbones.text import Encode, Texts, tokenizer
 from diffmusic.models.folder import load_module, opened
-
-PIECE = 64
-"""Latent frames that the autoencoder turns into audio, or makes of it, at a time: 3 s."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,7 @@ class Condition:
 
 
 @dataclass(frozen=True, eq=False)
-class StableAudio(Pretrained):
+class StableAudio(OobleckPrior):
     """``z = E(x)`` with ``E`` the mode of the Oobleck autoencoder; ``x = Dec(z)``.
 
     Audio is (batch, 2, time) at 44.1 kHz, latents are (batch, 64, frames) of 2048 samples each. The transformer always
@@ -47,13 +40,7 @@ class StableAudio(Pretrained):
     Source: Z. Evans et al., "Stable Audio Open", arXiv:2407.14358; the folder layout is that of diffusers.
     """
 
-    folder: Path
-    name: str
-    vae: Any
-    transformer: Any
     projection: Any
-    noise: Noise
-    texts: Texts
 
     @classmethod
     def load(
@@ -83,31 +70,15 @@ class StableAudio(Pretrained):
             folder.name,
             part(AutoencoderOobleck, "vae"),
             transformer,
-            projection,
             read_noise(folder, EDMNoise),
             Texts(lambda: _encoder(folder, device, projection, allow_pickle)),
+            projection,
         )
-
-    @property
-    def network(self) -> Any:
-        return self.transformer
-
-    @property
-    def sample_rate(self) -> int:
-        return int(self.vae.config.sampling_rate)
-
-    @property
-    def channels(self) -> int:
-        return int(self.vae.config.audio_channels)
 
     @property
     def excerpt_seconds(self) -> float:
         """What the transformer was trained on."""
         return self.transformer.config.sample_size * self.vae.hop_length / self.sample_rate
-
-    def _frames(self, samples: int) -> int:
-        """Latent frames that hold that many samples."""
-        return math.ceil(samples / self.vae.hop_length)
 
     def latent_shape(self, samples: int) -> tuple[int, int]:
         """(channels, frames) of a latent: what the transformer was trained on, or more for a longer excerpt."""
@@ -143,29 +114,6 @@ class StableAudio(Pretrained):
         if condition.text is None:
             return torch.zeros_like(start), told
         return torch.cat([condition.text, start, end], dim=1), told
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Audio (batch, 2, time), followed by silence up to the whole latent, to latents."""
-        hop, frames = self.vae.hop_length, self.latent_shape(x.shape[-1])[1]
-        padded = pad(x, (0, frames * hop - x.shape[-1]))
-        context = oobleck_context(self.vae.config)
-        return in_pieces(lambda part: self.vae.encode(part).latent_dist.mode(), padded, PIECE, context, inward=hop)
-
-    def decode(self, z: Tensor, samples: int) -> Tensor:
-        """Latents to audio (batch, 2, samples). What follows the excerpt is decoded as far as it is heard in it."""
-        context = oobleck_context(self.vae.config)
-        heard = z[..., : self._frames(samples) + context]
-        audio = in_pieces(lambda part: self.vae.decode(part).sample, heard, PIECE, context, outward=self.vae.hop_length)
-        return audio[..., :samples]
-
-    @cached_property
-    def _log_mel(self) -> LogMel:
-        # The model has no mel of its own. This one has MusicLDM's resolution in time, and bands to the top.
-        return LogMel(MelSpec(self.sample_rate, n_fft=2048, hop=512, bands=128, high=self.sample_rate / 2))
-
-    def mel(self, x: Tensor) -> Tensor:
-        """Log-mel in nats of (batch, channels, time), as (batch, channels, frames, 128)."""
-        return self._log_mel(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
     def embed(self, prompt: str | None) -> Condition:
         """T5's states of a prompt, projected; the empty prompt has none."""

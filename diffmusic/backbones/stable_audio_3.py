@@ -78,9 +78,9 @@ class StableAudio3(StableAudio):
             folder.name,
             vae,
             transformer,
-            part(StableAudio3DurationEmbedder, "duration_embedder"),
             read_noise(folder, FlowNoise, _base(folder)),
             Texts(lambda: _encoder(folder, device, allow_pickle)),
+            part(StableAudio3DurationEmbedder, "duration_embedder"),
         )
 
     @property

@@ -64,6 +64,8 @@ def models(
         if published:
             click.echo("\nPublished weights")
             table([["", *row] for row in published])
+            click.echo("\nLicences, where they are stated")
+            table([["", each.licence, each.licence_source] for known, _, each in _rows() if known == name and each])
     elif as_json:
         click.echo(json.dumps([_plain(*row) for row in _rows()]))
     else:
@@ -105,7 +107,7 @@ def _plain(name: str, spec: Spec, checkpoint: Checkpoint | None) -> dict[str, An
     if checkpoint is None:
         return facts | {"checkpoint": None}
     return facts | {
-        "checkpoint": dataclasses.asdict(checkpoint),
+        "checkpoint": dataclasses.asdict(checkpoint) | {"stated": checkpoint.licence_source},
         "present": hub.cached(checkpoint.repository) is not None,
     }
 
