@@ -26,8 +26,11 @@ TIMBRE_SECONDS = 30
 """Length of the reference whose timbre is encoded: silence, as there is none."""
 TOKENS, LYRIC_TOKENS = 256, 2048
 """Tokens of a prompt and of lyrics that the model was trained on."""
+FILL = "Fill the audio semantic mask based on the given conditions:"
+REPAINT = "Repaint the mask area based on the given conditions:"
+"""What the model is told to do: make all of it, or what is missing."""
 PROMPT = (
-    "# Instruction\nFill the audio semantic mask based on the given conditions:\n\n# Caption\n{caption}\n\n# Metas\n"
+    "# Instruction\n{instruction}\n\n# Caption\n{caption}\n\n# Metas\n"
     "- bpm: N/A\n- timesignature: N/A\n- keyscale: N/A\n- duration: {seconds} seconds\n<|endoftext|>\n"
 )
 """The form in which the model was trained to read a caption; the duration is a part of it."""
@@ -35,13 +38,14 @@ LYRICS = "# Languages\nen\n\n# Lyric\n<|endoftext|>"
 """The form of lyrics, with none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prompt:
     """text: what the music is, "" for unconditional. seconds: how long the whole recording is; None for as long as the
-    latent."""
+    latent. context: what the transformer sees beside the latent, (1, 2 channels, frames); None for nothing known."""
 
     text: str
     seconds: float | None = None
+    context: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,7 @@ class AceStep(OobleckPrior):
     transformer sees, beside the latent, a context of the same length: a latent, here that of silence, and where it is
     to be filled, here everywhere. It attends to Qwen3's states of the prompt, in which the duration is written, to
     lyrics, of which there are none, and to the timbre of silence; unconditional is to attend to one learned vector.
+    Where a part of the latent is known (``given``), the context is that part.
     Guidance is the plain classifier-free one. Take the base or the sft checkpoint: turbo is distilled to a few steps.
 
     silence: the latents of silence, (1, 64, frames). null: the learned vector, (1, 1, dim).
@@ -111,9 +116,10 @@ class AceStep(OobleckPrior):
         return self.transformer.config.audio_acoustic_hidden_dim, self._frames(samples)
 
     def denoise(self, z: Tensor, sigma: float, condition: Prompt | None = None) -> Tensor:
-        attended = self._attended(condition or Prompt(""), z.shape[-1])
+        condition = condition or Prompt("")
+        attended = self._attended(condition, z.shape[-1])
         self.texts.release()
-        context = self._context(z.shape[-1])
+        context = self._context(z.shape[-1]) if condition.context is None else condition.context
 
         def network(x: Tensor, t: float) -> Tensor:
             dtype = self.transformer.dtype
@@ -134,7 +140,9 @@ class AceStep(OobleckPrior):
             return self.null  # attending to one vector is attending to as many copies of it as there are tokens
         length = frames / _rate(self.vae)
         seconds = min(condition.seconds or length, length)
-        return self.texts(PROMPT.format(caption=condition.text, seconds=int(seconds)))
+        instruction = FILL if condition.context is None else REPAINT
+        text = PROMPT.format(instruction=instruction, caption=condition.text, seconds=int(seconds))
+        return self.texts(text)
 
     def _context(self, frames: int) -> Tensor:
         """The context of a latent that is to be filled everywhere, (1, 2 channels, frames)."""
@@ -147,6 +155,15 @@ class AceStep(OobleckPrior):
         condition = Prompt(prompt or "")
         self._attended(condition, LENGTH)
         return condition
+
+    def given(self, condition: Prompt, z: Tensor, known: Tensor) -> Prompt:
+        """The condition of a latent (channels, frames) that is known where ``known`` is 1: the model was trained to
+        repaint the rest, in whose place it sees silence."""
+        silence = self._context(z.shape[-1])[0, : len(z)]
+        missing = (1 - known).expand_as(z)
+        seen = replace(condition, context=torch.cat([torch.where(missing > 0.5, silence, z), missing])[None])
+        self._attended(seen, z.shape[-1])
+        return seen
 
     def placed(self, condition: Prompt, start: float, seconds: float) -> Prompt:
         """The condition of an excerpt of a recording of so many ``seconds``."""

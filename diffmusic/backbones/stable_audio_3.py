@@ -32,6 +32,13 @@ class Prompt:
     mask: Tensor
 
 
+@dataclass(frozen=True)
+class Context(Condition):
+    """seen: where a latent is known, and what it is there, (1, 1 + channels, frames); None where nothing is."""
+
+    seen: Tensor | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class StableAudio3(StableAudio):
     """``z = E(x)``, ``x = Dec(z)`` with the autoencoder SAME; a rectified flow over ``z``.
@@ -104,6 +111,7 @@ class StableAudio3(StableAudio):
             told = self.projection(torch.tensor([seconds], device=z.device))
         attended = torch.cat([prompt.states, told[:, None]], dim=1)
         mask = pad(prompt.mask, (0, 1), value=1)
+        seen = condition.seen if isinstance(condition, Context) else None
 
         def network(x: Tensor, t: float) -> Tensor:
             dtype = self.transformer.dtype
@@ -113,6 +121,7 @@ class StableAudio3(StableAudio):
                 encoder_hidden_states=attended.to(dtype).expand(len(x), -1, -1),
                 global_hidden_states=told.to(dtype).expand(len(x), -1),
                 encoder_attention_mask=mask.expand(len(x), -1),
+                local_add_cond=None if seen is None else seen.to(dtype).expand(len(x), -1, -1),
             ).sample.to(x.dtype)
 
         return self.noise.denoise(network, z, sigma)
@@ -128,6 +137,12 @@ class StableAudio3(StableAudio):
     def embed(self, prompt: str | None) -> Condition:
         """T5Gemma's states of a prompt, the empty one too."""
         return Condition(self.texts(prompt))
+
+    def given(self, condition: Condition, z: Tensor, known: Tensor) -> Condition:
+        """The condition of a latent (channels, frames) that is known where ``known`` is 1: the model was trained to
+        fill the rest."""
+        seen = torch.cat([known[None], known * z])[None]
+        return Context(condition.text, condition.start, condition.seconds, seen)
 
     def placed(self, condition: Condition, start: float, seconds: float) -> Condition:
         """The condition of an excerpt of a recording of so many ``seconds``."""

@@ -20,7 +20,9 @@ class Backbone(Protocol):
     that
       many seconds, where the model was told so in training;
     - ``denoise_batch(z, sigmas, conditions)``: many latents in one call of the network, each at its own level, float64,
-      and under its own condition.
+      and under its own condition;
+    - ``given(condition, z, known)``: the condition for a latent (channels, frames) that is known where ``known``,
+      (frames,), is 1 and to be filled where it is 0, where the model was trained to see that.
     """
 
     @property
@@ -79,6 +81,11 @@ class Backbone(Protocol):
 @runtime_checkable
 class HasPlace(Protocol):
     def placed(self, condition: Any, start: float, seconds: float, /) -> Any: ...
+
+
+@runtime_checkable
+class HasContext(Protocol):
+    def given(self, condition: Any, z: Tensor, known: Tensor, /) -> Any: ...
 
 
 @runtime_checkable

@@ -15,7 +15,8 @@ from diffmusic.audio import level, windows
 from diffmusic.audio.resample import resample
 from diffmusic.audio.stereo import StereoTransform
 from diffmusic.audio.upper_band import extend
-from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.prior.backbone import Backbone, Costs, HasContext
+from diffmusic.prior.levels import frame_rate
 from diffmusic.prior.prior import Prior
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
@@ -117,6 +118,9 @@ class Run:
         backbone = whole_or_windowed(self.backbone, samples)
         prior = Prior(backbone, samples, self.costs, *self.text, sources)
         prior = prior.placed(span.start / self.bound.rate, self.length / self.bound.rate)
+        if isinstance(backbone, HasContext) and sources == 1 and bound.has_damage and not bound.has_own_rate:
+            with torch.no_grad():
+                prior = prior.given(prior.encode(problem.measured), _known(bound, backbone, samples))
         sigmas = backbone.sigmas(self.settings.steps).tolist()
 
         def watch(step: Step, state: State) -> None:
@@ -151,3 +155,13 @@ class Run:
         y = torch.from_numpy(resample(excerpts, self.bound.rate, rate)).float().to(device)
         # Resampling smears what lies inside a gap by a few samples: lose it again.
         return bound, bound.measurement(y) if bound.has_damage else y
+
+
+def _known(bound: BoundOperator, backbone: Backbone, samples: int) -> Tensor:
+    """1 for latent frames that the damage does not reach, (frames,): not in them, and not in the next one, of which
+    the encoder knows too."""
+    hop = backbone.sample_rate / frame_rate(backbone)
+    known = torch.ones(backbone.latent_shape(samples)[1], device=backbone.device)
+    for start, stop in bound.damage(samples):
+        known[max(0, math.floor(start / hop) - 1) : math.ceil(stop / hop) + 1] = 0
+    return known
