@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from diffmusic.errors import InputError
 from diffmusic.models import hub, parts
+from diffmusic.models.address import Address
 from diffmusic.models.load import load_model
 from tests.local_hub import COMMIT, Hub
 
@@ -145,7 +146,7 @@ def test_what_the_hub_itself_lacks_is_said(server: Hub, tiny: Path, tmp_path: Pa
     ],
 )
 def test_addresses(text: str, expected: tuple[str, str, str | None] | None) -> None:
-    found = hub.Address.parse(text)
+    found = Address.parse(text)
     assert (found and (found.repository, found.folder, found.revision)) == expected
     assert hub.is_repository(text) is (expected is not None)
 

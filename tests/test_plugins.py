@@ -221,10 +221,10 @@ def test_ctrl_c_is_no_broken_plugin(install: Install) -> None:
 def test_thousands_of_offers_are_listed_in_a_moment(install: Install) -> None:
     install("many", f"{HOOK}return [Spec(f'a{{n}}', 'b:c', 'd') for n in range(20_000)]")
     registry()
-    begin = time.perf_counter()
+    begin = time.process_time()  # of this process: others may keep the machine busy
     assert len(registry().components("backbone")) > 20_000
     assert registry().find("backbone", "a19999").name == "a19999"
-    assert time.perf_counter() - begin < 1.0
+    assert time.process_time() - begin < 3.0  # counting each name among all took 21 s
 
 
 @pytest.mark.parametrize(("kind", "name"), [("operator", "inpainting"), ("backbone", "mini"), ("solver", "diffmusic")])

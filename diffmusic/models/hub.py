@@ -4,54 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from diffmusic.errors import InputError, reason
-from diffmusic.models.parts import ALONE, INDEX, choose, lacking
-
-NAME = r"[A-Za-z0-9][\w.-]*"
-PLAIN = re.compile(rf"(?P<repository>{NAME}/{NAME})(?P<folder>(/[\w.-]+)*)(@(?P<revision>[\w./-]+))?")
-SITE = re.compile(r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/(?!datasets/|spaces/)")
-PAGE = re.compile(rf"(?P<repository>{NAME}/{NAME})(/(tree|blob|resolve)/(?P<revision>[\w.-]+)(?P<folder>(/[\w.-]+)*))?")
-
-
-@dataclass(frozen=True)
-class Address:
-    """A model on the hub: an id ``owner/name``, a folder in it, and a branch, tag or commit (None: the newest)."""
-
-    repository: str
-    folder: str = ""
-    revision: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Address | None:
-        """Read ``owner/name[/folder][@revision]`` or the address of a page of the hub. None if it is neither."""
-        site = SITE.match(text)
-        if site:
-            text = re.split(r"[?#]", text[site.end() :])[0].rstrip("/")
-        match = (PAGE if site else PLAIN).fullmatch(text)
-        if match is None:
-            return None
-        return cls(match["repository"], (match["folder"] or "").strip("/"), match["revision"])
-
-    def __str__(self) -> str:
-        folder, revision = f"/{self.folder}" if self.folder else "", f"@{self.revision}" if self.revision else ""
-        return f"{self.repository}{folder}{revision}"
-
-
-def address(model: str) -> Address:
-    """Return the address that a text is. Raises InputError for one that is none."""
-    found = Address.parse(model)
-    if found is None:
-        raise InputError(f"{model!r} is no id of a model: write owner/name, owner/name/folder or owner/name@revision")
-    return found
+from diffmusic.models.address import Address, address
+from diffmusic.models.parts import ALONE, INDEX, choose, lacking, original
 
 
 def is_repository(model: str) -> bool:
@@ -170,28 +132,6 @@ def sizes(model: str, alone: bool = False) -> tuple[dict[str, int], dict[str, An
         return found, _index(path.parent, alone=False)
 
     return _asked(wanted, ask)
-
-
-SCRIPTS = {
-    "model_config.json": "convert_stable_audio.py",
-    "audioldm2": "convert_original_audioldm2_to_diffusers.py",
-    "musicldm": "convert_original_musicldm_to_diffusers.py",
-    "audioldm": "convert_original_audioldm_to_diffusers.py",
-    "acestep": "convert_ace_step_to_diffusers.py",
-}
-"""Scripts of diffusers that convert an original checkpoint, by a word in the names of its files."""
-
-
-def original(names: Any) -> str:
-    """Return what to do with a model whose files lie in another layout than that of diffusers."""
-    if not any(str(name).endswith((".ckpt", ".safetensors", ".pth", ".pt", ".bin")) for name in names):
-        return "it is not a model in the diffusers layout"
-    joined = " ".join(str(name).lower() for name in names)
-    script = next((script for word, script in SCRIPTS.items() if word in joined), "convert_..._to_diffusers.py")
-    return (
-        "it is the original layout, or one file, and what is read is the layout of diffusers: convert it with "
-        f"scripts/{script} of the diffusers repository, or take a repository that holds {INDEX}"
-    )
 
 
 def pull(model: str, allow_pickle: bool = False, alone: bool = False) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diffmusic.errors import InputError, reason
-from diffmusic.models import hub
+from diffmusic.models import hub, parts
 from diffmusic.plugins import OURS, Registry, registry
 from diffmusic.prior.backbone import Backbone
 
@@ -43,7 +43,7 @@ def _folder(model: str, offline: bool, allow_pickle: bool) -> Path:
     if given.is_dir():
         return given
     if given.is_file():
-        raise InputError(f"model {model!r} is a file: {hub.original([given.name])}")
+        raise InputError(f"model {model!r} is a file: {parts.original([given.name])}")
     if not hub.is_repository(model):
         raise InputError(f"model {model!r} is no folder; give one, the name of a backbone, or an id such as owner/name")
     return hub.locate(model, offline, allow_pickle)
@@ -102,7 +102,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         names = [folder.name, *(path.name for path in folder.iterdir())]
-        raise InputError(f"{folder} holds no model_index.json: {hub.original(names)}") from None
+        raise InputError(f"{folder} holds no model_index.json: {parts.original(names)}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}/model_index.json cannot be read: {reason(error)}") from None
     if not isinstance(index, dict):

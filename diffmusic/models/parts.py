@@ -165,3 +165,26 @@ def _whole(path: Path) -> bool:
         return path.stat().st_size == 8 + size + max(ends, default=0)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError):
         return False
+
+
+SCRIPTS = {
+    "model_config.json": "convert_stable_audio.py",
+    "audioldm2": "convert_original_audioldm2_to_diffusers.py",
+    "musicldm": "convert_original_musicldm_to_diffusers.py",
+    "audioldm": "convert_original_audioldm_to_diffusers.py",
+    "acestep": "convert_ace_step_to_diffusers.py",
+}
+"""Scripts of diffusers that convert an original checkpoint, by a word in the names of its files."""
+
+
+def original(names: Iterable[Any]) -> str:
+    """Return what to do with a model whose files lie in another layout than that of diffusers."""
+    names = list(names)
+    if not any(str(name).endswith((".ckpt", ".safetensors", ".pth", ".pt", ".bin")) for name in names):
+        return "it is not a model in the diffusers layout"
+    joined = " ".join(str(name).lower() for name in names)
+    script = next((script for word, script in SCRIPTS.items() if word in joined), "convert_..._to_diffusers.py")
+    return (
+        "it is the original layout, or one file, and what is read is the layout of diffusers: convert it with "
+        f"scripts/{script} of the diffusers repository, or take a repository that holds {INDEX}"
+    )
