@@ -298,6 +298,63 @@ def test_a_walk_from_noise_is_that_of_the_diffusers_pipeline(
     torch.testing.assert_close(audio[:, 0], torch.from_numpy(expected), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_is_its_items_at_odd_lengths_and_under_guidance(kind: str, loaded: Callable[[str], Any]) -> None:
+    backbone = loaded(kind)
+    samples = 7 * backbone.sample_rate // 25 + 13
+    prior = Prior(backbone, samples, Costs(), (backbone.embed("a harp"),), (backbone.embed("a drum"),), 3.0)
+    z = torch.randn(3, *prior.latent_shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        both = prior.denoise(z, 2.0)
+        condition, contrast = (backbone.denoise(z[:1], 2.0, each[0]) for each in (prior.conditions, prior.contrasts))
+        torch.testing.assert_close(both[:1], contrast + 3.0 * (condition - contrast), rtol=1e-4, atol=1e-5)
+        for item in range(3):
+            torch.testing.assert_close(
+                both[item : item + 1], prior.denoise(z[item : item + 1], 2.0), rtol=1e-4, atol=1e-5
+            )
+        assert prior.decode(z[:1]).shape[-1] == samples
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+def test_stable_audio_walks_as_the_diffusers_pipeline(
+    guidance: float, built: Built, loaded: Callable[[str], Any]
+) -> None:
+    from diffusers import EDMDPMSolverMultistepScheduler, StableAudioPipeline
+    from transformers import AutoTokenizer, T5EncoderModel
+
+    folder, backbone = built("stable_audio"), loaded("stable_audio")
+    # Of order 1 it is the ODE of the frame; it tells the network the level as Stable Audio's own does.
+    scheduler = EDMDPMSolverMultistepScheduler(
+        sigma_min=0.3, sigma_max=500, sigma_data=1.0, prediction_type="v_prediction", solver_order=1,
+        sigma_schedule="exponential",
+    )  # fmt: skip
+    scheduler.precondition_noise = lambda sigma: torch.atan(torch.as_tensor(sigma)) / math.pi * 2
+    pipeline = StableAudioPipeline(
+        vae=backbone.vae,
+        text_encoder=T5EncoderModel.from_pretrained(folder / "text_encoder"),
+        projection_model=backbone.projection,
+        tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
+        transformer=backbone.transformer,
+        scheduler=scheduler,
+    )
+    x, seconds = torch.randn(1, 4, 256, generator=torch.Generator().manual_seed(0)), 256 * 256 / 44100
+    expected = pipeline(
+        "a slow harp", negative_prompt="a loud drum", audio_end_in_s=seconds, latents=x, num_inference_steps=3,
+        guidance_scale=guidance, output_type="latent",
+    ).audios  # fmt: skip
+    condition, contrast = (
+        backbone.placed(backbone.embed(text), 0.0, seconds) for text in ("a slow harp", "a loud drum")
+    )
+    sigmas = [*scheduler.sigmas.tolist()[:3], 0.0]
+    z = x * float(scheduler.init_noise_sigma)
+    with torch.no_grad():
+        for sigma, sigma_next in pairwise(sigmas):
+            clean, other = (backbone.denoise(z, sigma, each) for each in (condition, contrast))
+            clean = other + guidance * (clean - other)
+            z = clean + sigma_next / sigma * (z - clean)
+    torch.testing.assert_close(z, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_attending_to_one_zero_is_attending_to_many(loaded: Callable[[str], Any]) -> None:
     backbone = loaded("stable_audio")
     x, t, told = torch.randn(1, 4, 16), torch.tensor([0.5]), torch.randn(1, 1, 32)

@@ -62,10 +62,9 @@ def test_ace_step_repaints_as_its_pipeline(built: Built, monkeypatch: pytest.Mon
     distribution = type(backbone.vae.encode(wave[None]).latent_dist)
     monkeypatch.setattr(distribution, "sample", lambda self, generator=None: self.mode())
     x, times = noise(1, frames, 4, seed=1), [0.9, 0.5, 0.2]
-    expected = pipeline(
-        "a slow harp", task_type="repaint", audio_duration=2.0, src_audio=wave, repainting_start=0.4, repainting_end=1.2,
-        latents=x, timesteps=times, guidance_scale=1.0, output_type="latent",
-    ).audios  # fmt: skip
+    part = {"task_type": "repaint", "src_audio": wave, "repainting_start": 0.4, "repainting_end": 1.2}
+    walk = {"latents": x, "timesteps": times, "guidance_scale": 1.0, "output_type": "latent"}
+    expected = pipeline("a slow harp", audio_duration=2.0, **part, **walk).audios
     known = torch.ones(frames)
     known[10:30] = 0
     z = x.mT / (1 - times[0])

@@ -124,12 +124,16 @@ def estimated(checkpoint: Checkpoint, seconds: float, steps: int) -> dict[str, A
         "steps": steps,
         "download_gb": 0.0 if hub.cached(checkpoint.repository) else checkpoint.bytes / 1e9,
     }
-    if checkpoint.memory and checkpoint.gflop and checkpoint.sampling:
+    # Prompts are read with every part in memory, and before there are activations.
+    weights = RUNTIME + checkpoint.bytes / 1e9
+    if checkpoint.memory and checkpoint.sampling:
+        activations = checkpoint.memory[0] + checkpoint.memory[1] * seconds
+        facts["memory_gb"] = max(weights, RUNTIME + 4e-3 * checkpoint.sampling + activations)
+    else:
+        facts["memory_at_least_gb"] = weights
+    if checkpoint.gflop:
         network, _, decoder = checkpoint.gflop
         moves = 2 * steps - 1
-        sampling = 4e-3 * checkpoint.sampling + checkpoint.memory[0] + checkpoint.memory[1] * seconds
-        # Prompts are read with every part in memory, and before there are activations.
-        facts["memory_gb"] = RUNTIME + max(checkpoint.bytes / 1e9, sampling)
         facts["tflop"] = moves * (network + decoder) * seconds / 1e3
         facts["tflop_with_prompt"] = moves * (2 * network + decoder) * seconds / 1e3
         facts["core_minutes"] = facts["tflop"] / SPEED / 60
@@ -143,11 +147,15 @@ def _told(facts: dict[str, Any]) -> list[str]:
         if facts["download_gb"]
         else "  to download  nothing: it is here",
     ]
+    lines.append(
+        f"  memory       {facts['memory_gb']:.1f} GB"
+        if "memory_gb" in facts
+        else f"  memory       at least {facts['memory_at_least_gb']:.1f} GB, the weights; more has not been measured"
+    )
     if "tflop" not in facts:
-        return [*lines, "  memory and work have not been measured"]
+        return [*lines, "  work         has not been measured"]
     return [
         *lines,
-        f"  memory       {facts['memory_gb']:.1f} GB",
         f"  work         {facts['tflop']:.0f} TFLOP, {facts['tflop_with_prompt']:.0f} with a prompt",
         f"  on a CPU     {facts['core_minutes']:.0f} minutes of one core",
     ]
