@@ -121,6 +121,7 @@ class Prepared:
             "references": record.files(references),
             "adapter": record.files([Path(self.job.adapter)] if self.job.adapter else []),
             "windows": result.windows,
+            "notes": result.notes,
             "metrics": scores,
         }
         return Outcome(given, result.audio, result.sample_rate, self.sources, lost, document)

@@ -55,3 +55,12 @@ class DirectSolver(Protocol):
     def estimate(self, problem: Problem, /) -> Tensor:
         """The estimate of the clean audio, (batch, channels, time)."""
         ...
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A direct solver that has something to say of its estimate in the run record."""
+
+    def explained(self, problem: Problem, /) -> tuple[Tensor, list[dict[str, Any]]]:
+        """The estimate, and notes of it in JSON values."""
+        ...

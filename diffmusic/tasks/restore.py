@@ -20,7 +20,7 @@ from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import Operator
 from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import DirectSolver, Solver
+from diffmusic.solver.contract import DirectSolver, Explains, Solver
 from diffmusic.tasks.excerpts import Run
 from diffmusic.tasks.result import Result
 from diffmusic.tasks.settings import RestoreSettings, several
@@ -37,10 +37,12 @@ class Restoration(Result):
         then those of the second. Its rate is that of the measurement, unless the operator lowered it.
     windows: the excerpts that were solved, (start, stop) in seconds.
     damage: the intervals that were lost, (start, stop) in samples; the whole recording where the operator names none.
+    notes: what a direct solver says of its estimate (``Explains``).
     """
 
     windows: tuple[tuple[float, float], ...]
     damage: tuple[tuple[int, int], ...]
+    notes: tuple[dict[str, Any], ...] = ()
 
     @property
     def marks(self) -> tuple[tuple[int, int], ...]:
@@ -80,11 +82,12 @@ def restore(
     bound, y = BoundOperator.of(operator, measured, sample_rate)
     rate, length = bound.rate, length or bound.length(y)
     bound.validate(length)
-    costs, spans = Costs(), list[windows.Window]()
+    costs, spans, notes = Costs(), list[windows.Window](), list[dict[str, Any]]()
     if isinstance(solver, DirectSolver):
         solver = bind(solver, sample_rate=rate)
-        estimate = _fit(solver.estimate(Problem(bound.operator, bound.items(y))), length)
-        raw = estimate.expand(settings.samples, -1, -1, -1)
+        problem = Problem(bound.operator, bound.items(y))
+        estimate, notes = solver.explained(problem) if isinstance(solver, Explains) else (solver.estimate(problem), [])
+        raw = _fit(estimate, length).expand(settings.samples, -1, -1, -1)
     else:
         backbone = backbone if backbone is None or isinstance(backbone, Backbone) else backbone()
         if backbone is None:
@@ -108,6 +111,7 @@ def restore(
         seconds=time.perf_counter() - started,
         windows=solved,
         damage=tuple(bound.damage(length)),
+        notes=tuple(notes),
     )
 
 

@@ -15,7 +15,9 @@ from diffmusic.testing.checks import RATE, SAMPLES
 
 @dataclass(frozen=True)
 class Gap:
-    """A lost stretch in the middle."""
+    """A lost stretch in the middle of so many samples."""
+
+    length: int = SAMPLES
 
     def damage(self, samples: int) -> list[tuple[int, int]]:
         return [(samples // 2, samples // 2 + samples // 20)]
@@ -80,5 +82,6 @@ class Sum:
         return y.expand(-1, self.sources, -1)
 
 
-PROBES: dict[str, Any] = {"a gap": Gap(), "an echo": Echo(), "half the rate": Half(), "magnitudes": Magnitude(),
+PROBES: dict[str, Any] = {"a gap": Gap(), "a gap in two seconds": Gap(2 * RATE),
+                          "an echo": Echo(), "half the rate": Half(), "magnitudes": Magnitude(),
                           "a mixture": Sum()}  # fmt: skip

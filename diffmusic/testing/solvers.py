@@ -17,7 +17,7 @@ from diffmusic.problem.problem import Problem
 from diffmusic.solver.contract import DirectSolver, Solver
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import iterate
-from diffmusic.testing.checks import RATE, Check, audio, frozen, relative
+from diffmusic.testing.checks import RATE, SAMPLES, Check, audio, frozen, relative
 from diffmusic.testing.editors import editor_checks
 from diffmusic.testing.oracle import Oracle
 from diffmusic.testing.probes import PROBES
@@ -73,7 +73,7 @@ def _direct(solver: Any) -> str:
     taken = []
     # A solver for operators that are not here may bring one of them.
     for name, operator in (PROBES | ({"its own probe": solver.probe()} if hasattr(solver, "probe") else {})).items():
-        x = audio(2, sources(operator))
+        x = audio(2, sources(operator), getattr(operator, "length", SAMPLES))
         y = operator.forward(x)
         kept = y.clone()
         try:

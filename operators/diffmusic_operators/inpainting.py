@@ -130,18 +130,21 @@ class Inpainting:
 
         Inside each gap, over ``crossfade`` seconds from either edge, the sound observed outside is continued
         by linear prediction and fades into the estimate: the estimate's phase differs from the recording's,
-        and a hard cut would click. Shapes: (batch, channels, time), both.
+        and a hard cut would click. An estimate that kept what was observed around a gap was joined to it by its solver,
+        and is left as it is there. Shapes: (batch, channels, time), both.
         """
         out = measurement.clone()
         lost = self.damage(measurement.shape[-1])
-        if self.equalise:
-            estimate = _equalised(estimate, measurement, lost, self.sample_rate)
+        equalised = _equalised(estimate, measurement, lost, self.sample_rate) if self.equalise else estimate
         reach = round(_CONTEXT * self.sample_rate)
         for index, (start, stop) in enumerate(lost):
             before = max(lost[index - 1][1] if index else 0, start - reach)
             after = min(lost[index + 1][0] if index + 1 < len(lost) else measurement.shape[-1], stop + reach)
+            if all(torch.equal(estimate[..., a:b], measurement[..., a:b]) for a, b in ((before, start), (stop, after))):
+                out[..., start:stop] = estimate[..., start:stop]
+                continue
             fade = min(round(self.crossfade * self.sample_rate), (stop - start) // 2)
-            fill = _continued(estimate[..., start:stop], measurement[..., before:start], fade)
+            fill = _continued(equalised[..., start:stop], measurement[..., before:start], fade)
             fill = _continued(fill.flip(-1), measurement[..., stop:after].flip(-1), fade).flip(-1)
             out[..., start:stop] = fill
         return out

@@ -22,6 +22,7 @@ def diffmusic_solvers() -> list[Spec]:
         _spec("reencode", "reencode:Reencode", "fits the decoded audio to the data, and encodes the change", "prior"),
         _spec("interpolate", "interpolate:Interpolate", "autoregressive or linear bridge over lost stretches",
               "classical"),
+        _spec("repeat", "repeat:Repeat", "copies what the song says again, where the surroundings match", "classical"),
         _spec("sinc", "sinc:Sinc", "band-limited interpolation to a higher rate", "classical"),
         _spec("griffin-lim", "griffin_lim:GriffinLim", "consistent phases for given magnitudes", "classical"),
         _spec("mixture", "mixture:Mixture", "each source its share of the mixture", "classical"),

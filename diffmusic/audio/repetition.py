@@ -1,0 +1,217 @@
+"""Where a recording says again what surrounds a gap: a search by log-mel and chroma context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+import torch
+from librosa.filters import chroma as chroma_filters
+from scipy.fft import irfft, next_fast_len, rfft
+
+from diffmusic.audio.mel import LogMel, MelSpec
+from diffmusic.audio.resample import resample
+
+_RATE = 16_000  # Hz; what is compared lies below half of it
+_HOP = 0.02  # seconds between frames
+_CHROMA_WINDOW = 0.128  # seconds
+_FLOOR = 1e-4  # of a mel magnitude: quieter music is silence here
+CHROMA_WEIGHT = 1.0
+"""Squared distance of chroma, at most 2, in the units of the mean squared difference of the log-mel."""
+_DISTINCT = 0.1  # seconds by which two candidates differ at least
+_JOIN = 0.2  # seconds over which two sources have to be alike where one turns into the other
+
+
+@dataclass(frozen=True)
+class Features:
+    """What is compared of a recording, one row a frame.
+
+    mel: log-mel, (frames, bands), nats. chroma: (frames, 12), each row of length 1. mel_known, chroma_known: (frames,),
+    False where a frame touches a lost sample. hop: seconds from a frame to the next; frame ``t`` lies around
+    ``(t + 1/2) hop``.
+    """
+
+    mel: np.ndarray
+    chroma: np.ndarray
+    mel_known: np.ndarray
+    chroma_known: np.ndarray
+    hop: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A place whose surroundings are like those of a gap. Distances are the mean absolute difference of the log-mel,
+    nats, over the context on that side; None where that side has no context.
+
+    shift: seconds from the gap to its source.
+    """
+
+    shift: float
+    before: float | None
+    after: float | None
+
+    @property
+    def distance(self) -> float:
+        """Mean of the sides that there are."""
+        return float(np.mean([side for side in (self.before, self.after) if side is not None]))
+
+
+def features(audio: np.ndarray, rate: int, lost: Sequence[tuple[int, int]]) -> Features:
+    """Features of a recording (channels, time) at ``rate`` Hz, whose channels are compared by their mean power. lost:
+    stretches in samples, sorted and disjoint, that say nothing."""
+    low = min(rate, _RATE)
+    seconds = audio.shape[-1] / rate
+    hop = round(_HOP * low)
+    x = torch.from_numpy(resample(np.asarray(audio, dtype=np.float32), rate, low))
+    spec = MelSpec.at(low)
+    spec = MelSpec(low, spec.n_fft, hop, spec.bands, high=spec.high, floor=_FLOOR)
+    log_mel = LogMel(spec)
+    power = torch.stack([log_mel.spectrum(row[None])[0].abs().square() for row in x]).mean(0)
+    mel = log_mel.of_magnitude(power.sqrt()[None])[0]
+    size = 2 ** round(np.log2(_CHROMA_WINDOW * low))
+    wide = LogMel(MelSpec(low, size, hop, 1))
+    energy = torch.stack([wide.spectrum(row[None])[0].abs().square() for row in x]).mean(0)
+    chroma = torch.log1p(100 * energy @ _pitch_classes(low, size).T)
+    chroma = chroma / chroma.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    frames = len(mel)
+    known = [_known(lost, seconds, rate, frames, hop / low, width / low) for width in (spec.n_fft, size)]
+    return Features(mel.numpy(), chroma.numpy(), known[0], known[1], hop / low)
+
+
+@lru_cache(maxsize=4)
+def _pitch_classes(rate: int, size: int) -> torch.Tensor:
+    return torch.from_numpy(chroma_filters(sr=rate, n_fft=size, tuning=0.0).astype(np.float32))
+
+
+def _known(
+    lost: Sequence[tuple[int, int]], seconds: float, rate: int, frames: int, hop: float, width: float
+) -> np.ndarray:
+    """Which frames, ``width`` seconds long, touch no lost sample, (frames,)."""
+    centres = (np.arange(frames) + 0.5) * hop
+    known = np.ones(frames, dtype=bool)
+    for start, stop in lost:
+        known &= (centres <= start / rate - width / 2) | (centres >= stop / rate + width / 2)
+    return known
+
+
+def shifted_distances(values: np.ndarray, known: np.ndarray, context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``d(s) = sum_t w_t v_(t+s) |F_t - F_(t+s)|^2 / sum_t w_t v_(t+s)`` for every shift ``s`` at once, by FFT.
+
+    values: ``F``, (frames, n); known: ``v``; context: ``w``, both (frames,) of 0 and 1. Returns ``d`` for
+    ``s = -(frames - 1) ... frames - 1`` and the denominator, how many frames were compared; ``d`` is infinite where it
+    is 0.
+    """
+    frames = len(values)
+    used = np.flatnonzero(context & known)
+    first, last = (used[0], used[-1] + 1) if len(used) else (0, 1)
+    w = (context & known)[first:last].astype(np.float64)
+    v = known.astype(np.float64)
+    # A common offset changes no difference, and would cost digits.
+    centred = (values - values[known].mean(0) if known.any() else values).astype(np.float64)
+    size = next_fast_len(frames + last - first, real=True)
+
+    def correlated(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """``sum_t a_t b_(t+s)``, summed over what the columns hold."""
+        product = np.conj(rfft(a, size, axis=0)) * rfft(b, size, axis=0)
+        whole = irfft(product if product.ndim == 1 else product.sum(1), size)
+        # ``a`` begins at frame ``first``: its lag l is the shift l - first.
+        lags = np.arange(-(frames - 1), frames) + first
+        return np.where((lags > first - last) & (lags < frames), whole[lags % size], 0.0)
+
+    own = np.square(centred[first:last]).sum(1)
+    count = np.rint(correlated(w, v))
+    cross = correlated(centred[first:last] * w[:, None], centred * v[:, None])
+    total = correlated(w * own, v) + correlated(w, v * np.square(centred).sum(1)) - 2 * cross
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(count > 0, np.maximum(total, 0) / count, np.inf), count
+
+
+def candidates(
+    found: Features, start: float, stop: float, context: float = 2.0, count: int = 8, sides: str = "both"
+) -> list[Candidate]:
+    """The ``count`` places of a recording whose surroundings are most like those of the gap ``[start, stop]`` seconds,
+    sorted by their distance; places that touch lost samples or the recording's ends are none.
+
+        s = argmin_s  mean over both sides of  d_mel(s) / bands + CHROMA_WEIGHT d_chroma(s)
+
+    context: seconds on either side that are compared; at least half of what the gap has of them must be known at the
+    candidate too. sides: "before" and "after" compare that side alone. Source: N. Perraudin et al., "Inpainting of
+    long audio segments with similarity graphs", arXiv:1607.06667.
+    """
+    frames, hop = len(found.mel), found.hop
+    centres = (np.arange(frames) + 0.5) * hop
+    regions = {
+        "before": (centres < start) & (centres >= start - context),
+        "after": (centres >= stop) & (centres < stop + context),
+    }
+    regions = {side: where for side, where in regions.items() if sides in ("both", side)}
+    total, weight = np.zeros(2 * frames - 1), 0
+    for where in regions.values():
+        if not (where & found.mel_known).any():
+            continue
+        mel, compared = shifted_distances(found.mel, found.mel_known, where)
+        chroma, _ = shifted_distances(found.chroma, found.chroma_known, where)
+        chroma = np.where(np.isfinite(chroma), chroma, 0.0)
+        side = mel / found.mel.shape[1] + CHROMA_WEIGHT * chroma
+        enough = compared >= 0.5 * np.count_nonzero(where & found.mel_known)
+        total, weight = total + np.where(enough, side, np.inf), weight + 1
+    if not weight:
+        return []
+    shifts = np.arange(-(frames - 1), frames)
+    total = np.where(_copyable(found, start, stop, shifts), total / weight, np.inf)
+    apart = round(_DISTINCT / hop)
+    chosen: list[int] = []
+    while len(chosen) < count and np.isfinite(total).any():
+        best = int(np.argmin(total))
+        chosen.append(int(shifts[best]))
+        total[max(0, best - apart) : best + apart + 1] = np.inf
+    return sorted((_measured(found, shift, regions) for shift in chosen), key=lambda each: each.distance)
+
+
+def pieced(
+    found: Features, start: float, stop: float, context: float = 2.0, count: int = 8
+) -> tuple[Candidate, Candidate, float] | None:
+    """The two places, one like what lies before the gap and one like what lies behind it, that together fit best, and
+    their distance: the mean of ``before`` of the first and ``after`` of the second, and half the difference of their
+    log-mels where they are most alike within the gap, over ``_JOIN`` seconds. None where a side has no candidate."""
+    firsts = candidates(found, start, stop, context, count, "before")
+    seconds = candidates(found, start, stop, context, count, "after")
+    begin, end = round(start / found.hop), round(stop / found.hop)
+    width = min(round(_JOIN / found.hop), end - begin)
+    best = None
+    for first, second in product(firsts, seconds):
+        rows = [
+            found.mel[begin + move : end + move] for move in (round(each.shift / found.hop) for each in (first, second))
+        ]
+        steps = np.concatenate([[0.0], np.cumsum(np.abs(rows[0] - rows[1]).mean(1))])
+        join = float((steps[width:] - steps[:-width]).min()) / width if width else 0.0
+        distance = (first.distance + second.distance + join) / 2
+        if best is None or distance < best[2]:
+            best = first, second, distance
+    return best
+
+
+def _copyable(found: Features, start: float, stop: float, shifts: np.ndarray) -> np.ndarray:
+    """Which shifts lead to a source that is all there, with two frames to spare for alignment."""
+    frames = len(found.mel)
+    missing = np.concatenate([[0], np.cumsum(~found.mel_known)])
+    first = int(np.floor(start / found.hop)) - 2 + shifts
+    last = int(np.ceil(stop / found.hop)) + 2 + shifts
+    inside = (first >= 0) & (last <= frames)
+    held = missing[np.clip(last, 0, frames)] - missing[np.clip(first, 0, frames)] == 0
+    result: np.ndarray = inside & held
+    return result
+
+
+def _measured(found: Features, shift: int, regions: dict[str, np.ndarray]) -> Candidate:
+    sides: dict[str, float | None] = {"before": None, "after": None}
+    for side, where in regions.items():
+        own = np.flatnonzero(where & found.mel_known)
+        own = own[(own + shift >= 0) & (own + shift < len(found.mel))]
+        own = own[found.mel_known[own + shift]]
+        if len(own):
+            sides[side] = float(np.abs(found.mel[own] - found.mel[own + shift]).mean())
+    return Candidate(shift * found.hop, sides["before"], sides["after"])

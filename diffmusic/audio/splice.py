@@ -1,0 +1,182 @@
+"""Copying into a gap from elsewhere in the recording: alignment to the sample, balance, seams, and the cut between two
+copies. All audio is (channels, time), float64; what is done to one channel is done to all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.signal import correlate
+
+from diffmusic.audio import equalise
+from diffmusic.audio.linear_prediction import extrapolate
+
+_ALIGNED = 0.5  # seconds on either side that are aligned
+_REACH = 0.025  # seconds by which alignment may move a source: a frame of the search, and some more
+_APART = 0.1  # two alignments, one a side, have to be better than one for both by so much correlation in all
+_AROUND, _SHORTEST = 1.0, 0.25  # seconds on either side that tell the balance, and the least there must be of them
+_INAUDIBLE = 0.01  # dB
+_RESIDUAL, _ORDER = 0.1, 256  # seconds of context, and order, of the linear prediction at a seam
+_FADE = 0.05  # seconds over which one copy turns into another
+
+
+def runs(lost: Sequence[tuple[int, int]], length: int, start: int, stop: int) -> tuple[int, int]:
+    """How many observed samples lie in a row before ``start``, and from ``stop`` on, in a recording of ``length``."""
+    before, after = start, length - stop
+    for first, last in lost:
+        if first < start:
+            before = min(before, max(0, start - last))
+        if last > stop:
+            after = min(after, max(0, first - stop))
+    return before, after
+
+
+def alignment(
+    audio: np.ndarray, rate: int, lost: Sequence[tuple[int, int]], gap: tuple[int, int], shift: int
+) -> tuple[int, int, float | None, float | None]:
+    """The shifts, in samples, near ``shift`` at which the recording is most like what lies before and behind a gap.
+
+        c(d) = sum_n x[n] x[n + d] / sqrt(sum_n x[n]^2 sum_n x[n + d]^2),   n over the context, products over channels
+
+    One shift serves both sides unless two are clearly better. Returns both shifts, and the correlation of each side;
+    None where a side has no context.
+    """
+    reach = round(_REACH * rate)
+    kept = [min(round(_ALIGNED * rate), run) for run in runs(lost, audio.shape[-1], *gap)]
+    curves = [
+        _correlations(audio, first, last, shift, reach) if last - first > reach else None
+        for first, last in ((gap[0] - kept[0], gap[0]), (gap[1], gap[1] + kept[1]))
+    ]
+    present = [curve for curve in curves if curve is not None]
+    if not present:
+        return shift, shift, None, None
+    joint = int(np.argmax(np.sum(present, axis=0)))
+    best = [joint if curve is None else int(np.argmax(curve)) for curve in curves]
+    gained = sum(float(curve[at] - curve[joint]) for curve, at in zip(curves, best, strict=True) if curve is not None)
+    if gained < _APART or len(present) < 2:
+        best = [joint, joint]
+    found = [None if curve is None else float(curve[at]) for curve, at in zip(curves, best, strict=True)]
+    return shift + best[0] - reach, shift + best[1] - reach, found[0], found[1]
+
+
+def _correlations(audio: np.ndarray, first: int, last: int, shift: int, reach: int) -> np.ndarray:
+    """Normalised correlation of a stretch with where ``shift - reach ... shift + reach`` moves it."""
+    begin, end = first + shift - reach, last + shift + reach
+    region = np.zeros((len(audio), end - begin))
+    inside = slice(max(0, begin), max(0, min(audio.shape[-1], end)))
+    region[:, inside.start - begin : inside.stop - begin] = audio[:, inside]
+    own = audio[:, first:last]
+    products = sum(correlate(y, x, "valid", "fft") for x, y in zip(own, region, strict=True))
+    energy = np.concatenate([[0.0], np.cumsum(np.square(region).sum(0))])
+    energies = energy[last - first :] - energy[: len(energy) - (last - first)]
+    scale = np.sqrt(np.maximum(np.square(own).sum() * energies, 0))
+    result: np.ndarray = products / np.maximum(scale, 1e-12)
+    return np.where(scale > 1e-9, result, 0.0)
+
+
+def spliced(
+    audio: np.ndarray,
+    rate: int,
+    lost: Sequence[tuple[int, int]],
+    gap: tuple[int, int],
+    shifts: tuple[int, int],
+    crossfade: float = 0.02,
+) -> np.ndarray:
+    """What a gap is filled with, (channels, samples): copies moved by the two ``shifts``, one from either edge.
+
+    Each copy is equalised by how the sound next to the gap differs from that next to the source. Where the shifts are
+    equal there is one copy, equalised by what both sides agree on; else one copy turns into the other where they differ
+    least. At each edge the difference of the observed sound and the copy is continued by linear prediction and fades
+    out within ``crossfade`` seconds, inside the gap: where the recording repeats exactly, the copy is exact to the last
+    sample.
+    """
+    count = gap[1] - gap[0]
+    left = _Copy(audio, rate, lost, gap, shifts[0], (0, 1) if shifts[0] == shifts[1] else (0,))
+    right = left if shifts[0] == shifts[1] else _Copy(audio, rate, lost, gap, shifts[1], (1,))
+    fill = left.inside if right is left else joined(left.inside, right.inside, rate)
+    fade = min(round(crossfade * rate), count // 2)
+    if fade:
+        fall = 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)
+        fill = fill.copy()
+        fill[:, :fade] += fall * _continued(left.residual(0), fade)
+        fill[:, count - fade :] += (fall * _continued(right.residual(1)[:, ::-1], fade))[:, ::-1]
+    return fill
+
+
+class _Copy:
+    """A gap and its surroundings as they are ``shift`` samples further on, equalised by the sides (0: before the gap,
+    1: behind it) that it is to fit."""
+
+    def __init__(
+        self,
+        audio: np.ndarray,
+        rate: int,
+        lost: Sequence[tuple[int, int]],
+        gap: tuple[int, int],
+        shift: int,
+        sides: tuple[int, ...],
+    ) -> None:
+        own, there = (runs(lost, audio.shape[-1], gap[0] + move, gap[1] + move) for move in (0, shift))
+        self.reach = [min(round(_AROUND * rate), a, b) for a, b in zip(own, there, strict=True)]
+        first, last = gap[0] - self.reach[0], gap[1] + self.reach[1]
+        self.rate, self.edges = rate, (gap[0] - first, gap[1] - first)
+        self.observed, source = audio[:, first:last], audio[:, first + shift : last + shift]
+        parts = slice(None, self.edges[0]), slice(self.edges[1], None)
+        curves = [
+            equalise.gains(source[:, parts[side]].reshape(-1), self.observed[:, parts[side]].reshape(-1), rate)
+            for side in sides
+            if self.reach[side] >= _SHORTEST * rate
+        ]
+        agreed = _agreed([decibels for _, decibels in curves]) if curves else np.zeros(1)
+        if agreed.any():
+            source = np.stack([equalise.apply(row, curves[0][0], agreed, rate) for row in source])
+        self.source = source
+
+    @property
+    def inside(self) -> np.ndarray:
+        """The copy within the gap."""
+        return self.source[:, self.edges[0] : self.edges[1]]
+
+    def residual(self, side: int) -> np.ndarray:
+        """What the copy lacks of the observed sound next to the gap on that side."""
+        reach = min(round(_RESIDUAL * self.rate), self.reach[side])
+        edge = self.edges[side]
+        part = slice(edge - reach, edge) if side == 0 else slice(edge, edge + reach)
+        return self.observed[:, part] - self.source[:, part]
+
+
+def _agreed(curves: Sequence[np.ndarray]) -> np.ndarray:
+    """In each band the smallest gain of all, in dB, where all have one sign, and none elsewhere."""
+    stacked = np.stack(curves)
+    # What is equal differs by rounding errors, and is to stay as it is.
+    stacked[np.abs(stacked) < _INAUDIBLE] = 0.0
+    same = np.abs(np.sign(stacked).sum(0)) == len(stacked)
+    result: np.ndarray = np.where(same, np.sign(stacked[0]) * np.abs(stacked).min(0), 0.0)
+    return result
+
+
+def _continued(residual: np.ndarray, count: int) -> np.ndarray:
+    return np.stack([extrapolate(row, count, _ORDER) for row in residual])
+
+
+def joined(left: np.ndarray, right: np.ndarray, rate: int) -> np.ndarray:
+    """One sound that begins as ``left`` and ends as ``right``, both (channels, samples): they cross where they differ
+    least, ``argmin_t sum |left - right|^2 / sum |left|^2 + |right|^2`` over the width of the fade, at a constant power
+    for the correlation that they have there."""
+    count = left.shape[-1]
+    width = max(1, min(round(_FADE * rate), count // 4))
+
+    def summed(x: np.ndarray) -> np.ndarray:
+        total = np.concatenate([[0.0], np.cumsum(x.sum(0))])
+        result: np.ndarray = total[width:] - total[:-width]
+        return result
+
+    powers = summed(np.square(left)), summed(np.square(right))
+    cost = summed(np.square(left - right)) / (powers[0] + powers[1] + 1e-12)
+    at = int(np.argmin(cost))
+    product = summed(left * right)[at] / np.sqrt(powers[0][at] * powers[1][at] + 1e-24)
+    rise = np.concatenate([np.zeros(at), (np.arange(width) + 0.5) / width, np.ones(count - at - width)])
+    rise = 0.5 - 0.5 * np.cos(np.pi * rise)
+    scale = np.sqrt((1 - rise) ** 2 + rise**2 + 2 * np.clip(product, 0, 1) * rise * (1 - rise))
+    result: np.ndarray = ((1 - rise) * left + rise * right) / scale
+    return result
