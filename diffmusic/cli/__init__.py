@@ -18,6 +18,7 @@ from diffmusic.plugins import Registry, add_file, registry
 
 COMMANDS = {
     "solve": ("diffmusic.cli.solve:solve", "Restore a recording: invert what damaged it."),
+    "detect": ("diffmusic.cli.detect:command", "Find dropouts, clicks, skips, clipping and a missing upper band."),
     "edit": ("diffmusic.cli.edit:edit", "Change a recording, by text, all of it or in segments."),
     "explore": ("diffmusic.cli.explore:explore", "Find directions in which a recording could change."),
     "fuse": ("diffmusic.cli.fuse:fuse", "Fuse a sound with a reference."),

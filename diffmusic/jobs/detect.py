@@ -1,0 +1,97 @@
+"""What is wrong with a recording: its faults, what to do about each, and the gaps that dropouts and clicks leave."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffmusic.audio import files
+from diffmusic.audio.clicks import clicks
+from diffmusic.audio.defects import Defect, clipping, dropouts, dull
+from diffmusic.audio.windows import merge
+from diffmusic.errors import InputError
+from diffmusic.plugins import registry
+
+CONFIDENCE = 0.5
+"""What is less certain is not listed."""
+FILLED = ("dropout", "click")
+"""Faults whose samples are lost; a skip lacks nobody knows how much."""
+
+
+def defects(audio: np.ndarray, rate: int, confidence: float = CONFIDENCE) -> list[Defect]:
+    """Every fault of a recording (channels, time) at ``rate`` Hz that is at least so certain, in order of time."""
+    lost = dropouts(audio, rate)
+    found = [*lost, *clicks(audio, rate, lost), *clipping(audio, rate), *dull(audio, rate)]
+    return sorted((each for each in found if each.confidence >= confidence), key=lambda each: (each.start, each.stop))
+
+
+def gaps(found: Sequence[Defect], rate: int) -> list[tuple[float, float]]:
+    """Stretches in seconds to fill in: dropouts and clicks."""
+    return [(a / rate, b / rate) for a, b in merge((each.start, each.stop) for each in found if each.kind in FILLED)]
+
+
+def lost(path: Path) -> list[tuple[float, float]]:
+    """The gaps that a file shows by itself, in seconds. Raises InputError where there is none."""
+    recording = files.read(path)
+    found = gaps(defects(recording.samples, recording.sample_rate), recording.sample_rate)
+    if not found:
+        raise InputError(f"{path} has no dropout and no click that can be told: which stretch is lost?")
+    return found
+
+
+def detect(path: Path, confidence: float = CONFIDENCE) -> dict[str, Any]:
+    """The faults of a file, times in seconds, and what to do about them, in JSON values."""
+    recording = files.read(path)
+    rate = recording.sample_rate
+    found = defects(recording.samples, rate, confidence)
+    rows = [
+        {
+            "kind": each.kind,
+            "start": each.start / rate,
+            "end": each.stop / rate,
+            "confidence": round(each.confidence, 3),
+            "detail": each.detail,
+            "value": each.value,
+        }
+        for each in found
+    ]
+    return {
+        "path": str(path),
+        "sample_rate": rate,
+        "seconds": recording.seconds,
+        "counts": dict(Counter(each.kind for each in found)),
+        "defects": rows,
+        "suggestions": suggestions(found, path),
+    }
+
+
+def suggestions(found: Sequence[Defect], path: Path) -> list[str]:
+    """What to do about faults, each a command or a sentence."""
+    kinds = {each.kind: each for each in found}
+    out = []
+    if any(kind in kinds for kind in FILLED):
+        out.append(f"diffmusic solve inpainting {path} --gap auto")
+    if "skip" in kinds:
+        out.append("skips: how much is missing, the file does not tell; give the stretch to fill in by --gap START:END")
+    if "clipping" in kinds and kinds["clipping"].confidence > CONFIDENCE:
+        if "clipping" in registry().components("operator"):
+            out.append(f"diffmusic solve clipping {path} --level {kinds['clipping'].value:.4f} --solver declip")
+        else:
+            out.append("clipping: diffmusic solve clipping, with the plugin diffmusic-declip")
+    if "dull" in kinds:
+        edge = kinds["dull"].value or 0.0
+        rate = f"{2 * edge / 1000:.1f} kHz"
+        out.append(f"dull: bring it to {rate}, then diffmusic solve resampling, with a prior that knows more than that")
+    return out
+
+
+def label_track(document: Mapping[str, Any]) -> str:
+    """The faults as Audacity imports them: start, end and label, parted by tabs."""
+    return "".join(
+        f"{each['start']:.6f}\t{each['end']:.6f}\t{each['kind']} {each['confidence']:.2f}\n"
+        for each in document["defects"]
+    )
