@@ -15,9 +15,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/\1|\2/p' Makefile | awk -F '|' '{ printf "make %-8s%s\n", $$1, $$2 }'
 
-demo: $(VENV)/.installed  ## restore a second of lost music: hear demo/restored.flac, see demo/restored.png
+demo: $(VENV)/.installed  ## restore lost music: hear demo/restored.flac and demo/repeat.flac, see the pictures beside them
 	@mkdir -p demo
-	$(BIN)/diffmusic solve inpainting examples/clip.flac --gap 4.0:5.0 --simulate --plot demo/restored.png -o demo/restored.flac
+	$(BIN)/diffmusic solve inpainting examples/clip.flac --gap 4.0:5.0 --solver diffmusic --simulate --plot demo/restored.png -o demo/restored.flac
+	$(BIN)/diffmusic solve inpainting examples/song.flac --gap 12.0:14.0 --simulate --plot demo/repeat.png -o demo/repeat.flac
 
 test: lint programs  ## lint, then run every test
 	$(BIN)/python -m pytest

@@ -21,12 +21,13 @@ from diffmusic.cli import cli
 from diffmusic.reports.spectrograms import spectrograms
 
 CLIP = Path(__file__).parents[1] / "examples" / "clip.flac"
+SONG = CLIP.with_name("song.flac")
 IMAGES = Path(__file__).parent / "images"
 RATE = 16000
 LARGEST = 120_000  # bytes
 
 SOLVE = {
-    "inpainting": "solve inpainting first.flac --gap 2:3 --simulate",
+    "inpainting": "solve inpainting first.flac --gap 2:3 --solver diffmusic --simulate",
     "resampling": "solve resampling first.flac --simulate",
     "stft-magnitude": "solve stft-magnitude first.flac --simulate",
     "mixing": "solve mixing first.flac second.flac --simulate",
@@ -34,6 +35,7 @@ SOLVE = {
 }
 """Runs that draw themselves, by ``--plot``."""
 _EDIT = 'edit first.flac --source "flute, strings, bass and drums" --target "xylophone, strings, bass and drums"'
+_SONG = "solve inpainting song.flac --gap 12:14 --simulate"
 OTHERS: dict[str, tuple[list[str], dict[str, str]]] = {
     "edit": (
         [f"{_EDIT} -o edited.flac", f"{_EDIT} --strength 8 -o more.flac"],
@@ -43,17 +45,29 @@ OTHERS: dict[str, tuple[list[str], dict[str, str]]] = {
         ["explore first.flac --components 1 -o found"],
         {"less of it": "found/pc1-minus.flac", "the recording": "first.flac", "more of it": "found/pc1-plus.flac"},
     ),
-}
+    "repeat": (
+        [f"{_SONG} --solver repeat -o repeat.flac", f"{_SONG} --solver interpolate -o interpolate.flac"],
+        {"two seconds lost": "lost.flac", "interpolate": "interpolate.flac", "repeat": "repeat.flac",
+         "the recording": "song.flac"},
+    ),
+}  # fmt: skip
 """Other runs, and the files that a picture of each shows."""
+SHOWN = {"repeat": (9.0, 17.0)}
+"""Seconds that a picture shows of its files, where it is not all of them."""
 
 
 def excerpts() -> None:
-    """Write first.flac and second.flac, seconds 0 to 5 and 5 to 10."""
+    """Write first.flac and second.flac, seconds 0 to 5 and 5 to 10 of the clip, the song, and what is left of it."""
     clip = files.read(CLIP)
     mono = resample(clip.samples.mean(0, keepdims=True), clip.sample_rate, RATE)
     for number, name in enumerate(("first.flac", "second.flac")):
         samples = mono[:, 5 * RATE * number : 5 * RATE * (number + 1)]
         Path(name).write_bytes(files.encode(files.with_samples(clip, samples, RATE)))
+    song = files.read(SONG)
+    Path("song.flac").write_bytes(files.encode(song))
+    lost = song.samples.copy()
+    lost[:, 12 * song.sample_rate : 14 * song.sample_rate] = 0
+    Path("lost.flac").write_bytes(files.encode(files.with_samples(song, lost)))
 
 
 def small(png: bytes) -> bytes:
@@ -77,7 +91,10 @@ def draw(name: str) -> bytes:
     runs, panels = OTHERS[name]
     for words in runs:
         cli.main(shlex.split(words), standalone_mode=False)
-    return spectrograms([(title, files.read(Path(path)).samples) for title, path in panels.items()], RATE)
+    shown = {title: files.read(Path(path)) for title, path in panels.items()}
+    rate = next(iter(shown.values())).sample_rate
+    start, stop = (round(seconds * rate) for seconds in SHOWN.get(name, (0.0, 1e6)))
+    return spectrograms([(title, recording.samples[:, start:stop]) for title, recording in shown.items()], rate)
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ def solve(run: Run, tiny: Path) -> Run:
 
     def call(*words: object) -> SimpleNamespace:
         common = ("--gap", "0.04:0.06", "--model", tiny, "--steps", 2, "-s", "repeats=1")
-        return run("solve", "inpainting", *words, *common)
+        return run("solve", "inpainting", "--solver", "diffmusic", *words, *common)
 
     return call
 
@@ -157,7 +157,8 @@ def test_the_band_above_the_priors_is_filled_inside_a_gap_and_kept_outside(
 ) -> None:
     noise = 0.05 * np.random.default_rng(0).standard_normal(2 * 44100)
     soundfile.write(tmp_path / "a.wav", noise, 44100, subtype="DOUBLE")
-    words = ("solve", "inpainting", tmp_path / "a.wav", "--gap", "0.9:1.2", "--model", tiny, "--steps", 2)
+    words = ("solve", "inpainting", tmp_path / "a.wav", "--gap", "0.9:1.2", "--model", tiny, "--steps", 2,
+             "--solver", "diffmusic")  # fmt: skip
 
     def above(name: str, *more: str) -> float:
         result = run(*words, "-o", tmp_path / name, *more)

@@ -38,7 +38,7 @@ def refused(run: Run, tmp_path: Path) -> Callable[..., str]:
 
 
 Refused = Callable[..., str]
-SOLVE = ("solve", "inpainting")
+SOLVE = ("solve", "inpainting", "--solver", "diffmusic")
 
 
 def test_missing_file(refused: Refused, tmp_path: Path) -> None:

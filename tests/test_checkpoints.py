@@ -56,7 +56,20 @@ def test_inpainting_by_the_command_line(kind: str, built: Built, song: Song, run
     rate, channels = {"ace_step": (48000, 2)}.get(kind, (44100, 2) if kind.startswith("stable") else (16000, 1))
     path, out = song(seconds=0.6, rate=rate, channels=channels), tmp_path / "out.wav"
     words = ("--prompt", "a harp", "--negative-prompt", "a drum", "--steps", 2, "-s", "repeats=1")
-    result = run("solve", "inpainting", path, "--gap", "0.2:0.3", "--model", built(kind), *words, "-o", out)
+    result = run(
+        "solve",
+        "inpainting",
+        path,
+        "--gap",
+        "0.2:0.3",
+        "--solver",
+        "diffmusic",
+        "--model",
+        built(kind),
+        *words,
+        "-o",
+        out,
+    )
     assert result.code == 0, result.err
     before, after = (soundfile.read(each, always_2d=True)[0] for each in (path, out))
     gap = slice(round(0.2 * rate), round(0.3 * rate))
@@ -75,7 +88,7 @@ def test_inpainting_by_the_command_line(kind: str, built: Built, song: Song, run
 def test_a_run_in_half_precision_is_recorded_and_repeated(tiny: Path, song: Song, run: Run, tmp_path: Path) -> None:
     out, again = tmp_path / "out.wav", tmp_path / "again.wav"
     words = ("--gap", "0.2:0.3", "--model", tiny, "--dtype", "bfloat16", "--steps", 1, "-s", "repeats=1")
-    assert run("solve", "inpainting", song(seconds=0.5), *words, "-o", out).code == 0
+    assert run("solve", "inpainting", "--solver", "diffmusic", song(seconds=0.5), *words, "-o", out).code == 0
     document = json.loads(Path(f"{out}.json").read_text())
     assert document["job"]["dtype"] == document["model"]["dtype"] == "bfloat16"
     assert run("solve", "--config", f"{out}.json", "-o", again).code == 0
@@ -88,7 +101,7 @@ def test_any_number_of_channels_goes_through_a_stereo_prior(
 ) -> None:
     path, out = song(seconds=0.5, rate=48000, channels=channels), tmp_path / "out.wav"
     words = ("--gap", "0.2:0.3", "--model", built("stable_audio"), "--steps", 2, "-s", "repeats=1", "-o", out)
-    result = run("solve", "inpainting", path, *words)
+    result = run("solve", "inpainting", "--solver", "diffmusic", path, *words)
     assert result.code == 0, result.err
     assert soundfile.info(out).channels == channels
     assert json.loads(Path(f"{out}.json").read_text())["costs"]["network_forward"] == passes

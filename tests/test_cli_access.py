@@ -15,7 +15,19 @@ Run = Callable[..., SimpleNamespace]
 Song = Callable[..., Path]
 
 COMMANDS = {
-    "solve": ("solve", "inpainting", "INPUT", "--gap", "0.2:0.3", "--steps", 1, "-s", "repeats=1"),
+    "solve": (
+        "solve",
+        "inpainting",
+        "INPUT",
+        "--gap",
+        "0.2:0.3",
+        "--solver",
+        "diffmusic",
+        "--steps",
+        1,
+        "-s",
+        "repeats=1",
+    ),
     "edit": ("edit", "INPUT", "--target", "a drum", "--steps", 1),
     "explore": ("explore", "INPUT", "--components", 1, "--products", 1, "--steps", 1),
     "fuse": ("fuse", "INPUT", "INPUT", "--prompt", "rain", "--level", 1, "--steps", 2, "--finetune-steps", 1),

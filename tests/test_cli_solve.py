@@ -21,7 +21,7 @@ def solve(run: Run, tiny: Path) -> Run:
     """``diffmusic solve inpainting`` with a gap of 0.3 s and three steps of the tiny prior."""
 
     def call(*words: object) -> SimpleNamespace:
-        return run("solve", "inpainting", *GAP, "--model", tiny, "--steps", 3, *words)
+        return run("solve", "inpainting", *GAP, "--solver", "diffmusic", "--model", tiny, "--steps", 3, *words)
 
     return call
 
@@ -188,7 +188,8 @@ def test_no_finish_gives_the_raw_estimate(song: Song, solve: Run, tmp_path: Path
 def test_only_windows_with_damage_are_solved(song: Song, run: Run, tiny: Path, tmp_path: Path) -> None:
     path = song("long.flac", seconds=70, rate=22050)
     result = run(
-        "solve", "inpainting", path, "--gap", "20:20.5", "--gap", "22:22.1", "--gap", "69.8:70",
+        "solve", "inpainting", path, "--solver", "diffmusic",
+        "--gap", "20:20.5", "--gap", "22:22.1", "--gap", "69.8:70",
         "--model", tiny, "--steps", 1, "-o", tmp_path / "out.flac",
     )  # fmt: skip
     assert result.code == 0, result.err

@@ -26,7 +26,8 @@ def restored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from diffmusic.cli import main
 
     out = tmp_path_factory.mktemp("demo") / "restored.flac"
-    words = ["solve", "inpainting", str(CLIP), "--gap", f"{START}:{STOP}", "--simulate", "-o", str(out)]
+    words = ["solve", "inpainting", str(CLIP), "--gap", f"{START}:{STOP}", "--solver", "diffmusic", "--simulate",
+             "-o", str(out)]  # fmt: skip
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 0
@@ -62,3 +63,11 @@ def test_the_gap_sounds_nearer_to_the_truth_than_a_classical_bridge(
     for metric in ("lsd", "mel_l1"):
         prior, bridge = (record["metrics"][0][metric]["restored_in_damage"] for record in records)
         assert prior < 0.5 * bridge
+
+
+def test_the_song_is_filled_from_itself(run: Callable[..., SimpleNamespace], tmp_path: Path) -> None:
+    words = ("--gap", "12:14", "--simulate", "-o", tmp_path / "repeat.flac")
+    assert run("solve", "inpainting", CLIP.with_name("song.flac"), *words).code == 0
+    record = json.loads((tmp_path / "repeat.flac.json").read_text())
+    assert [note["solver"] for note in record["notes"]] == ["repeat"]
+    assert record["metrics"][0]["mel_l1"]["restored_in_damage"] < 0.4

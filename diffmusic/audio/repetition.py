@@ -59,6 +59,18 @@ class Candidate:
         return float(np.mean([side for side in (self.before, self.after) if side is not None]))
 
 
+@dataclass(frozen=True)
+class Match:
+    """What a gap is to be filled with: one place, or two of which the first fits what lies before it and the second
+    what lies behind it; their distance, nats; the nearest place that was not taken; and how many seconds of context,
+    on both sides together, were compared."""
+
+    pieces: tuple[Candidate, ...]
+    distance: float
+    runner_up: Candidate | None
+    compared: float
+
+
 def features(audio: np.ndarray, rate: int, lost: Sequence[tuple[int, int]]) -> Features:
     """Features of a recording (channels, time) at ``rate`` Hz, whose channels are compared by their mean power. lost:
     stretches in samples, sorted and disjoint, that say nothing."""
@@ -169,6 +181,23 @@ def candidates(
         chosen.append(int(shifts[best]))
         total[max(0, best - apart) : best + apart + 1] = np.inf
     return sorted((_measured(found, shift, regions) for shift in chosen), key=lambda each: each.distance)
+
+
+def best_match(found: Features, start: float, stop: float, context: float = 2.0, pieces: float = 0.9) -> Match | None:
+    """The best match of the gap ``[start, stop]`` seconds: one candidate, or the pair of ``pieced`` where its distance
+    is below ``pieces`` times that of one. None where nothing is long enough."""
+    ranked = candidates(found, start, stop, context)
+    if not ranked:
+        return None
+    chosen: tuple[Candidate, ...] = (ranked[0],)
+    distance = ranked[0].distance
+    pair = pieced(found, start, stop, context) if pieces else None
+    if pair and pair[2] < pieces * distance:
+        chosen, distance = pair[:2], pair[2]
+    centres = (np.arange(len(found.mel)) + 0.5) * found.hop
+    near = ((centres >= start - context) & (centres < start)) | ((centres >= stop) & (centres < stop + context))
+    compared = float(np.count_nonzero(near & found.mel_known) * found.hop)
+    return Match(chosen, distance, next((each for each in ranked if each not in chosen), None), compared)
 
 
 def pieced(

@@ -4,12 +4,14 @@ copies. All audio is (channels, time), float64; what is done to one channel is d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.signal import correlate
 
 from diffmusic.audio import equalise
 from diffmusic.audio.linear_prediction import extrapolate
+from diffmusic.audio.repetition import Match
 
 _ALIGNED = 0.5  # seconds on either side that are aligned
 _REACH = 0.025  # seconds by which alignment may move a source: a frame of the search, and some more
@@ -180,3 +182,32 @@ def joined(left: np.ndarray, right: np.ndarray, rate: int) -> np.ndarray:
     scale = np.sqrt((1 - rise) ** 2 + rise**2 + 2 * np.clip(product, 0, 1) * rise * (1 - rise))
     result: np.ndarray = ((1 - rise) * left + rise * right) / scale
     return result
+
+
+def copied(
+    audio: np.ndarray,
+    rate: int,
+    lost: Sequence[tuple[int, int]],
+    gap: tuple[int, int],
+    match: Match,
+    crossfade: float = 0.02,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """What a gap, in samples, is filled with from its match, (channels, samples), and what there is to say of it: the
+    ``source``, seconds at which what was copied begins, the ``distance`` of the context, the ``correlation`` of the
+    aligned sides, and the ``runner_up``, in JSON values."""
+    aligned = [alignment(audio, rate, lost, gap, round(each.shift * rate)) for each in match.pieces]
+    shifts = aligned[0][0], aligned[-1][1]
+    start, stop = gap[0] / rate, gap[1] / rate
+    sources = [start + shift / rate for shift in dict.fromkeys(shifts)]
+    other = match.runner_up
+    places = " and ".join(f"{source:.2f} s" for source in sources)
+    note = {
+        "gap": [start, stop],
+        "source": sources,
+        "distance": match.distance,
+        "correlation": [aligned[0][2], aligned[-1][3]],
+        "runner_up": {"source": start + other.shift, "distance": other.distance} if other else None,
+        "text": f"{start:.2f}-{stop:.2f} s: copied from {places}, context distance {match.distance:.2f}"
+        + (f" (next best {other.distance:.2f})" if other else ""),
+    }
+    return spliced(audio, rate, lost, gap, shifts, crossfade), note

@@ -25,7 +25,7 @@ from diffmusic.editor.contract import Editor
 from diffmusic.errors import InputError, suggestion
 from diffmusic.parameters import parameters
 from diffmusic.plugins import registry
-from diffmusic.solver.contract import DirectSolver, Solver
+from diffmusic.solver.contract import AnySolver
 from diffmusic.tasks.settings import EditSettings, RestoreSettings
 
 
@@ -222,7 +222,7 @@ class Suite(Keys):
         for number, problem in enumerate(self.problems):
             if problem.name in names[:number]:
                 raise ValueError(f"two problems are called {problem.name!r}: give one a name of its own")
-            wanted = Editor if problem.edit else Solver | DirectSolver
+            wanted = Editor if problem.edit else AnySolver
             labels = []
             for row in self.rows(problem):
                 if not isinstance(row.solver.component("solver"), wanted):

@@ -11,6 +11,7 @@ import click
 from diffmusic.audio.stereo import Stereo
 from diffmusic.jobs.restore import RestoreJob
 from diffmusic.parameters import Parameter, parameters
+from diffmusic.tasks.loading import default_solver
 
 OPERATOR = "operator_"
 """What the names of an operator's values begin with, so that they cannot meet those of the common flags."""
@@ -93,9 +94,10 @@ def _flag(parameter: Parameter) -> click.Option:
     )
 
 
-def common_flags() -> list[click.Parameter]:
-    """INPUT... and the flags that do not depend on the operator; those left out are None."""
-    option = options(RestoreJob(operator=""), lambda *names, **settings: click.Option(list(names), **settings))
+def common_flags(operator: type) -> list[click.Parameter]:
+    """INPUT... and the flags that every operator has; those left out are None."""
+    job = RestoreJob(operator="", solver=default_solver(operator))
+    option = options(job, lambda *names, **settings: click.Option(list(names), **settings))
     path = click.Path(path_type=Path)
     return [
         click.Argument(["inputs"], nargs=-1, required=True, type=path, metavar="INPUT..."),

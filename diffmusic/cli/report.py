@@ -19,6 +19,9 @@ from diffmusic.jobs.restore import Outcome
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.reports.spectrograms import spectrograms
 
+MOST_NOTES = 12
+"""How many notes of a run are printed."""
+
 
 def record_path(output: Path) -> Path:
     """The run record of an output lies beside it."""
@@ -91,6 +94,11 @@ def report(document: dict[str, Any], as_json: bool) -> None:
     click.echo(f"{paths}: {done} by {job['solver']}{prior}, {spent}")
     for path in [*document["outputs"], record_path(Path(document["outputs"][0]))]:
         click.echo(f"  wrote {path}")
+    notes = [note["text"] for note in document.get("notes", ()) if "text" in note]
+    for text in notes[:MOST_NOTES]:
+        click.echo(f"  {text}")
+    if len(notes) > MOST_NOTES:
+        click.echo(f"  and {len(notes) - MOST_NOTES} more, in the run record")
     for name, scores in document["metrics"][0].items() if document.get("metrics") else ():
         inside = "_in_damage" if "restored_in_damage" in scores else ""
         where = " in the damaged part" if inside else ""

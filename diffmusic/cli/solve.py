@@ -28,7 +28,7 @@ class Operators(click.Group):
 
         return click.Command(
             name,
-            params=[*operator_flags(component), *common_flags()],
+            params=[*operator_flags(component), *common_flags(component)],
             callback=lambda **given: solve_files(name, given),
             help=f"{spec.summary[:1].upper()}{spec.summary[1:]}: restore INPUT..., the damaged recordings.",
             short_help=spec.summary,

@@ -16,7 +16,11 @@ from diffmusic.cli.messages import flagged
 from diffmusic.cli.report import progress_bar, record_path, report, write
 from diffmusic.errors import DiffmusicError, InputError
 from diffmusic.jobs import outputs, record
+from diffmusic.jobs.detect import lost
 from diffmusic.jobs.restore import RestoreJob
+
+AUTO = "auto"
+"""Stands for the gaps that a file shows by itself."""
 
 
 def solve_files(operator: str, given: dict[str, Any]) -> None:
@@ -27,7 +31,11 @@ def solve_files(operator: str, given: dict[str, Any]) -> None:
         raise InputError("--simulate takes the input itself as the reference; leave --reference out")
     if plot and plot.suffix.lower() != ".png":
         raise InputError(f"--plot {plot}: the picture is a PNG; give a name that ends in .png")
-    job = _job(operator, given)
+    gap = f"{OPERATOR}gap"
+    automatic = given.get(gap) == (AUTO,)
+    if automatic and given["simulate"]:
+        raise InputError("--simulate damages a clean file: which stretch is to be lost? Give --gap START:END")
+    job = _job(operator, {**given, gap: ()} if automatic else given)
     prepared = job.prepare(access(given))
     runs = _runs(paths, job, prepared.sources)
     if len(runs) > 1 and (references or plot):
@@ -40,7 +48,8 @@ def solve_files(operator: str, given: dict[str, Any]) -> None:
     with progress_bar(len(runs)) as bar:
         for number, (run, target) in enumerate(zip(runs, targets, strict=True)):
             try:
-                outcome = prepared.run(run, references, bar(number, run[0].name))
+                one = prepared.with_operator({"gap": lost(run[0])}) if automatic else prepared
+                outcome = one.run(run, references, bar(number, run[0].name))
                 document = write(outcome, target, plot)
             except DiffmusicError as error:
                 if len(runs) == 1:

@@ -22,8 +22,8 @@ from diffmusic.plugins import registry
 from diffmusic.prior.backbone import Backbone
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.operator import Operator, sources
-from diffmusic.solver.contract import DirectSolver, Solver
-from diffmusic.tasks.loading import load_restorer
+from diffmusic.solver.contract import AnySolver, DirectSolver
+from diffmusic.tasks.loading import default_solver, load_restorer
 from diffmusic.tasks.lora import adapted
 from diffmusic.tasks.restore import restore
 from diffmusic.tasks.settings import RestoreSettings
@@ -31,11 +31,14 @@ from diffmusic.tasks.settings import RestoreSettings
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreJob(RestoreSettings):
-    """What to do, in plain values: what a run record holds and ``--config`` reads."""
+    """What to do, in plain values: what a run record holds and ``--config`` reads.
+
+    solver: "" stands for the operator's default.
+    """
 
     operator: str
     operator_parameters: Mapping[str, Any] = field(default_factory=dict)
-    solver: str = "diffmusic"
+    solver: str = ""
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str = "mini"
     simulate: bool = False
@@ -55,6 +58,7 @@ class RestoreJob(RestoreSettings):
         if job.snr is not None and (job.noise_std or not job.simulate):
             raise InputError("`snr` adds noise with `simulate`, and takes the place of `noise_std`")
         operator = load_component("operator", job.operator, job.operator_parameters)
+        job = dataclasses.replace(job, solver=job.solver or default_solver(operator))
         solver = load_restorer(job.solver, job.solver_parameters)
         return Prepared(job, operator, solver, access)
 
@@ -65,7 +69,7 @@ class Prepared:
 
     job: RestoreJob
     operator: Operator
-    solver: Solver | DirectSolver
+    solver: AnySolver
     access: Access
 
     @cached_property
@@ -74,6 +78,15 @@ class Prepared:
             return None
         backbone = self.access.load(self.job.model, self.job.device, self.job.dtype)
         return adapted(backbone, Path(self.job.adapter) if self.job.adapter else None)
+
+    def with_operator(self, parameters: Mapping[str, Any]) -> Prepared:
+        """The same with other parameters of the operator, for a file that has its own; what is loaded stays loaded."""
+        given = {**self.job.operator_parameters, **parameters}
+        job = dataclasses.replace(self.job, operator_parameters=given)
+        other = dataclasses.replace(self, job=job, operator=load_component("operator", job.operator, given))
+        if "backbone" in self.__dict__:
+            other.__dict__["backbone"] = self.backbone
+        return other
 
     @property
     def sources(self) -> int:
@@ -108,7 +121,7 @@ class Prepared:
         scores = [] if clean is None else [
             measure(clean, estimate, before, lost, result.sample_rate) for estimate in result.audio
         ]  # fmt: skip
-        model = self.backbone.describe() if self.backbone else None
+        model = self.backbone.describe() if result.windows and self.backbone else None
         costs = record.spent(result.costs, result.seconds)
         document = record.document("solve", self.describe(), paths, model, costs) | {
             "measured": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +19,7 @@ from diffmusic.problem.operator import (
     HasFitted,
     HasMeasuredRate,
     HasMeasurement,
+    HasOnly,
     HasPower,
     HasSTFT,
     HasValidate,
@@ -97,6 +99,12 @@ class BoundOperator:
     def length(self, y: Tensor) -> int:
         """Samples of ``x``."""
         return clean_length(self.operator, y)
+
+    def only(self, spans: Sequence[tuple[int, int]]) -> BoundOperator:
+        """The same with these of its lost intervals, in samples. Raises InputError where it cannot leave any out."""
+        if not isinstance(self.operator, HasOnly):
+            raise InputError("this operator has to be solved as a whole: choose another solver")
+        return BoundOperator(self.operator.only(spans), self.rate, self.measured_rate)
 
     def validate(self, samples: int) -> None:
         """Raise InputError if the operator does not fit ``samples`` of ``x``, or damages nothing of them."""

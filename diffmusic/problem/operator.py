@@ -30,6 +30,8 @@ class Operator(Protocol):
     - ``finish(estimate, measurement)``: return the estimate with what was observed put back;
     - ``power(y)``: the mean square of ``x`` that a measurement suggests, (batch, 1, 1), where that of ``y`` says
       little about it; the prior is shown music at the level it knows;
+    - ``only(spans)``: the operator with these of its lost intervals, in samples, and no others;
+    - ``solver``: name of the solver that is its default, where that is another than of most (a class variable);
     - ``sources``: how many channels of ``x`` one channel of ``y`` mixes;
     - ``stft``: the ``STFT`` whose magnitudes it measures, (batch, channels, frames, bins);
     - ``clean_rate(rate)``: the rate of ``x``, Hz, for a measurement at that rate, where it differs,
@@ -60,6 +62,11 @@ class HasLinear(Protocol):
 @runtime_checkable
 class HasDamage(Protocol):
     def damage(self, samples: int, /) -> Sequence[tuple[int, int]]: ...
+
+
+@runtime_checkable
+class HasOnly(Protocol):
+    def only(self, spans: Sequence[tuple[int, int]], /) -> Operator: ...
 
 
 @runtime_checkable

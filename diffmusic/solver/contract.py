@@ -11,6 +11,9 @@ from torch import Tensor
 from diffmusic.prior.prior import Prior
 from diffmusic.problem.problem import Problem
 
+PRIOR_SOLVER = "diffmusic"
+"""Name of the solver with a prior that is used where none is named."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -58,9 +61,27 @@ class DirectSolver(Protocol):
 
 
 @runtime_checkable
+class PartialSolver(Protocol):
+    """A solver that fills some of the damage without a prior and leaves the rest to a solver with one."""
+
+    def begin(self, problem: Problem, /) -> tuple[Tensor, list[tuple[int, int]], list[dict[str, Any]]]:
+        """The measurement with some of its damage filled, (batch, channels, time), the intervals that are left, in
+        samples, and notes for the run record."""
+        ...
+
+    def rest(self) -> Solver:
+        """The solver of what is left."""
+        ...
+
+
+@runtime_checkable
 class Explains(Protocol):
     """A direct solver that has something to say of its estimate in the run record."""
 
     def explained(self, problem: Problem, /) -> tuple[Tensor, list[dict[str, Any]]]:
         """The estimate, and notes of it in JSON values."""
         ...
+
+
+AnySolver = Solver | DirectSolver | PartialSolver
+"""Whatever restores a recording."""

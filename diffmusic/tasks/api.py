@@ -18,12 +18,20 @@ from diffmusic.parameters import checked, values
 from diffmusic.prior.backbone import Backbone
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.operator import Operator
-from diffmusic.solver.contract import DirectSolver, Solver
+from diffmusic.solver.contract import AnySolver, DirectSolver
 from diffmusic.tasks import edit as editing
 from diffmusic.tasks import explore as exploring
 from diffmusic.tasks import fuse as fusing
 from diffmusic.tasks import restore as restoring
-from diffmusic.tasks.loading import Model, channels, load_editor, load_model, load_operator, load_restorer
+from diffmusic.tasks.loading import (
+    Model,
+    channels,
+    default_solver,
+    load_editor,
+    load_model,
+    load_operator,
+    load_restorer,
+)
 from diffmusic.tasks.settings import EditSettings, ExploreSettings, FuseSettings, LearnSettings, RestoreSettings
 from diffmusic.tasks.snapshot import StepCallback
 
@@ -33,7 +41,7 @@ def restore(
     sample_rate: int,
     operator: str | Operator,
     *,
-    solver: str | Solver | DirectSolver = "diffmusic",
+    solver: str | AnySolver | None = None,
     model: Model = "mini",
     progress: ProgressCallback | None = None,
     on_step: StepCallback | None = None,
@@ -46,7 +54,7 @@ def restore(
             bins).
         sample_rate: of the measurement, Hz.
         operator: what damaged it, such as ``"inpainting gap=4:5"``.
-        solver: how it is solved, such as ``"diffmusic rate=0.8"`` or ``"interpolate"``.
+        solver: how it is solved, such as ``"diffmusic rate=0.8"`` or ``"interpolate"``; by default the operator's own.
         model: the prior; not loaded for a solver without one.
         progress: called with the part of the work that is done, 0 to 1.
         on_step: called with a ``Snapshot`` after every step; it may ask for the clean estimate so far.
@@ -59,7 +67,9 @@ def restore(
         InputError: something does not exist or does not fit together.
         Diverged: the run blew up.
     """
-    chosen, damage, method = _settings(RestoreSettings, settings), load_operator(operator), load_restorer(solver)
+    chosen, damage = _settings(RestoreSettings, settings), load_operator(operator)
+    solver = solver or default_solver(damage)
+    method = load_restorer(solver)
     prior = None if isinstance(method, DirectSolver) else load_model(model)
     result = restoring.restore(
         channels(audio), sample_rate, damage, method, prior, chosen, progress=progress, on_step=on_step

@@ -18,7 +18,7 @@ from diffmusic.models.load import resolve_device
 from diffmusic.plugins import registry
 from diffmusic.prior.backbone import Backbone
 from diffmusic.problem.operator import Operator
-from diffmusic.solver.contract import DirectSolver, Solver
+from diffmusic.solver.contract import PRIOR_SOLVER, AnySolver
 
 Model = str | Path | Backbone
 
@@ -32,7 +32,7 @@ def load_operator(operator: str | Operator, **parameters: Any) -> Operator:
     return load_component("operator", operator, parameters) if isinstance(operator, str) else operator  # type: ignore[no-any-return]
 
 
-def load_solver(solver: Any, **parameters: Any) -> Solver | DirectSolver | Editor:
+def load_solver(solver: Any, **parameters: Any) -> AnySolver | Editor:
     """Load a solver or an editor by its name, such as ``load_solver("diffmusic rate=0.8")``; an instance is returned.
 
     Raises:
@@ -106,12 +106,16 @@ def load_editor(solver: str | Editor, parameters: Mapping[str, Any] | None = Non
     return editor
 
 
-def load_restorer(
-    solver: str | Solver | DirectSolver, parameters: Mapping[str, Any] | None = None
-) -> Solver | DirectSolver:
+def default_solver(operator: Any) -> str:
+    """The name of the solver of an operator, or of its class, where none is named: its own ``solver``, or a solver with
+    a prior."""
+    return str(getattr(operator, "solver", PRIOR_SOLVER))
+
+
+def load_restorer(solver: str | AnySolver, parameters: Mapping[str, Any] | None = None) -> AnySolver:
     """Load a solver that restores. Raises InputError for one that edits."""
     restorer = load_solver(solver, **(parameters or {}))
-    if not isinstance(restorer, Solver | DirectSolver):
+    if not isinstance(restorer, AnySolver):
         raise InputError(f"solver {solver!r} edits recordings and restores none: it is one for diffmusic edit")
     return restorer
 

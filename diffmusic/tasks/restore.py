@@ -20,7 +20,7 @@ from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import Operator
 from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import DirectSolver, Explains, Solver
+from diffmusic.solver.contract import AnySolver, DirectSolver, Explains, PartialSolver, Solver
 from diffmusic.tasks.excerpts import Run
 from diffmusic.tasks.result import Result
 from diffmusic.tasks.settings import RestoreSettings, several
@@ -53,7 +53,7 @@ def restore(
     measured: np.ndarray,
     sample_rate: int,
     operator: Operator,
-    solver: Solver | DirectSolver,
+    solver: AnySolver,
     backbone: Backbone | Callable[[], Backbone | None] | None = None,
     settings: RestoreSettings = DEFAULTS,
     *,
@@ -83,12 +83,21 @@ def restore(
     rate, length = bound.rate, length or bound.length(y)
     bound.validate(length)
     costs, spans, notes = Costs(), list[windows.Window](), list[dict[str, Any]]()
-    if isinstance(solver, DirectSolver):
-        solver = bind(solver, sample_rate=rate)
-        problem = Problem(bound.operator, bound.items(y))
+    lost = tuple(bound.damage(length))
+    solver = bind(solver, sample_rate=rate)
+    problem = Problem(bound.operator, bound.items(y))
+    estimate: Tensor | None = None
+    if isinstance(solver, PartialSolver):
+        estimate, left, notes = solver.begin(problem)
+        if left:
+            # What is filled in was measured, to the solver of the rest.
+            bound, y, solver, estimate = bound.only(left), estimate, solver.rest(), None
+    elif isinstance(solver, DirectSolver):
         estimate, notes = solver.explained(problem) if isinstance(solver, Explains) else (solver.estimate(problem), [])
+    if estimate is not None:
         raw = _fit(estimate, length).expand(settings.samples, -1, -1, -1)
     else:
+        assert isinstance(solver, Solver)
         backbone = backbone if backbone is None or isinstance(backbone, Backbone) else backbone()
         if backbone is None:
             raise InputError("this solver needs a prior: give a backbone")
@@ -110,7 +119,7 @@ def restore(
         costs=costs,
         seconds=time.perf_counter() - started,
         windows=solved,
-        damage=tuple(bound.damage(length)),
+        damage=lost,
         notes=tuple(notes),
     )
 

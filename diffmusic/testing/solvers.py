@@ -14,7 +14,7 @@ from diffmusic.prior.backbone import Costs
 from diffmusic.prior.prior import Prior
 from diffmusic.problem.operator import sources
 from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import DirectSolver, Solver
+from diffmusic.solver.contract import AnySolver, DirectSolver, PartialSolver, Solver
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import iterate
 from diffmusic.testing.checks import RATE, SAMPLES, Check, audio, frozen, relative
@@ -29,6 +29,8 @@ def solver_checks(solver: Any, tolerance: float = 0.5, steps: int = 50) -> list[
         return editor_checks(solver)
     if isinstance(solver, DirectSolver):
         return [_solver_contract, _direct]
+    if isinstance(solver, PartialSolver):
+        return [_solver_contract, _partial]
 
     def posterior_mean(solver: Any) -> str:
         oracle = Oracle.make()
@@ -41,7 +43,7 @@ def solver_checks(solver: Any, tolerance: float = 0.5, steps: int = 50) -> list[
 
 
 def _solver_contract(solver: Any) -> str:
-    assert isinstance(solver, Solver | DirectSolver), "it has no method step, estimate or edit"
+    assert isinstance(solver, AnySolver), "it has no method step, estimate, begin or edit"
     frozen(solver)
     return "frozen dataclass"
 
@@ -87,3 +89,23 @@ def _direct(solver: Any) -> str:
         taken.append(name)
     assert taken, f"it takes none of these problems: {', '.join(PROBES)}"
     return f"pure, repeatable, finite on {', '.join(taken)}"
+
+
+def _partial(solver: Any) -> str:
+    """It fills some of a gap in two seconds of sound, or leaves all of it, and nothing besides changes."""
+    solver = bind(solver, sample_rate=RATE)
+    for name in ("a gap", "a gap in two seconds"):
+        operator = PROBES[name]
+        y = operator.forward(audio(2, 1, operator.length))
+        kept = y.clone()
+        (first, left, notes), (again, *_) = (solver.begin(Problem(operator, y)) for _ in range(2))
+        assert torch.equal(y, kept), f"{name}: it changed the measurement"
+        assert torch.equal(first, again), f"{name}: two calls give different results"
+        assert first.shape == y.shape, f"{name}: the estimate has shape {tuple(first.shape)}, not {tuple(y.shape)}"
+        assert bool(torch.isfinite(first).all()), f"{name}: the estimate is not finite"
+        lost = operator.damage(operator.length)
+        assert set(left) <= set(lost), f"{name}: it leaves {left} of {lost}"
+        assert notes, f"{name}: it does not say what it chose"
+        assert torch.equal(operator.forward(first), y), f"{name}: it changed what was observed"
+    assert isinstance(solver.rest(), Solver), "the solver of what is left has no method step"
+    return "pure, repeatable, keeps what was observed"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -33,7 +35,13 @@ class Inpainting:
     excerpt. Shapes: ``x`` and ``y`` are (batch, channels, time).
     """
 
-    gap: Annotated[tuple[Span, ...], Doc("a lost stretch, seconds from the start; may be repeated")] = ()
+    gap: Annotated[
+        tuple[Span, ...],
+        Doc(
+            "a lost stretch, seconds from the start; may be repeated; on the command line auto stands for those "
+            "that diffmusic detect finds"
+        ),
+    ] = ()
     mask: Annotated[
         Literal["gaps", "periodic", "random"],
         Doc("gaps: the stretches given; periodic, random: one loss in every period, at its end or anywhere in it"),
@@ -53,6 +61,7 @@ class Inpainting:
     )
     sample_rate: int = 16000
     offset: float = 0.0
+    solver: ClassVar[str] = "auto"
 
     def __post_init__(self) -> None:
         for start, end in self.gap:
@@ -108,6 +117,13 @@ class Inpainting:
 
         lost = self._lost(self.offset, self.offset + samples / self.sample_rate)
         return merge((index(start), index(stop)) for start, stop in lost)
+
+    def only(self, spans: Sequence[tuple[int, int]]) -> Inpainting:
+        """The same with these lost intervals, in samples, and no others."""
+        gap = tuple(
+            (start / self.sample_rate + self.offset, stop / self.sample_rate + self.offset) for start, stop in spans
+        )
+        return dataclasses.replace(self, mask="gaps", gap=gap)
 
     def forward(self, x: Tensor) -> Tensor:
         """``m x``, (batch, channels, time)."""

@@ -26,7 +26,8 @@ def test_its_denoiser_is_the_posterior_mean():
 def test_a_gap_is_solved_with_it(tmp_path):
     rng = np.random.default_rng(0)
     soundfile.write(tmp_path / "song.wav", 0.1 * rng.standard_normal(16000), 16000, subtype="FLOAT")
-    words = ["solve", "inpainting", tmp_path / "song.wav", "--gap", "0.4:0.5", "--model", "pink", "--steps", "5",
+    words = ["solve", "inpainting", "--solver",
+             "diffmusic", tmp_path / "song.wav", "--gap", "0.4:0.5", "--model", "pink", "--steps", "5",
              "-s", "space=waveform", "-o", tmp_path / "out.wav"]  # fmt: skip
     with pytest.raises(SystemExit) as stop:
         main([str(word) for word in words])

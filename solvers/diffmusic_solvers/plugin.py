@@ -10,6 +10,8 @@ def _spec(name: str, target: str, summary: str, tag: str) -> Spec:
 @hookimpl
 def diffmusic_solvers() -> list[Spec]:
     return [
+        _spec("auto", "auto:Auto", "each gap by linear prediction, by copying, or by a prior, whichever is best for it",
+              "prior"),
         _spec("diffmusic", "diffmusic:DiffMusic", "vocoder-mel constraint on the clean latent (Algorithm 1)", "prior"),
         _spec("diffmusic-slerp", "diffmusic_slerp:DiffMusicSlerp", "the form of its released code: the noise is turned",
               "prior"),

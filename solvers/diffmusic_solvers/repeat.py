@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from diffmusic.audio.repetition import Candidate, Features, candidates, features, pieced
-from diffmusic.audio.splice import alignment, spliced
+from diffmusic.audio.repetition import best_match, features
+from diffmusic.audio.splice import copied
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import HasDamage, Problem, damage
@@ -53,45 +52,22 @@ class Repeat:
             raise InputError("repeat needs an operator that says where its damage is, such as inpainting")
         y = problem.measured
         lost = damage(problem.operator, y.shape[-1])
+        rate = self.sample_rate
         filled = y.detach().cpu().double().numpy().copy()
         notes = []
         for item in filled:
             observed = item.copy()
             for start, stop in lost:
                 observed[:, start:stop] = 0
-            found = features(observed, self.sample_rate, lost)
+            found = features(observed, rate, lost)
             for gap in lost:
-                item[:, gap[0] : gap[1]], note = self._filled(observed, found, lost, gap)
-                notes.append(note)
+                match = best_match(found, gap[0] / rate, gap[1] / rate, self.context, self.pieces)
+                if match is None:
+                    raise InputError(f"nothing in the recording is long enough to fill the gap {_seconds(gap, rate)}")
+                item[:, gap[0] : gap[1]], note = copied(observed, rate, lost, gap, match, self.crossfade)
+                notes.append({"solver": "repeat", **note})
         return torch.from_numpy(filled).to(y), notes
 
-    def _filled(
-        self, observed: np.ndarray, found: Features, lost: list[tuple[int, int]], gap: tuple[int, int]
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """What one gap of a recording (channels, time) is filled with, and the note of it."""
-        rate = self.sample_rate
-        start, stop = gap[0] / rate, gap[1] / rate
-        ranked = candidates(found, start, stop, self.context)
-        if not ranked:
-            raise InputError(f"nothing in the recording is long enough to fill the gap {start:g}:{stop:g}")
-        chosen, distance = [ranked[0]], ranked[0].distance
-        pair = pieced(found, start, stop, self.context) if self.pieces else None
-        if pair and pair[2] < self.pieces * distance:
-            chosen, distance = [*pair[:2]], pair[2]
-        aligned = [alignment(observed, rate, lost, gap, round(each.shift * rate)) for each in chosen]
-        first, last = aligned[0], aligned[-1]
-        fill = spliced(observed, rate, lost, gap, (first[0], last[1]), self.crossfade)
-        note = {
-            "gap": [start, stop],
-            "source": [start + shift / rate for shift in sorted({first[0], last[1]}, key=[first[0], last[1]].index)],
-            "distance": distance,
-            "correlation": [first[2], last[3]],
-            "runner_up": _runner_up(ranked, chosen, start),
-        }
-        return fill, note
 
-
-def _runner_up(ranked: list[Candidate], chosen: list[Candidate], start: float) -> dict[str, float] | None:
-    """The nearest place that was not taken."""
-    other = next((each for each in ranked if each not in chosen), None)
-    return {"source": start + other.shift, "distance": other.distance} if other else None
+def _seconds(gap: tuple[int, int], rate: int) -> str:
+    return f"{gap[0] / rate:g}:{gap[1] / rate:g}"
