@@ -24,8 +24,9 @@ import torch
 
 from diffmusic.audio import files
 from diffmusic.audio.mel import LogMel
-from diffmusic.audio.repetition import best_match, features
+from diffmusic.audio.repetition import best_match
 from diffmusic.audio.resample import resample
+from diffmusic.audio.song_features import features
 from diffmusic.audio.splice import copied
 from diffmusic.models.load import load_model
 from diffmusic.tasks.restore import restore
@@ -107,10 +108,27 @@ def rows_of(path: Path, seconds: float, draws: np.random.Generator, prior: Any, 
     shuffled[:, gap[0] : gap[1]] = damaged[:, begin : begin + gap[1] - gap[0]]
     row["repeat shuffled"] = judged(clean, shuffled, rate, gap)
     if prior is not None and seconds <= Auto().far:
-        settings = RestoreSettings(steps=steps)
-        made = restore(damaged, rate, operator, Auto().rest(), prior, settings)
-        row["prior"] = judged(clean, made.audio[0], rate, gap) | {"seconds": round(made.seconds, 1)}
+        row["prior"] = by_prior(clean, rate, gap, prior, steps)
     return row
+
+
+def by_prior(clean: np.ndarray, rate: int, gap: tuple[int, int], prior: Any, steps: int) -> dict[str, float]:
+    """One sample of the solver with a prior that `auto` leaves gaps to."""
+    operator = Inpainting(gap=((gap[0] / rate, gap[1] / rate),), sample_rate=rate)
+    made = restore(clean, rate, operator, Auto().rest(), prior, RestoreSettings(steps=steps))
+    return judged(clean, made.audio[0], rate, gap) | {"seconds": round(made.seconds, 1)}
+
+
+def complete(output: Path, paths: list[Path], prior: Any, steps: int) -> None:
+    """Run the prior for those rows of an output of which `auto` would, and which lack it."""
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    for row in rows:
+        if with_auto(row)["auto"] is None:
+            recording = files.read(next(path for path in paths if path.stem == row["name"]))
+            rate, start = recording.sample_rate, round(row["start"] * recording.sample_rate)
+            gap = start, start + round(row["gap"] * rate)
+            row["prior"] = by_prior(recording.samples[:, : round(LONGEST * rate)], rate, gap, prior, steps)
+            output.write_text("".join(json.dumps(each) + "\n" for each in rows))
 
 
 def with_auto(row: dict[str, Any]) -> dict[str, Any]:
@@ -144,20 +162,23 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--most", type=int, default=1000, help="recordings")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--complete", action="store_true", help="the output by the prior where auto takes it")
     parser.add_argument("--tables", action="store_true", help="of the output that is there")
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "songs.jsonl")
     given = parser.parse_args()
-    prior = load_model("mini") if given.prior else None
+    prior = load_model("mini") if given.prior or given.complete else None
     paths = files.below(given.folder)
     chosen = [
         paths[k] for k in np.unique(np.linspace(0, len(paths) - 1, min(given.most, len(paths))).round().astype(int))
     ]
     rows: list[dict[str, Any]] = []
-    if given.tables:
+    if given.complete:
+        complete(given.output, paths, prior, given.steps)
+    if given.tables or given.complete:
         rows = [json.loads(line) for line in given.output.read_text().splitlines()]
         chosen = []
-    with given.output.open("a" if given.tables else "w") as out:
+    with given.output.open("a" if given.tables or given.complete else "w") as out:
         for number, path in enumerate(chosen):
             for seconds in given.lengths:
                 row = rows_of(

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 
 import numpy as np
-import torch
-from librosa.filters import chroma as chroma_filters
 from scipy.fft import irfft, next_fast_len, rfft
 
-from diffmusic.audio.mel import LogMel, MelSpec
-from diffmusic.audio.resample import resample
+from diffmusic.audio.song_features import Features
 
-_RATE = 16_000  # Hz; what is compared lies below half of it
-_HOP = 0.02  # seconds between frames
-_CHROMA_WINDOW = 0.128  # seconds
-_FLOOR = 1e-4  # of a mel magnitude: quieter music is silence here
 CHROMA_WEIGHT = 1.0
 """Squared distance of chroma, at most 2, in the units of the mean squared difference of the log-mel."""
 _DISTINCT = 0.1  # seconds by which two candidates differ at least
 _JOIN = 0.2  # seconds over which two sources have to be alike where one turns into the other
-
-
-@dataclass(frozen=True)
-class Features:
-    """What is compared of a recording, one row a frame.
-
-    mel: log-mel, (frames, bands), nats. chroma: (frames, 12), each row of length 1. mel_known, chroma_known: (frames,),
-    False where a frame touches a lost sample. hop: seconds from a frame to the next; frame ``t`` lies around
-    ``(t + 1/2) hop``.
-    """
-
-    mel: np.ndarray
-    chroma: np.ndarray
-    mel_known: np.ndarray
-    chroma_known: np.ndarray
-    hop: float
 
 
 @dataclass(frozen=True)
@@ -69,44 +44,6 @@ class Match:
     distance: float
     runner_up: Candidate | None
     compared: float
-
-
-def features(audio: np.ndarray, rate: int, lost: Sequence[tuple[int, int]]) -> Features:
-    """Features of a recording (channels, time) at ``rate`` Hz, whose channels are compared by their mean power. lost:
-    stretches in samples, sorted and disjoint, that say nothing."""
-    low = min(rate, _RATE)
-    seconds = audio.shape[-1] / rate
-    hop = round(_HOP * low)
-    x = torch.from_numpy(resample(np.asarray(audio, dtype=np.float32), rate, low))
-    spec = MelSpec.at(low)
-    spec = MelSpec(low, spec.n_fft, hop, spec.bands, high=spec.high, floor=_FLOOR)
-    log_mel = LogMel(spec)
-    power = torch.stack([log_mel.spectrum(row[None])[0].abs().square() for row in x]).mean(0)
-    mel = log_mel.of_magnitude(power.sqrt()[None])[0]
-    size = 2 ** round(np.log2(_CHROMA_WINDOW * low))
-    wide = LogMel(MelSpec(low, size, hop, 1))
-    energy = torch.stack([wide.spectrum(row[None])[0].abs().square() for row in x]).mean(0)
-    chroma = torch.log1p(100 * energy @ _pitch_classes(low, size).T)
-    chroma = chroma / chroma.norm(dim=1, keepdim=True).clamp(min=1e-6)
-    frames = len(mel)
-    known = [_known(lost, seconds, rate, frames, hop / low, width / low) for width in (spec.n_fft, size)]
-    return Features(mel.numpy(), chroma.numpy(), known[0], known[1], hop / low)
-
-
-@lru_cache(maxsize=4)
-def _pitch_classes(rate: int, size: int) -> torch.Tensor:
-    return torch.from_numpy(chroma_filters(sr=rate, n_fft=size, tuning=0.0).astype(np.float32))
-
-
-def _known(
-    lost: Sequence[tuple[int, int]], seconds: float, rate: int, frames: int, hop: float, width: float
-) -> np.ndarray:
-    """Which frames, ``width`` seconds long, touch no lost sample, (frames,)."""
-    centres = (np.arange(frames) + 0.5) * hop
-    known = np.ones(frames, dtype=bool)
-    for start, stop in lost:
-        known &= (centres <= start / rate - width / 2) | (centres >= stop / rate + width / 2)
-    return known
 
 
 def shifted_distances(values: np.ndarray, known: np.ndarray, context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

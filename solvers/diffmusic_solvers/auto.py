@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from diffmusic.audio.linear_prediction import bridge
-from diffmusic.audio.repetition import Match, best_match, features
+from diffmusic.audio.repetition import Match, best_match
+from diffmusic.audio.song_features import features
 from diffmusic.audio.splice import copied, runs
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field, build, row

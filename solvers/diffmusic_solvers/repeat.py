@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from diffmusic.audio.repetition import best_match, features
+from diffmusic.audio.repetition import best_match
+from diffmusic.audio.song_features import features
 from diffmusic.audio.splice import copied
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
