@@ -60,6 +60,14 @@ def test_a_solver_without_a_prior_loads_none(audio: np.ndarray) -> None:
     np.testing.assert_array_equal(result.audio[0][:, :1600], audio[:, :1600])
 
 
+def test_a_solver_that_may_need_a_prior_loads_it_then(audio: np.ndarray) -> None:
+    result = diffmusic.restore(audio, RATE, "inpainting gap=0.1:0.12", model="/no/such/model")
+    assert [note["solver"] for note in result.notes] == ["interpolate"]
+    assert result.record["solver"] == "auto"
+    with pytest.raises(diffmusic.InputError, match="no/such/model"):
+        diffmusic.restore(audio, RATE, "inpainting gap=0.1:0.2", model="/no/such/model")
+
+
 def test_what_does_not_exist_is_named(audio: np.ndarray, tiny: Path) -> None:
     with pytest.raises(diffmusic.InputError, match=r"no setting 'stepz'.*'steps'"):
         diffmusic.restore(audio, RATE, "inpainting gap=0.1:0.2", model=tiny, stepz=3)

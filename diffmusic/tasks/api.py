@@ -18,7 +18,7 @@ from diffmusic.parameters import checked, values
 from diffmusic.prior.backbone import Backbone
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.operator import Operator
-from diffmusic.solver.contract import AnySolver, DirectSolver
+from diffmusic.solver.contract import AnySolver
 from diffmusic.tasks import edit as editing
 from diffmusic.tasks import explore as exploring
 from diffmusic.tasks import fuse as fusing
@@ -55,7 +55,7 @@ def restore(
         sample_rate: of the measurement, Hz.
         operator: what damaged it, such as ``"inpainting gap=4:5"``.
         solver: how it is solved, such as ``"diffmusic rate=0.8"`` or ``"interpolate"``; by default the operator's own.
-        model: the prior; not loaded for a solver without one.
+        model: the prior; loaded where the solver asks for one.
         progress: called with the part of the work that is done, 0 to 1.
         on_step: called with a ``Snapshot`` after every step; it may ask for the clean estimate so far.
         **settings: those of ``RestoreSettings``: steps, seed, samples, prompt, ...
@@ -70,10 +70,16 @@ def restore(
     chosen, damage = _settings(RestoreSettings, settings), load_operator(operator)
     solver = solver or default_solver(damage)
     method = load_restorer(solver)
-    prior = None if isinstance(method, DirectSolver) else load_model(model)
+    loaded: list[Backbone] = []
+
+    def load() -> Backbone:
+        loaded.append(load_model(model))
+        return loaded[0]
+
     result = restoring.restore(
-        channels(audio), sample_rate, damage, method, prior, chosen, progress=progress, on_step=on_step
+        channels(audio), sample_rate, damage, method, load, chosen, progress=progress, on_step=on_step
     )
+    prior = loaded[0] if loaded else None
     return _recorded(result, "restore", prior, chosen, operator=(operator, damage), solver=(solver, method))
 
 
