@@ -13,6 +13,7 @@ import tempfile
 from contextlib import chdir
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from diffmusic.audio import files
@@ -50,14 +51,18 @@ OTHERS: dict[str, tuple[list[str], dict[str, str]]] = {
         {"two seconds lost": "lost.flac", "interpolate": "interpolate.flac", "repeat": "repeat.flac",
          "the recording": "song.flac"},
     ),
+    "detect": (
+        ["detect broken.flac", "solve inpainting broken.flac --gap auto -o mended.flac"],
+        {"three dropouts and five clicks": "broken.flac", "mended": "mended.flac", "the recording": "song.flac"},
+    ),
 }  # fmt: skip
 """Other runs, and the files that a picture of each shows."""
-SHOWN = {"repeat": (9.0, 17.0)}
+SHOWN = {"repeat": (9.0, 17.0), "detect": (9.0, 17.0)}
 """Seconds that a picture shows of its files, where it is not all of them."""
 
 
 def excerpts() -> None:
-    """Write first.flac and second.flac, seconds 0 to 5 and 5 to 10 of the clip, the song, and what is left of it."""
+    """Write first.flac and second.flac, seconds 0 to 5 and 5 to 10 of the clip, the song, and it damaged."""
     clip = files.read(CLIP)
     mono = resample(clip.samples.mean(0, keepdims=True), clip.sample_rate, RATE)
     for number, name in enumerate(("first.flac", "second.flac")):
@@ -68,6 +73,13 @@ def excerpts() -> None:
     lost = song.samples.copy()
     lost[:, 12 * song.sample_rate : 14 * song.sample_rate] = 0
     Path("lost.flac").write_bytes(files.encode(files.with_samples(song, lost)))
+    broken, draws = song.samples.copy(), np.random.default_rng(0)
+    for seconds, length in ((10.0, 0.08), (12.5, 0.4), (15.2, 0.15)):
+        broken[:, round(seconds * song.sample_rate) : round((seconds + length) * song.sample_rate)] = 0
+    for seconds in (9.6, 11.3, 13.7, 14.4, 16.1):
+        start = round(seconds * song.sample_rate)
+        broken[:, start : start + 20] += 0.4 * draws.uniform(-1, 1, 20)
+    Path("broken.flac").write_bytes(files.encode(files.with_samples(song, broken)))
 
 
 def small(png: bytes) -> bytes:
