@@ -151,6 +151,8 @@ def table(rows: list[dict[str, Any]]) -> None:
              if all(row.get(name) for row in rows)]  # fmt: skip
     print(f"| {len(rows)} gaps | {' | '.join(names)} |\n|{'---|' * (1 + len(names))}")
     for key in ("mel_l1", "flux", "snr"):
+        if key == "snr" and not any("snr" in row["repeat"] for row in rows):
+            continue
         print(f"| {key} | {' | '.join(f'{mean(rows, name, key):.3f}' for name in names)} |")
 
 
