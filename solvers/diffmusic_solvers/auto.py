@@ -34,7 +34,7 @@ class Auto:
         else                                             `prior`
 
     A distance counts where two seconds of context were compared. The run record says what was chosen, and why.
-    `benchmarks/auto.py` calibrates the thresholds.
+    `benchmarks/songs.py` measures what they rest on.
     """
 
     short: Annotated[float, Field(ge=0), Doc("seconds; shorter gaps are filled by linear prediction")] = 0.05
