@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,3 +77,57 @@ def _run(program: str, words: Sequence[str], path: Path) -> bytes:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
         raise InputError(f"{path} cannot be read by {program}: {lines[-1]}")
     return done.stdout
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The first sound track of a file. samples: (time, channels), float64, on disk. streams: how many tracks there are.
+
+    format, subtype: its container and encoding, in capitals; PCM_16, PCM_24 or PCM_32 for one that loses nothing.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+    format: str
+    subtype: str
+    streams: int
+
+
+_EXACT = ("alac", "flac", "ape", "wavpack", "tta", "mlp", "truehd", "shorten", "wmalossless", "als")
+
+
+def whole(path: Path) -> Whole | None:
+    """The sound of any file that ffmpeg reads; None where it finds none. Decoded into a file that is gone when it is no
+    longer used, so that hours of it need no memory."""
+    fields = "stream=sample_rate,channels,codec_name,bits_per_raw_sample,sample_fmt:format=format_name"
+    words = ("-v", "error", "-select_streams", "a", "-show_entries", fields, "-of", "json", _argument(path))
+    try:
+        found = json.loads(_run("ffprobe", words, path))
+    except InputError:
+        return None
+    if not found.get("streams"):
+        return None
+    first = found["streams"][0]
+    rate, channels = int(first.get("sample_rate", 0)), int(first.get("channels", 0))
+    if not rate or not channels:
+        return None
+    with tempfile.TemporaryFile() as file:
+        decoding = ["-v", "error", "-nostdin", "-i", _argument(path), "-map", "0:a:0", "-f", "f64le", "-"]
+        subprocess.run(["ffmpeg", *decoding], stdout=file, stderr=subprocess.DEVNULL, check=False)
+        size = file.seek(0, os.SEEK_END) // (8 * channels) * channels
+        if not size:
+            return None
+        samples = np.memmap(file, "<f8", "r", shape=(size // channels, channels))
+    codec = first["codec_name"]
+    exact = codec.startswith("pcm_") or codec in _EXACT
+    bits = int(first.get("bits_per_raw_sample") or 0) or (16 if "16" in first.get("sample_fmt", "") else 32)
+    depth = next(f"PCM_{most}" for most in (16, 24, 32) if bits <= most) if bits <= 32 else "DOUBLE"
+    floating = first.get("sample_fmt", "").startswith(("flt", "dbl"))
+    subtype = ("FLOAT" if floating else depth) if exact else codec.upper()
+    kind = (path.suffix.lstrip(".") or found["format"]["format_name"].split(",")[0]).upper()
+    return Whole(samples, rate, kind, subtype, len(found["streams"]))
+
+
+def _argument(path: Path) -> str:
+    """A path that no program takes for a flag or for an address."""
+    return f"file:{path}"
