@@ -18,8 +18,25 @@ from typing_extensions import Doc
 from diffmusic.errors import InputError, reason, suggestion
 
 __all__ = [
-    "BOUND", "Amount", "Count", "Doc", "Field", "Parameter", "Positive", "Seed", "Span", "assignments", "bind", "build",
-    "checked", "parameters", "row", "values",
+    "BOUND",
+    "SPAN",
+    "Amount",
+    "Count",
+    "Doc",
+    "Field",
+    "Parameter",
+    "Positive",
+    "Seed",
+    "Span",
+    "assignments",
+    "bind",
+    "build",
+    "checked",
+    "parameters",
+    "row",
+    "seconds",
+    "span",
+    "values",
 ]  # fmt: skip
 
 BOUND = ("sample_rate", "measured_rate", "offset", "access")
@@ -35,20 +52,63 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """What several jobs have: a number of things, one at least; a seed; a weight or a length; one that is not nothing."""
 
 
-def _parse_span(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    parts = value.split(":")
-    if len(parts) != 2:
-        raise ValueError("write START:END in seconds, such as 2.0:3.0")
+SPAN = "write START:END in seconds, such as 2.0:3.0 (or 1:02.5-1:03, 2.0+LENGTH, or samples, 88200s:132300s)"
+
+
+class _Unclear(ValueError):
+    """A time that is written well and means none."""
+
+
+def seconds(text: str, rate: int | None = None) -> float:
+    """A time in seconds: ``12.5``, ``m:ss.s``, ``h:mm:ss.s``, or samples, ``441000s``, at ``rate`` Hz.
+
+    Raises ValueError for anything else, and for samples where no rate is known.
+    """
+    text = text.strip()
+    if text.endswith("s"):
+        if rate is None:
+            raise _Unclear(f"{text}: how long a sample lasts is not known here: give seconds")
+        return int(text[:-1]) / rate
+    *units, last = text.split(":")
+    if len(units) > 2 or any(not unit.isdigit() for unit in units) or (units and not last[:1].isdigit()):
+        raise ValueError(SPAN)
+    total = float(last)
+    if units and (total >= 60 or any(int(unit) >= 60 for unit in units[1:])):
+        raise _Unclear(f"{text}: a minute has 60 seconds, an hour 60 minutes")
+    for unit, size in zip(reversed(units), (60, 3600), strict=False):
+        total += int(unit) * size
+    return total
+
+
+def span(text: str, rate: int | None = None) -> tuple[float, float]:
+    """A stretch of time in seconds: ``START:END``, ``START-END`` or ``START+LENGTH``, each as ``seconds`` takes it.
+
+    Raises ValueError for anything else, such as ``1:02:1:03:1``, of which nobody knows where it is to be parted.
+    """
+    text = text.strip()
     try:
-        return float(parts[0]), float(parts[1])
+        for sign in "+-":
+            place = text.find(sign, 1)
+            if place > 0 and text[place - 1] not in "eE":
+                start, other = seconds(text[:place], rate), seconds(text[place + 1 :], rate)
+                return start, start + other if sign == "+" else other
+        fields = text.split(":")
+        half = len(fields) // 2
+        if len(fields) in (2, 4, 6):
+            return seconds(":".join(fields[:half]), rate), seconds(":".join(fields[half:]), rate)
+    except _Unclear:
+        raise
     except ValueError:
-        raise ValueError("write START:END in seconds, such as 2.0:3.0") from None
+        pass
+    raise ValueError(SPAN)
+
+
+def _parse_span(value: Any) -> Any:
+    return span(value) if isinstance(value, str) else value
 
 
 Span = Annotated[tuple[float, float], BeforeValidator(_parse_span)]
-"""A stretch of time ``(start, end)`` in seconds, written ``START:END`` on the command line."""
+"""A stretch of time ``(start, end)`` in seconds, written as ``span`` takes it on the command line."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from diffmusic.cli import report
+from diffmusic.cli import terminal
 from diffmusic.problem import Problem
 from diffmusic.tasks.restore import restore
 from diffmusic.tasks.settings import RestoreSettings
@@ -144,7 +144,7 @@ def test_one_bar_counts_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
         original(self, task, **changed)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Progress, "update", update)
-    with report.progress_bar(2) as bar:
+    with terminal.progress_bar(2) as bar:
         for number in range(2):
             progress = bar(number, "x.wav")
             assert progress is not None

@@ -8,6 +8,7 @@ import subprocess
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,7 +176,7 @@ def test_an_mp3_keeps_its_tags_byte_for_byte(tagged: Path) -> None:
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="needs the program ffprobe")
 def test_ffprobe_sees_the_same_tags(tagged: Path, tmp_path: Path) -> None:
     def seen(path: Path) -> object:
-        words = ["ffprobe", "-v", "error", "-show_entries", "format_tags:stream=codec_name", "-of", "json", path]
+        words = ["ffprobe", "-v", "error", "-show_entries", "format_tags:stream=codec_name", "-of", "json", str(path)]
         return json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
 
     (tmp_path / "again.mp3").write_bytes(encode(repaired(read(tagged))))
@@ -210,20 +211,21 @@ def test_other_programs_find_them(tagged: Path, tmp_path: Path) -> None:
         flac_bytes = encode(replace(recording, format="FLAC", subtype="PCM_16"))
         ogg_bytes = encode(replace(recording, format="OGG", subtype="VORBIS"))
         opus_bytes = encode(replace(recording, format="OGG", subtype="OPUS", sample_rate=48000))
-    opened = flac.FLAC(io.BytesIO(flac_bytes))
+    opened: Any = flac.FLAC(io.BytesIO(flac_bytes))
     assert opened["albumartist"] == ["AA"]
     assert opened.pictures[0].data == PNG
+    kind: Any
     for kind, data in ((oggvorbis.OggVorbis, ogg_bytes), (oggopus.OggOpus, opus_bytes)):
         assert kind(io.BytesIO(data))["isrc"] == ["USRC17607839"]
     (tmp_path / "x.flac").write_bytes(flac_bytes)
     back = encode(replace(read(tmp_path / "x.flac"), format="MP3", subtype="MPEG_LAYER_III"))
-    tags = mp3.MP3(io.BytesIO(back)).tags
+    tags: Any = mp3.MP3(io.BytesIO(back)).tags
     assert tags["TXXX:replaygain_track_gain"].text == ["-6.50 dB"]
     assert tags["USLT::XXX"].text == "La"
 
 
 def test_flac_blocks_are_kept_byte_for_byte(tmp_path: Path) -> None:
-    made = flac.FLAC(io.BytesIO(plain := encode(Recording(tone(), RATE, "FLAC", "PCM_16"))))
+    made: Any = flac.FLAC(io.BytesIO(plain := encode(Recording(tone(), RATE, "FLAC", "PCM_16"))))
     made.add_tags()
     made.tags["TITLE"] = "Mixed Case"
     picture = flac.Picture()
@@ -256,4 +258,5 @@ def test_nothing_is_lost_in_silence_from_riff_to_flac(tmp_path: Path) -> None:
     path.write_bytes(riff(encode(Recording(tone(), RATE, "WAV", "PCM_16")), BEXT + IXML, CUE + INFO))
     with pytest.warns(UserWarning, match="FLAC keeps no bext, iXML, cue"):
         data = encode(replace(read(path), format="FLAC"))
-    assert flac.FLAC(io.BytesIO(data)).tags.as_dict() == {"title": ["Title"], "engineer": ["Jürgen"]}
+    tags: Any = flac.FLAC(io.BytesIO(data)).tags
+    assert tags.as_dict() == {"title": ["Title"], "engineer": ["Jürgen"]}

@@ -204,10 +204,10 @@ def test_record_that_would_overwrite_the_config(refused: Refused, song: Song, tm
     assert "would overwrite an input" in message
 
 
-def test_output_folder_that_is_missing(refused: Refused, song: Song, tmp_path: Path) -> None:
-    message = refused(*SOLVE, song(), "--gap", "0.6:0.9", "-o", tmp_path / "no" / "out.wav")
-    assert "does not exist" in message
-    assert "does not exist" in refused(*SOLVE, song(), "--gap", "0.6:0.9", "-o", tmp_path / "no")
+def test_output_folder_that_cannot_be_made(refused: Refused, song: Song, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    message = refused(*SOLVE, song(), "--gap", "0.6:0.9", "-o", tmp_path / "file" / "more" / "out.wav")
+    assert f"cannot be made: {tmp_path / 'file'} is a file" in message
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is a folder in which nobody may write")

@@ -162,7 +162,7 @@ def test_what_does_not_fit_a_recording_of_two_seconds_is_refused(given: dict[str
         ({"gap": ["-1:1"]}, "starts before the recording"),
         ({"gap": ["nan:1"]}, "not a stretch of time"),
         ({"gap": ["0:inf"]}, "not a stretch of time"),
-        ({"gap": ["1-2"]}, "START:END"),
+        ({"gap": ["1;2"]}, "START:END"),
         ({"gap": ["one:two"]}, "START:END"),
         ({"mask": "comb"}, "mask"),
         ({"period": 1e-9}, "period: .*greater than or equal to 0.001"),

@@ -19,7 +19,7 @@ def test_every_file_is_written_with_ordinary_permissions(tmp_path: Path) -> None
 def test_one_that_fails_leaves_none_and_keeps_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"before")
     with pytest.raises(InputError, match="cannot be written"):
-        outputs.write({tmp_path / "a": b"after", tmp_path / "missing" / "b": b"2"})
+        outputs.write({tmp_path / "a": b"after", tmp_path / "new" / "c": b"2", tmp_path / "a" / "b": b"2"})
     assert (tmp_path / "a").read_bytes() == b"before"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from diffmusic.errors import InputError
-from diffmusic.parameters import BOUND, Doc, Field, Span, bind, build, parameters, values
+from diffmusic.parameters import BOUND, SPAN, Doc, Field, Span, bind, build, parameters, values
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def test_text_becomes_a_value_of_the_annotated_type(given: dict[str, Any], name:
         ({"order": 3, "loud": "maybe"}, "loud: input should be a valid boolean"),
         ({"order": 3, "method": "quadratic"}, "method: input should be 'linear' or 'cubic' (got 'quadratic')"),
         ({"order": 3, "limit": -1}, "limit: input should be greater than or equal to 0"),
-        ({"order": 3, "span": "2"}, "span: write START:END in seconds, such as 2.0:3.0 (got '2')"),
-        ({"order": 3, "gap": ["1:2", "3:x"]}, "gap: write START:END in seconds, such as 2.0:3.0 (got '3:x')"),
+        ({"order": 3, "span": "2"}, f"span: {SPAN} (got '2')"),
+        ({"order": 3, "gap": ["1:2", "3:x"]}, f"gap: {SPAN} (got '3:x')"),
         ({"order": 3, "gap": ["1:2:3"]}, "gap: write START:END"),
         ({"order": 3, "gap": [[1]]}, "gap: "),
         ({"order": 3, "words": ["c"]}, "words: input should be 'a' or 'b'"),

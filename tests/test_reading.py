@@ -96,7 +96,7 @@ def test_a_hole_in_an_mp3_is_named_and_moves_nothing(tmp_path: Path, flags: tupl
     data[len(data) // 2 : len(data) // 2 + 1500] = bytes(1500)
     path = tmp_path / "x.mp3"
     path.write_bytes(data)
-    with pytest.warns(UserWarning, match=r"cannot be decoded and is silent \(--gap auto"):
+    with pytest.warns(UserWarning, match=r"cannot be decoded and is silent \(`gap` auto"):
         recording = read(path)
     wanted = decoded(whole)
     assert recording.samples.shape == wanted.shape
@@ -278,8 +278,7 @@ def test_samples_that_are_no_numbers_are_lost_where_that_is_allowed(tmp_path: Pa
         read(path)
     recording = read(path, finite=False)
     assert recording.lost == ((1000, 1010), (2000, 2001))
-    assert not recording.samples[1, 1000:1010].any()
-    assert np.isfinite(recording.samples).all()
+    np.testing.assert_array_equal(recording.samples, samples)
 
 
 def test_frames_of_free_format_and_of_text_are_none() -> None:

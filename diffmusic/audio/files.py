@@ -33,7 +33,7 @@ class Recording:
     sample_rate: Hz.
     format, subtype: libsndfile's names, such as FLAC and PCM_24; those of ffmpeg where it has decoded the file.
     attached: everything else that the file holds. origin: its samples and its rate, for which places in it are right.
-    lost: stretches (start, stop), in samples, that could not be decoded or are not finite; they are silent.
+    lost: stretches (start, stop), in samples, that could not be decoded, and are silent, or that are no numbers.
     """
 
     samples: np.ndarray
@@ -69,7 +69,7 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None, finite: b
         path: the file; whatever libsndfile or ffmpeg reads.
         start: seconds.
         seconds: the length of the excerpt; the rest of the file by default.
-        finite: whether samples that are no numbers are an error; else they are silent, and in ``lost``.
+        finite: whether samples that are no numbers are an error; else they are in ``lost``.
 
     Raises:
         InputError: in one line, for whatever is not usable audio, and for an excerpt that is not all in the file.
@@ -96,7 +96,7 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None, finite: b
     lost = [(a, b) for a, b in lost if a < b]
     if lost:
         told = ", ".join(f"{(a + first) / rate:.3f}:{(b + first) / rate:.3f}" for a, b in lost)
-        notes.append(f"is damaged: what was at {told} s cannot be decoded and is silent (--gap auto restores it)")
+        notes.append(f"is damaged: what was at {told} s cannot be decoded and is silent (`gap` auto restores it)")
     for note in notes:
         warnings.warn(f"{path} {note}", stacklevel=2)
     holes = ~np.isfinite(samples).all(axis=0)
@@ -104,7 +104,6 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None, finite: b
         if finite:
             place = (first + int(np.argmax(holes))) / rate
             raise InputError(f"{path} holds NaN or infinite samples, the first at {place:.3f} s")
-        samples = np.where(np.isfinite(samples), samples, 0.0)
         edges = np.flatnonzero(np.diff(np.concatenate([[False], holes, [False]]).astype(int)))
         lost += [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
     origin = (samples.shape[-1], rate) if whole else (0, 0)

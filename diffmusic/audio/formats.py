@@ -96,6 +96,14 @@ def output_format(path: Path, like: Kind, subtype: str | None = None) -> tuple[s
     return name, soundfile.default_subtype(name)
 
 
+def extension(like: Kind) -> str:
+    """The extension of a file that keeps another one as it is: one of its own format, else of FLAC for what has lost
+    nothing in Ogg, or of WAV."""
+    if _written(like) and any(_same(name, like) for name in FORMATS.values()):
+        return ".opus" if like.subtype == "OPUS" else next(e for e, name in FORMATS.items() if _same(name, like))
+    return ".flac" if like.format in ("OGG", "OGA") and like.subtype in ("PCM_16", "PCM_24") else ".wav"
+
+
 def loses(subtype: str) -> bool:
     """Whether writing it changes every sample."""
     return subtype in LOSSY

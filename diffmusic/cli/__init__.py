@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 import warnings
@@ -13,6 +14,7 @@ import click
 
 import diffmusic
 from diffmusic.cli.messages import flagged
+from diffmusic.cli.terminal import say
 from diffmusic.errors import DiffmusicError, InputError, suggestion
 from diffmusic.plugins import Registry, add_file, registry
 
@@ -97,12 +99,15 @@ def cli() -> None:
 def _note(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     # Warnings of ours and of plugins are notes to the user; what libraries say to developers is not.
     if category is UserWarning:
-        click.echo(f"note: {flagged(message)}", err=True)
+        say(f"note: {flagged(message)}", err=True)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line: one line on stderr and exit code 2 for bad input, 1 for a run that failed."""
     warnings.showwarning = _note
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need be in no encoding
+            stream.reconfigure(errors="surrogateescape")
     sys.exit(_run(argv))
 
 
@@ -140,8 +145,10 @@ def _run(argv: list[str] | None) -> int:
         more = f" See {context.command_path} --help." if context else ""
         click.echo(f"error: {message}{more}", err=True)
         return 2
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; nothing was written", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        # click makes one of the other; what is written already is said by whoever was interrupted.
+        told = str(error.__cause__ or error) or "nothing was written"
+        click.echo(f"stopped; {told}", err=True)
         return 130
     except (MemoryError, RuntimeError) as error:
         # What torch raises is a RuntimeError that says so.

@@ -33,7 +33,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     except Exception as error:
         facts.append(("packages", False, reason(error)))
     ffmpeg = shutil.which("ffmpeg")
-    facts.append(("ffmpeg", True, ffmpeg or "not found (the dataset musdb18 needs it, and nothing else)"))
+    facts.append(("ffmpeg", True, ffmpeg or "not found (M4A, WMA, videos and the dataset musdb18 need it)"))
     facts.append(_cache())
     for plugin in registry().plugins:
         facts.append((f"plugin {plugin.distribution}:{plugin.entry_point}", plugin.error is None, plugin.error or "ok"))

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from diffmusic.cli.flags import ADAPTER, BATCH, RUN, SOLVER, options, several
-from diffmusic.cli.jobs import access, overridden, result_path, variants
-from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
+from diffmusic.cli.flags import ADAPTER, BATCH, OUTPUT, RUN, SOLVER, options, several
+from diffmusic.cli.jobs import access, check_results, claim, overridden, record_path, result_path, variants
+from diffmusic.cli.report import encoded, leave, report
+from diffmusic.cli.terminal import progress_bar
 from diffmusic.errors import InputError
-from diffmusic.jobs import outputs, record
+from diffmusic.jobs import record
 from diffmusic.jobs.edit import EditJob
 
 option = options(EditJob())
@@ -46,7 +47,7 @@ PATH = click.Path(path_type=Path)
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the target (classifier-free guidance).")
 @option("--source-guidance", type=float, metavar="FLOAT", help="Weight of the source.")
 @option("--steps", type=int, metavar="N", help="Noise levels from the strength down.")
-@several(option, BATCH, ADAPTER, RUN)
+@several(option, BATCH, ADAPTER, OUTPUT, RUN)
 def edit(path: Path | None, **given: Any) -> None:
     """Change a recording: say what it is to become, and for a finer change what it is.
 
@@ -63,13 +64,14 @@ def edit(path: Path | None, **given: Any) -> None:
     prepared = job.prepare(access(given))
     made = max(1, len(job.targets))
     paths = variants(result_path(path, given["output"], "edited"), ("target", made), ("", job.samples))
-    outputs.check([*paths, record_path(paths[0])], [each for each in (path, given["config"]) if each])
+    claim([*paths, record_path(paths[0])], [path, given["config"]], given)
+    check_results(paths, path, given["subtype"])
     if given["t_start"]:
         prepared = prepared.start_at(*t_start(given["t_start"]))
     with progress_bar(1) as begin:
         recording, result, document = prepared.run(path, begin(0, path.name))
     audio = dict(zip(paths, result.audio, strict=True))
-    contents = encoded(audio, recording, recording.sample_rate, recording.samples)
+    contents = encoded(audio, recording, recording.sample_rate, recording.samples, given["subtype"])
     report(leave(contents, document), given["as_json"])
 
 

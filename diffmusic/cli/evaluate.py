@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from diffmusic.cli.listing import table
-from diffmusic.cli.report import progress_bar
+from diffmusic.cli.terminal import progress_bar
 from diffmusic.errors import InputError
 from diffmusic.jobs import outputs, record
 from diffmusic.jobs.evaluate import Fit, default_metrics, evaluate, prompts_of

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from diffmusic.audio import files
-from diffmusic.cli.flags import BATCH, RUN, options, several
-from diffmusic.cli.jobs import access, overridden
-from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
+from diffmusic.cli.flags import BATCH, OUTPUT, RUN, options, several
+from diffmusic.cli.jobs import access, check_results, claim, overridden, record_path, result_path
+from diffmusic.cli.report import encoded, leave, report
+from diffmusic.cli.terminal import progress_bar
 from diffmusic.errors import InputError
-from diffmusic.jobs import outputs, record
+from diffmusic.jobs import record
 from diffmusic.jobs.explore import ExploreJob
 from diffmusic.tasks.explore import average
 
@@ -52,7 +53,7 @@ NAME = "directions.safetensors"
 @click.option(
     "--average", "averaged", is_flag=True, help="Write only the mean eigenvalues of all INPUTs, for -s averages."
 )
-@several(option, BATCH, RUN)
+@several(option, BATCH, OUTPUT, RUN)
 def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
     """Find the directions that matter most in which a recording could have been otherwise, and hear each both ways.
 
@@ -70,17 +71,17 @@ def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
     if not paths or (len(paths) > 1 and not averaged):
         raise InputError("give one recording to explore, or several with --average")
     folder = given["output"] or paths[0].with_name(f"{paths[0].stem}.directions")
-    if not folder.parent.is_dir():
-        raise InputError(f"output folder {folder.parent} does not exist")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output {folder} is a file; give a folder")
+    suffix = result_path(paths[0], None, "directions").suffix
     ways = [(number, way) for number in range(1, job.components + 1) for way in ("plus", "minus")]
-    names = [] if averaged else [folder / f"pc{number}-{way}{paths[0].suffix}" for number, way in ways]
+    names = [] if averaged else [folder / f"pc{number}-{way}{suffix}" for number, way in ways]
     if paths[0].is_file():
         for name in names:
             files.container(name)
     planned = [folder / NAME, record_path(folder / NAME), *names]
-    outputs.check(planned if folder.is_dir() else [folder.with_name(f".{folder.name}")], paths)
+    claim(planned, paths, given)
+    check_results(names, paths[0], given["subtype"])
     results = []
     with progress_bar(len(paths)) as begin:
         for number, path in enumerate(paths):
@@ -89,6 +90,6 @@ def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
     contents = {folder / NAME: directions.encode()}
     recording = results[0].recording
     audio = dict(zip(names, results[0].audio, strict=True))
-    contents |= encoded(audio, recording, recording.sample_rate, recording.samples)
+    contents |= encoded(audio, recording, recording.sample_rate, recording.samples, given["subtype"])
     folder.mkdir(exist_ok=True)
     report(leave(contents, results[0].document | {"inputs": record.files(paths)}), given["as_json"])

@@ -16,6 +16,9 @@ from diffmusic.tasks.loading import default_solver
 OPERATOR = "operator_"
 """What the names of an operator's values begin with, so that they cannot meet those of the common flags."""
 
+LIST = "list_"
+"""What the names of the files begin with that list stretches of time, for a parameter of the operator."""
+
 Flags = Sequence[tuple[tuple[str, ...], dict[str, Any]]]
 """Flags with their settings, as ``options`` takes them."""
 
@@ -39,9 +42,17 @@ RUN: Flags = (
       "from a run record."}),
     (("--exact",), {"is_flag": True, "help": "With --config: refuse a model whose weights are not those of the record, "
       "instead of a note."}),
-    (("--json", "as_json"), {"is_flag": True, "help": "Print the run record, and nothing else."}),
+    (("--json", "as_json"), {"is_flag": True, "help": "Print the run record, one line for each "
+      "input, and nothing else."}),
 )  # fmt: skip
 """What every command that makes audio has: the seed, the prior and how it may be had, and the run record."""
+
+OUTPUT: Flags = (
+    (("--subtype",), {"metavar": "NAME", "help": "Encoding of the output, such as PCM_24 or FLOAT.  [default: the "
+      "input's, where it can be written]"}),
+    (("--no-clobber",), {"is_flag": True, "help": "Leave a file alone whose output is there already."}),
+)  # fmt: skip
+"""How results are written."""
 
 ADAPTER: Flags = (
     (("--adapter",), {"type": click.Path(), "metavar": "FILE", "help": "A LoRA for the network of the model: one that "
@@ -81,7 +92,21 @@ def several(option: Callable[..., Any], *blocks: Flags) -> Callable[[Any], Any]:
 def operator_flags(component: type) -> list[click.Parameter]:
     """A flag for every parameter. Its check and default stay with the dataclass: what is not given is None or
     empty, so that a run record can fill it in."""
-    return [_flag(parameter) for parameter in parameters(component)]
+    flags: list[click.Parameter] = []
+    for parameter in parameters(component):
+        flags.append(_flag(parameter))
+        if parameter.repeatable and parameter.kind == "START:END":
+            flags.append(_list_flag(parameter))
+    return flags
+
+
+def _list_flag(parameter: Parameter) -> click.Option:
+    help_text = (
+        "a file that lists them: a label track of Audacity, or CSV with the columns start, end (or length) and, for "
+        "several inputs, file; or a folder with a list for each input, NAME.txt or NAME.csv"
+    )
+    flag, name = f"--{parameter.name.replace('_', '-')}s", f"{LIST}{parameter.name}"
+    return click.Option([flag, name], multiple=True, type=click.Path(path_type=Path), metavar="FILE", help=help_text)
 
 
 def _flag(parameter: Parameter) -> click.Option:
@@ -101,8 +126,8 @@ def common_flags(operator: type) -> list[click.Parameter]:
     path = click.Path(path_type=Path)
     return [
         click.Argument(["inputs"], nargs=-1, required=True, type=path, metavar="INPUT..."),
-        option("-o", "--output", type=path, metavar="OUT", help="Where to write; a folder for several inputs.  "
-               "[default: NAME.restored.EXT beside the input]"),
+        option("-o", "--output", type=path, metavar="OUT", help="Where to write; a folder for several inputs, which is "
+               "made; - is stdout.  [default: NAME.restored.EXT beside the input]"),
         *(option(*names, **settings) for names, settings in SOLVER),
         option("--prompt", multiple=True, metavar="TEXT", help="What the music is, for a prior that reads text; "
                "repeat it for each source of a mixture."),
@@ -125,5 +150,5 @@ def common_flags(operator: type) -> list[click.Parameter]:
         option("--reference", "references", multiple=True, type=path, metavar="CLEAN", help="The true recording, to "
                "measure against; for a mixture each of its sources."),
         option("--plot", type=path, metavar="PNG", help="Draw spectrograms before and after."),
-        *(option(*names, **settings) for names, settings in (*ADAPTER, *RUN)),
+        *(option(*names, **settings) for names, settings in (*ADAPTER, *OUTPUT, *RUN)),
     ]  # fmt: skip

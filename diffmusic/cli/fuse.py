@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from diffmusic.audio.resample import resample
-from diffmusic.cli.flags import BATCH, RUN, SOLVER, options, several
-from diffmusic.cli.jobs import access, overridden, result_path, variants
-from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
+from diffmusic.cli.flags import BATCH, OUTPUT, RUN, SOLVER, options, several
+from diffmusic.cli.jobs import access, check_results, claim, overridden, record_path, result_path, variants
+from diffmusic.cli.report import encoded, leave, report
+from diffmusic.cli.terminal import progress_bar
 from diffmusic.errors import InputError
-from diffmusic.jobs import outputs, record
+from diffmusic.jobs import record
 from diffmusic.jobs.fuse import FusionJob, Fusions
 from diffmusic.reports.listening_page import page
 from diffmusic.reports.spectrograms import spectrograms
@@ -68,7 +69,7 @@ class Window(click.ParamType):
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompt (classifier-free guidance).")
 @option("--steps", type=int, metavar="N", help="Noise levels of the whole walk.")
 @click.option("--plot", type=PATH, metavar="PNG", help="Draw spectrograms of all that was made.  [a sweep: OUT.png]")
-@several(option, BATCH, RUN)
+@several(option, BATCH, OUTPUT, RUN)
 def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
     """Fuse a sound with a reference: first the reference is learnt, then its prompt leads from noise to sound, and the
     original comes in at one noise level.
@@ -92,11 +93,12 @@ def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
     learnt = base.with_suffix(".adapter.safetensors") if job.learns else None
     planned = [*audio, record_path(audio[0]), *(path for path in (plot, html, learnt) if path)]
     used = [original, reference, given["config"], Path(job.adapter) if job.adapter else None]
-    outputs.check(planned, [path for path in used if path])
+    claim(planned, used, given)
+    check_results(audio, original, given["subtype"])
     with progress_bar(1) as begin:
         made = prepared.run(original, reference, begin(0, original.name))
     contents = encoded(dict(zip(audio, made.result.audio, strict=False)), made.given, made.given.sample_rate,
-                       made.given.samples)  # fmt: skip
+                       made.given.samples, given["subtype"])  # fmt: skip
     if learnt and made.adapter:
         contents[learnt] = made.adapter.encode()
     if plot:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
 from diffmusic.audio import files
+from diffmusic.audio.formats import Kind, extension
+from diffmusic.cli.terminal import say
 from diffmusic.errors import InputError
-from diffmusic.jobs import record
+from diffmusic.jobs import outputs, record
 from diffmusic.jobs.inputs import ARRAYS
 from diffmusic.models.load import Access
 from diffmusic.parameters import assignments
 
 AnyJob = TypeVar("AnyJob")
+STREAM = Path("-")
+"""Stdin as an input, stdout as an output."""
 
 
 def overridden(job: AnyJob, given: Mapping[str, Any]) -> AnyJob:
@@ -50,20 +54,90 @@ def access(given: Mapping[str, Any]) -> Access:
     return Access(given["offline"], given["allow_pickle"], recorded, exact)
 
 
+def is_stream(path: Path) -> bool:
+    """Whether an output is stdout, or a device such as /dev/null: neither has a name to tell a format by, nor a place
+    beside it."""
+    return path == STREAM or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def named(path: Path, like: Kind) -> Path:
+    """An output's name; for a stream one that keeps the kind of the file it comes from."""
+    return Path(f"stdout{extension(like)}") if is_stream(path) else path
+
+
 def result_path(path: Path, output: Path | None, word: str) -> Path:
     """Where the result of an input goes: NAME.word.EXT beside it or in the folder ``output``, or ``output`` itself.
 
-    Raises InputError for a folder that does not exist and an extension that cannot be written.
+    EXT is the input's own, unless that cannot be written: then it is that of its format, or ``.wav``. An output without
+    an extension is a folder, which is made when something is written. Raises InputError for an extension that cannot be
+    written.
     """
-    suffix = ".wav" if path.suffix.lower() in ARRAYS else path.suffix
+    if output is not None and is_stream(output):
+        return output
+    suffix = path.suffix
+    if path.suffix.lower() in ARRAYS:
+        suffix = ".wav"
+    elif path.is_file() and (output is None or not output.suffix or output.is_dir()):
+        suffix = _suffix(path)
     base = path.with_name(f"{path.stem}.{word}{suffix}")
     if output is not None:
-        if not output.suffix and not output.is_dir():
-            raise InputError(f"output folder {output} does not exist")
-        base = output / base.name if output.is_dir() else output
+        base = output / base.name if output.is_dir() or not output.suffix else output
     if output is not None or path.is_file():
         files.container(base)
     return base
+
+
+def _suffix(path: Path) -> str:
+    """The extension of a file, or that of a kind that keeps its samples where its own does not."""
+    known = path.suffix.lower() in files.FORMATS
+    if known and path.suffix.lower() not in (".ogg", ".oga"):
+        return path.suffix
+    try:
+        source = files.find(path)
+    except InputError:
+        if known:  # it says so later, with the rest of a batch
+            return path.suffix
+        raise
+    return path.suffix if known and source.subtype in files.LOSSY else extension(source)
+
+
+def claim(paths: Sequence[Path], used: Sequence[Path | None], given: Mapping[str, Any]) -> None:
+    """Raise InputError, before any work is done, where a result cannot be written, or may not: over an input, or, with
+    ``--no-clobber``, over anything. Says which file will be replaced that no run record says is a result."""
+    written = [path for path in paths if not is_stream(path)]
+    outputs.check(written, [path for path in used if path])
+    there = [path for path in written if path.exists()]
+    if there and given["no_clobber"]:
+        raise InputError(f"output {there[0]} is there already, and --no-clobber leaves it")
+    foreign = [path for path in there if not any(record_path(each).is_file() for each in paths)]
+    for path in foreign:
+        say(f"note: {path} is there already and will be replaced (--no-clobber leaves it)", err=True)
+
+
+def record_path(output: Path) -> Path:
+    """The run record of an output lies beside it."""
+    return output.with_name(f"{output.name}.json")
+
+
+def check_results(
+    paths: Sequence[Path], path: Path, subtype: str | None = None, parts: int = 1, rate: int | None = None
+) -> None:
+    """Raise InputError, before any work is done, where a file of a result cannot hold what an input will become.
+
+    Args:
+        paths: the files of the result.
+        path: the input.
+        subtype: the encoding that is asked for.
+        parts: how many times the channels of the input are in it all, such as sources in a mixture made of all.
+        rate: of the result, Hz; that of the input by default.
+    """
+    if path.suffix.lower() in ARRAYS:
+        return
+    source = files.find(path)
+    rate = rate or source.sample_rate
+    samples = round(source.samples * rate / source.sample_rate) * parts
+    shapes = [named(each, source) for each in paths]
+    outputs.check_formats(shapes, source, rate, source.channels, samples, subtype)
 
 
 def variants(base: Path, *counts: tuple[str, int]) -> list[Path]:

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from diffmusic.cli.flags import RUN, SOLVER, options, several
-from diffmusic.cli.jobs import access, overridden, result_path, variants
-from diffmusic.cli.report import encoded, leave, progress_bar, record_path, report
+from diffmusic.cli.flags import OUTPUT, RUN, SOLVER, options, several
+from diffmusic.cli.jobs import access, check_results, claim, overridden, record_path, result_path, variants
+from diffmusic.cli.report import encoded, leave, report
+from diffmusic.cli.terminal import progress_bar
 from diffmusic.errors import InputError
-from diffmusic.jobs import outputs, record
+from diffmusic.jobs import record
 from diffmusic.jobs.reconstruct import FIGURES, ReconstructJob
 from diffmusic.reports.spectrograms import figure, png
 
@@ -47,7 +48,7 @@ option = options(DEFAULT)
     metavar="OUT",
     help="Where to write; the picture is OUT with .png.  [default: INPUT.reconstructed.EXT]",
 )
-@several(option, RUN)
+@several(option, OUTPUT, RUN)
 def reconstruct(path: Path | None, **given: Any) -> None:
     """Put the latent of a recording into a walk at given noise levels, and draw what becomes of it: how much of the
     recording a level keeps, and how much the prior makes up.
@@ -64,11 +65,14 @@ def reconstruct(path: Path | None, **given: Any) -> None:
     prepared = job.prepare(access(given))
     base = result_path(path, given["output"], "reconstructed")
     paths, picture = variants(base, ("", len(prepared.editors))), base.with_suffix(".png")
-    outputs.check([*paths, picture, record_path(paths[0])], [each for each in (path, given["config"]) if each])
+    claim([*paths, picture, record_path(paths[0])], [path, given["config"]], given)
+    check_results(paths, path, given["subtype"])
     with progress_bar(1) as begin:
         recording, audio, round_trip, document = prepared.run(path, begin(0, path.name))
     rate = recording.sample_rate
-    contents = encoded(dict(zip(paths, audio.values(), strict=True)), recording, rate, recording.samples)
+    contents = encoded(
+        dict(zip(paths, audio.values(), strict=True)), recording, rate, recording.samples, given["subtype"]
+    )
     panels = [*audio.items(), ("the original, encoded and decoded", round_trip)]
     contents[picture] = png(figure(panels, rate, len(prepared.levels), size=(3.6, 2.2)))
     document = leave(contents, document)

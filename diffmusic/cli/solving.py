@@ -3,90 +3,186 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from diffmusic.audio import files
-from diffmusic.cli.flags import OPERATOR
-from diffmusic.cli.jobs import access, overridden, result_path, variants
+from diffmusic.cli.batch import expanded
+from diffmusic.cli.flags import LIST, OPERATOR
+from diffmusic.cli.jobs import access, check_results, is_stream, overridden, result_path, variants
 from diffmusic.cli.messages import flagged
-from diffmusic.cli.report import progress_bar, record_path, report, write
-from diffmusic.errors import DiffmusicError, InputError
-from diffmusic.jobs import outputs, record
-from diffmusic.jobs.detect import lost
-from diffmusic.jobs.restore import RestoreJob
+from diffmusic.cli.report import record_path, report, write
+from diffmusic.cli.terminal import progress_bar, say
+from diffmusic.errors import DiffmusicError, InputError, reason
+from diffmusic.jobs import gaps, outputs, record
+from diffmusic.jobs.inputs import ARRAYS
+from diffmusic.jobs.restore import Prepared, RestoreJob
+from diffmusic.parameters import span
+from diffmusic.problem.operator import clean_rate
 
-AUTO = "auto"
-"""Stands for the gaps that a file shows by itself."""
+Failed = list[tuple[Path, Exception]]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One recording, or all the sources that a simulation mixes, where its results go, and what is its own of the
+    operator."""
+
+    inputs: tuple[Path, ...]
+    targets: tuple[Path, ...]
+    parameters: dict[str, Any]
 
 
 def solve_files(operator: str, given: dict[str, Any]) -> None:
     """Restore every input. What can be refused before any work is done is refused first."""
-    paths = _expanded(given["inputs"])
+    with expanded(given["inputs"]) as paths:
+        _solve(operator, given, paths)
+
+
+def _solve(operator: str, given: dict[str, Any], paths: tuple[Path, ...]) -> None:
     plot, references = given["plot"], given["references"]
     if given["simulate"] and references:
         raise InputError("--simulate takes the input itself as the reference; leave --reference out")
     if plot and plot.suffix.lower() != ".png":
         raise InputError(f"--plot {plot}: the picture is a PNG; give a name that ends in .png")
-    gap = f"{OPERATOR}gap"
-    automatic = given.get(gap) == (AUTO,)
-    if automatic and given["simulate"]:
-        raise InputError("--simulate damages a clean file: which stretch is to be lost? Give --gap START:END")
-    job = _job(operator, {**given, gap: ()} if automatic else given)
-    prepared = job.prepare(access(given))
-    runs = _runs(paths, job, prepared.sources)
-    if len(runs) > 1 and (references or plot):
+    spans = _spans(given)
+    prepared = _job(operator, given).prepare(access(given))
+    grouped = _grouped(paths, prepared)
+    if len(grouped) > 1 and (references or plot):
         raise InputError("--reference and --plot take one input at a time")
-    targets = [_targets(run[0], given["output"], len(runs) > 1, job.samples, prepared.sources) for run in runs]
-    planned = [path for target in targets for path in (*target, record_path(target[0]))]
-    outputs.check(planned + ([plot] if plot else []), [path for path in (*paths, *references, given["config"]) if path])
+    output = given["output"]
+    named = output is not None and not output.is_dir() and output.suffix.lower() in files.FORMATS
+    if len(grouped) > 1 and output is not None and (named or is_stream(output)):
+        raise InputError(f"several inputs need a folder; {output} is none")
 
-    failed: list[tuple[Path, DiffmusicError]] = []
-    with progress_bar(len(runs)) as bar:
-        for number, (run, target) in enumerate(zip(runs, targets, strict=True)):
-            try:
-                one = prepared.with_operator({"gap": lost(run[0])}) if automatic else prepared
-                outcome = one.run(run, references, bar(number, run[0].name))
-                document = write(outcome, target, plot)
-            except DiffmusicError as error:
-                if len(runs) == 1:
-                    raise
-                failed.append((run[0], error))
-                name = "" if str(run[0]) in str(error) else f"{run[0]}: "
-                click.echo(f"error: {name}{flagged(error)}", err=True)
-                continue
+    failed: Failed = []
+    runs = _each(grouped, failed, lambda inputs: _plan(inputs, prepared, spans, given, len(grouped) > 1))
+    planned = [run for run in runs if run]
+    made = [path for run in planned for path in run.targets if not is_stream(path)]
+    made += [record_path(run.targets[0]) for run in planned if not is_stream(run.targets[0])]
+    outputs.check(made + ([plot] if plot else []), [path for path in (*paths, *references, given["config"]) if path])
+    _tell_of_replaced(planned)
+
+    written = 0
+    with progress_bar(len(planned)) as bar:
+
+        def restored(inputs: tuple[Path, ...]) -> None:
+            nonlocal prepared, written
+            number, run = next((number, run) for number, run in enumerate(planned) if run.inputs == inputs)
+            prepared = prepared.with_operator(run.parameters) if run.parameters else prepared
+            outcome = prepared.run(inputs, references, bar(number, inputs[0].name))
+            document = write(outcome, run.targets, plot, given["subtype"])
+            written += 1
             report(document, given["as_json"])
-    if len(runs) > 1 and not given["as_json"]:
-        click.echo(f"{len(runs) - len(failed)} of {len(runs)} files restored")
+
+        try:
+            _each([run.inputs for run in planned], failed, restored, len(grouped) > 1)
+        except KeyboardInterrupt:
+            told = f"{written} of {len(grouped)} files are written" if len(grouped) > 1 else ""
+            raise KeyboardInterrupt(told) from None
+    if len(grouped) > 1 and not given["as_json"]:
+        skipped = len(grouped) - len(planned) - (len(failed) - (len(planned) - written))
+        left = f", {skipped} left alone" if skipped else ""
+        say(f"{written} of {len(grouped)} files restored{left}")
     if failed:
         names = ", ".join(str(path) for path, _ in failed)
-        message = f"{len(failed)} of {len(runs)} files failed ({names}); the others are written"
+        message = f"{len(failed)} of {len(grouped)} files failed ({names}); the others are written"
         raise InputError(message) if isinstance(failed[0][1], InputError) else DiffmusicError(message)
 
 
-def _expanded(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The files that are named, and for a folder the audio files in it, by name. What was restored before is passed
-    over. Raises InputError for a folder without audio."""
-    found: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            found.append(path)
+def _each(
+    grouped: Sequence[tuple[Path, ...]],
+    failed: Failed,
+    do: Callable[[tuple[Path, ...]], Any],
+    batch: bool | None = None,
+) -> list[Any]:
+    """What ``do`` makes of each; in a batch, whatever goes wrong with one is a line, and the others are tried."""
+    made = []
+    for inputs in grouped:
+        try:
+            made.append(do(inputs))
+        except Exception as error:
+            if not (len(grouped) > 1 if batch is None else batch):
+                raise
+            failed.append((inputs[0], error))
+            told = flagged(error) if isinstance(error, DiffmusicError) else reason(error)
+            name = "" if str(inputs[0]) in told else f"{inputs[0]}: "
+            say(f"error: {name}{told}", err=True)
+    return made
+
+
+def _plan(
+    inputs: tuple[Path, ...], prepared: Prepared, spans: dict[str, Any], given: dict[str, Any], several: bool
+) -> _Run | None:
+    """What is to be done with one input; None where nothing is. Raises InputError for what could not be kept."""
+    path, job, operator = inputs[0], prepared.job, prepared.operator
+    parameters = {}
+    for name, source in spans.items():
+        found = source(path)
+        if not found:
+            say(f"note: passed over {path}: no {name} of it is listed", err=True)
+            return None
+        parameters[name] = found
+    targets = _targets(path, given["output"], several, job.samples, prepared.sources)
+    if any(is_stream(target) for target in targets) and len(targets) > 1:
+        raise InputError("stdout takes one result: give a file or a folder with -o")
+    there = [target for target in targets if target.exists() and not is_stream(target)]
+    if given["no_clobber"] and there:
+        if not several:
+            raise InputError(f"output {there[0]} is there already, and --no-clobber leaves it")
+        say(f"note: passed over {path}: {there[0]} is there already", err=True)
+        return None
+    if path.suffix.lower() not in ARRAYS and path.is_file():
+        rate = clean_rate(operator, files.find(path).sample_rate)
+        check_results(targets, path, given["subtype"], rate=rate)
+    return _Run(inputs, tuple(targets), parameters)
+
+
+def _spans(given: dict[str, Any]) -> dict[str, Callable[[Path], list[tuple[float, float]]]]:
+    """What finds the stretches of a file, by the parameter that they are of, where its flags need the file to do so.
+
+    Those that need none are put into ``given`` as they are. Raises InputError for what is no stretch.
+    """
+    found: dict[str, Callable[[Path], list[tuple[float, float]]]] = {}
+    for flag in [flag for flag in given if flag.startswith(LIST)]:
+        name = flag.removeprefix(LIST)
+        texts, lists = given[f"{OPERATOR}{name}"], given[flag]
+        words = [word.strip() for text in texts or () for word in text.split(",")]
+        if given["simulate"] and gaps.AUTO in words:
+            raise InputError(f"--simulate damages a clean file: which stretch is to be lost? Give --{name} START:END")
+        if not lists and not any(word == gaps.AUTO or "s" in word for word in words):
+            try:
+                given[f"{OPERATOR}{name}"] = tuple(span(word) for word in words)
+            except ValueError as error:
+                raise InputError(f"operator parameter {name}: {error} (got {', '.join(words)!r})") from None
             continue
-        inside = sorted(each for each in path.iterdir() if each.is_file() and each.suffix.lower() in files.FORMATS)
-        inside = [each for each in inside if not each.name.startswith(".") and ".restored" not in each.stem]
-        if not inside:
-            raise InputError(f"folder {path} holds no audio file ({', '.join(files.FORMATS)})")
-        found += inside
-    return tuple(found)
+        given[f"{OPERATOR}{name}"] = ()
+        entries = [entry for path in lists if not path.is_dir() for entry in gaps.read(path)]
+        folders = [path for path in lists if path.is_dir()]
+
+        def of(path: Path, words: list[str] = words, entries: Any = entries, folders: Any = folders) -> Any:
+            beside = [entry for folder in folders for entry in gaps.beside(folder, path)]
+            return gaps.resolved([*words, *gaps.of_file([*entries, *beside], path)], path)
+
+        found[name] = of
+    return found
 
 
-def _runs(paths: tuple[Path, ...], job: RestoreJob, sources: int) -> list[tuple[Path, ...]]:
+def _tell_of_replaced(planned: Sequence[_Run]) -> None:
+    """Name the files that are there already and were not made here: no run record lies beside them."""
+    for run in planned:
+        for target in run.targets:
+            if target.is_file() and not record_path(run.targets[0]).is_file():
+                say(f"note: {target} is there already and will be replaced (--no-clobber leaves it)", err=True)
+
+
+def _grouped(paths: tuple[Path, ...], prepared: Prepared) -> list[tuple[Path, ...]]:
     """The inputs of each run: one file, or the files that a simulation mixes."""
-    if not job.simulate or sources == 1:
-        return [(path,) for path in paths]
+    sources = prepared.sources
+    if not prepared.job.simulate or sources == 1:
+        return [(path,) for path in dict.fromkeys(paths)]
     if len(paths) != sources:
         raise InputError(f"--simulate mixes {sources} sources: give {sources} files, not {len(paths)}")
     return [paths]
@@ -108,6 +204,10 @@ def _job(operator: str, given: dict[str, Any]) -> RestoreJob:
 
 def _targets(path: Path, output: Path | None, several: bool, samples: int, sources: int) -> list[Path]:
     """Where the restorations of one input go: one path a posterior sample and source."""
-    if several and output is not None and not output.is_dir():
-        raise InputError(f"several inputs need a folder that exists; {output} is none")
-    return variants(result_path(path, output, "restored"), ("", samples), ("source", sources))
+    if path.parent.joinpath("stdin") == path and output is None and not path.suffix:
+        output = Path("-")
+    if several and output is not None:  # a folder, whatever it is called
+        base = output / result_path(path, None, "restored").name
+    else:
+        base = result_path(path, output, "restored")
+    return variants(base, ("", samples), ("source", sources))

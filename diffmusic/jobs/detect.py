@@ -13,7 +13,6 @@ from diffmusic.audio import files
 from diffmusic.audio.clicks import clicks
 from diffmusic.audio.defects import Defect, clipping, dropouts, dull
 from diffmusic.audio.windows import merge
-from diffmusic.errors import InputError
 from diffmusic.plugins import registry
 
 CONFIDENCE = 0.5
@@ -32,15 +31,6 @@ def defects(audio: np.ndarray, rate: int, confidence: float = CONFIDENCE) -> lis
 def gaps(found: Sequence[Defect], rate: int) -> list[tuple[float, float]]:
     """Stretches in seconds to fill in: dropouts and clicks."""
     return [(a / rate, b / rate) for a, b in merge((each.start, each.stop) for each in found if each.kind in FILLED)]
-
-
-def lost(path: Path) -> list[tuple[float, float]]:
-    """The gaps that a file shows by itself, in seconds. Raises InputError where there is none."""
-    recording = files.read(path)
-    found = gaps(defects(recording.samples, recording.sample_rate), recording.sample_rate)
-    if not found:
-        raise InputError(f"{path} has no dropout and no click that can be told: which stretch is lost?")
-    return found
 
 
 def detect(path: Path, confidence: float = CONFIDENCE) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from diffmusic.audio.resample import resample
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
 from diffmusic.problem.bound import BoundOperator
-from diffmusic.problem.operator import Operator, clean_rate, is_spectrogram, observed_rate, sources
+from diffmusic.problem.operator import HasDamage, Operator, clean_rate, damage, is_spectrogram, observed_rate, sources
 
 ARRAYS = (".npy", ".npz")
 
@@ -59,11 +59,28 @@ def read(operator: Operator, path: Path, references: Sequence[Path] = (), noise_
         measured, rate = magnitudes(path), int(getattr(operator, "rate", 16000))
         given = Measurement(measured, rate, files.Recording(np.zeros((len(measured), 1)), rate), noise_std=noise_std)
     else:
-        recording = files.read(path)
+        recording = _without_holes(operator, path, files.read(path, finite=not isinstance(operator, HasDamage)))
         spectrogram = is_spectrogram(operator)
         length = recording.samples.shape[-1] if spectrogram else None
         given = Measurement(recording.samples, recording.sample_rate, recording, None, length, noise_std)
     return dataclasses.replace(given, clean=_truth(operator, given, references)) if references else given
+
+
+def _without_holes(operator: Operator, path: Path, recording: files.Recording) -> files.Recording:
+    """The recording with silence for samples that are no numbers, which may lie where the operator lost them anyway.
+
+    Raises InputError for any outside.
+    """
+    holes = ~np.isfinite(recording.samples).all(axis=0)
+    if not holes.any():
+        return recording
+    for start, stop in damage(bind(operator, sample_rate=recording.sample_rate, offset=0.0), len(holes)):
+        holes[start:stop] = False
+    if holes.any():
+        place = int(np.argmax(holes)) / recording.sample_rate
+        raise InputError(f"{path} holds NaN or infinite samples, the first at {place:.3f} s, where nothing is lost")
+    finite = np.where(np.isfinite(recording.samples), recording.samples, 0.0)
+    return files.with_samples(recording, finite)
 
 
 def simulate(operator: Operator, paths: Sequence[Path], noise_std: float, snr: float | None, seed: int) -> Measurement:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from diffmusic.audio import formats
+from diffmusic.audio.formats import Kind
 from diffmusic.errors import InputError
+
+_SPARE = 1 << 20
+"""Bytes that the disk has to have beside the audio: run record, picture, tags."""
 
 
 def check(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
@@ -22,14 +29,49 @@ def check(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
         seen.add(resolved)
         if path.is_dir():
             raise InputError(f"output {path} is a folder; give a file name")
-        if not path.parent.is_dir():
-            raise InputError(f"output folder {path.parent} does not exist")
+        folder = _there(path.parent)
+        if not folder.is_dir():
+            raise InputError(f"output folder {path.parent} cannot be made: {folder} is a file")
         try:
             # os.access says nothing of read-only or full file systems: try.
-            with tempfile.NamedTemporaryFile(dir=path.parent):
+            with tempfile.NamedTemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise InputError(f"output folder {path.parent} is not writable: {error.strerror or error}") from None
+            raise InputError(f"output folder {folder} is not writable: {error.strerror or error}") from None
+
+
+def check_formats(
+    paths: Sequence[Path], like: Kind, sample_rate: int, channels: int, samples: int, subtype: str | None = None
+) -> None:
+    """Raise InputError, before any work is done, if a file cannot hold its part of the result or the disk cannot hold
+    them all.
+
+    Args:
+        paths: the files, each of which has ``channels``.
+        like: the kind of the file that they come from.
+        sample_rate: of the result, Hz.
+        channels: of each file.
+        samples: of each channel.
+        subtype: the one that is asked for.
+    """
+    needed: dict[Path, int] = {}
+    for path in paths:
+        kind = formats.output_format(path, like, subtype)
+        formats.check(path, kind, sample_rate, channels)
+        width = 8 if kind[1] == "DOUBLE" else formats.BITS.get(kind[1], 32) // 8
+        # What is compressed is smaller, by at least a tenth where it is lossy.
+        share = 0.1 if formats.loses(kind[1]) else 0.5 if kind[0] == "FLAC" else 1.0
+        folder = _there(path.parent)
+        needed[folder] = needed.get(folder, _SPARE) + round(share * samples * channels * width)
+    for folder, size in needed.items():
+        total, _, free = shutil.disk_usage(folder)
+        if total and size > free:  # a folder that is on no disk has none in all
+            raise InputError(f"the disk of {folder} has {free / 1e6:.0f} MB left; the result needs {size / 1e6:.0f} MB")
+
+
+def _there(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
 
 
 def _same(path: Path, given: Path) -> bool:
@@ -45,8 +87,11 @@ def write(contents: Mapping[Path, bytes]) -> None:
     Raises InputError, with nothing written, if the disk is full or a file cannot be made.
     """
     staged: list[tuple[Path, Path]] = []
+    made: list[Path] = []
     try:
         for path, content in contents.items():
+            made += [each for each in (path.parent, *path.parent.parents) if not each.exists()]
+            path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             staged.append((Path(name), path))
             with os.fdopen(descriptor, "wb") as file:
@@ -61,6 +106,9 @@ def write(contents: Mapping[Path, bytes]) -> None:
     finally:
         for temporary, _ in staged:
             temporary.unlink(missing_ok=True)
+        for folder in made:
+            with suppress(OSError):  # it holds the results, unless something went wrong
+                folder.rmdir()
 
 
 def _umask() -> int:

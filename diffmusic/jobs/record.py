@@ -55,7 +55,15 @@ def plugin_files() -> list[dict[str, str]]:
 
 def dump(record: dict[str, Any]) -> str:
     """A record as JSON text; numbers that JSON lacks become null."""
+    return _json(record, 2) + "\n"
 
+
+def line(record: dict[str, Any]) -> str:
+    """The same in one line, without its end."""
+    return _json(record, None)
+
+
+def _json(record: dict[str, Any], indent: int | None) -> str:
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
             return {str(key): plain(item) for key, item in value.items()}
@@ -65,7 +73,7 @@ def dump(record: dict[str, Any]) -> str:
             return None
         return str(value) if isinstance(value, Path) else value
 
-    return json.dumps(plain(record), indent=2, allow_nan=False) + "\n"
+    return json.dumps(plain(record), indent=indent, allow_nan=False)
 
 
 def files(paths: Sequence[Path]) -> list[dict[str, str]]:

@@ -81,9 +81,9 @@ class Prepared:
 
     def with_operator(self, parameters: Mapping[str, Any]) -> Prepared:
         """The same with other parameters of the operator, for a file that has its own; what is loaded stays loaded."""
-        given = {**self.job.operator_parameters, **parameters}
-        job = dataclasses.replace(self.job, operator_parameters=given)
-        other = dataclasses.replace(self, job=job, operator=load_component("operator", job.operator, given))
+        job = dataclasses.replace(self.job, operator_parameters={**self.job.operator_parameters, **parameters})
+        operator = load_component("operator", job.operator, job.operator_parameters)
+        other = dataclasses.replace(self, job=job, operator=operator)
         if "backbone" in self.__dict__:
             other.__dict__["backbone"] = self.backbone
         return other

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from diffmusic.errors import InputError
+from diffmusic.parameters import span
 
-_WRITTEN = re.compile(r"(?P<start>[^:@=]+):(?P<end>[^:@=]+)(?:@(?P<strength>[^=]+))?(?:=(?P<prompt>.*))?", re.DOTALL)
+_WRITTEN = re.compile(r"(?P<span>[^@=]+)(?:@(?P<strength>[^=]+))?(?:=(?P<prompt>.*))?", re.DOTALL)
 HOW = "write START:END in seconds, or START:END@STRENGTH=PROMPT, such as 3.0:5.5@1.5='a banjo'"
 
 
@@ -33,7 +34,7 @@ class Segment:
         try:
             if not found:
                 raise ValueError
-            start, end = float(found["start"]), float(found["end"])
+            start, end = span(found["span"])
             strength = None if found["strength"] is None else float(found["strength"])
         except ValueError:
             raise InputError(f"`segments` {text!r}: {HOW}") from None

@@ -1,0 +1,60 @@
+"""The lines and the bar of a terminal: a line stands on its own, whatever is drawn while it is printed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+_drawn: list[Bar] = []
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a line. A bar that is drawn is taken away first, and drawn again below."""
+    for bar in _drawn:
+        bar.stop()
+    click.echo(text, err=err)
+    for bar in _drawn:
+        bar.start()
+
+
+@contextmanager
+def progress_bar(files: int) -> Iterator[Callable[[float, str], Callable[[float], None] | None]]:
+    """One bar on a terminal for all files, silence in a pipe. Yields what makes the progress of a file from its number
+    and name."""
+    if not sys.stderr.isatty():
+        yield lambda number, name: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    columns = (
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=2)),
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4, max_width=40)),
+        TextColumn("{task.percentage:>3.0f}%", table_column=Column(no_wrap=True, min_width=4)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True, min_width=5)),
+    )
+    console = Console(stderr=True)
+    # Other lines come through ``say``; a console that takes over stdout would put them on stderr.
+    bar = Bar(*columns, console=console, transient=True, expand=True, redirect_stdout=False, redirect_stderr=False)
+    with bar:
+        _drawn.append(bar)
+        task = bar.add_task("", total=float(files))
+
+        def begin(number: float, name: str) -> Callable[[float], None]:
+            label = name if files == 1 else f"{name} ({number + 1} of {files})"
+            bar.update(task, completed=number, description=label)
+            return lambda done: bar.update(task, completed=number + done)
+
+        try:
+            yield begin
+        finally:
+            _drawn.remove(bar)
