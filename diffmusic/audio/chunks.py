@@ -135,8 +135,12 @@ def carry(encoded: BinaryIO, target: BinaryIO, layout: Form, kept: Sequence[Part
     """
     found, _ = find(encoded, layout)
     own = [chunk for chunk in found if chunk.name in layout.audio]
-    if not any(name == layout.data for name, _ in kept):
+    there = [name for name, _ in kept]
+    if layout.data not in there:
         kept = [(layout.data, None), *kept]
+    elif layout.width == 8 or layout.order == "big" or _alike(encoded, own, kept):
+        # libsndfile adds chunks that other programs leave out.
+        own = [chunk for chunk in own if chunk.name in there or chunk.name not in (b"PEAK", b"fact", b"peak")]
     encoded.seek(0)
     target.write(encoded.read(layout.begin))
     for name, content in kept:
@@ -187,6 +191,13 @@ def chunk(name: bytes, content: bytes, layout: Form = FORMS[0]) -> bytes:
     """The bytes of a chunk."""
     pad = bytes(len(content) % 2) if layout.even else b""
     return name + len(content).to_bytes(layout.width, layout.order) + content + pad
+
+
+def _alike(encoded: BinaryIO, own: Sequence[Chunk], kept: Sequence[Part]) -> bool:
+    """Whether samples lie in a new WAV file as in the old one."""
+    old = dict(kept).get(b"fmt ")
+    new = next((_content(encoded, each) for each in own if each.name == b"fmt "), b"")
+    return old is not None and _same(old, new)
 
 
 def _same(old: bytes, new: bytes) -> bool:

@@ -118,6 +118,9 @@ def _plan(
 ) -> _Run | None:
     """What is to be done with one input; None where nothing is. Raises InputError for what could not be kept."""
     path, job, operator = inputs[0], prepared.job, prepared.operator
+    for each in inputs:
+        if not each.exists():
+            raise InputError(f"{each}: no such file")
     parameters = {}
     for name, source in spans.items():
         found = source(path)
