@@ -29,7 +29,9 @@ def _burg(x: np.ndarray, order: int) -> np.ndarray:
     would be unstable. So noise 120 dB below the signal is added, and each stage computes its energies anew (librosa's
     lpc updates them, and is lost on a clean synthetic tone).
     """
-    x = x + 1e-6 * np.sqrt(np.square(x).mean()) * np.random.default_rng(0).standard_normal(len(x))
+    # The noise turns with the signal, so that opposite signals are continued by opposite ones.
+    scale = 1e-6 * np.sqrt(np.square(x).mean()) * np.sign(x[np.argmax(np.abs(x))])
+    x = x + scale * np.random.default_rng(0).standard_normal(len(x))
     forward, backward = x[1:], x[:-1]
     a = np.ones(1)
     for _ in range(order):

@@ -22,6 +22,7 @@ from diffmusic.problem.operator import Operator
 from diffmusic.problem.problem import Problem
 from diffmusic.solver.contract import AnySolver, DirectSolver, Explains, PartialSolver, Solver
 from diffmusic.tasks.excerpts import Run
+from diffmusic.tasks.offset import kept, mean_offset
 from diffmusic.tasks.result import Result
 from diffmusic.tasks.settings import RestoreSettings, several
 from diffmusic.tasks.snapshot import StepCallback
@@ -84,6 +85,9 @@ def restore(
     bound.validate(length)
     costs, spans, notes = Costs(), list[windows.Window](), list[dict[str, Any]]()
     lost = tuple(bound.damage(length))
+    whole, offset = y, mean_offset(bound, y)
+    moved = bool(offset.any())
+    y = whole - offset * kept(bound, y.shape[-1]) if moved else whole
     solver = bind(solver, sample_rate=rate)
     problem = Problem(bound.operator, bound.items(y))
     estimate: Tensor | None = None
@@ -91,7 +95,9 @@ def restore(
         estimate, left, notes = solver.begin(problem)
         if left:
             # What is filled in was measured, to the solver of the rest.
+            observed = kept(bound, y.shape[-1]) > 0
             bound, y, solver, estimate = bound.only(left), estimate, solver.rest(), None
+            whole = torch.where(observed, whole, y + offset * kept(bound, y.shape[-1])) if moved else y
     elif isinstance(solver, DirectSolver):
         estimate, notes = solver.explained(problem) if isinstance(solver, Explains) else (solver.estimate(problem), [])
     if estimate is not None:
@@ -107,8 +113,9 @@ def restore(
         # A prior of several channels hears the image itself.
         stereo = StereoTransform.of(y[0], settings.stereo, backbone.channels == 1 and bound.linear)
         raw = run.estimates(y, stereo, spans, progress, on_step)
+    raw = raw + offset if moved else raw
     if settings.finish:
-        raw = torch.stack([bound.finish(each, bound.items(y)) for each in raw])
+        raw = torch.stack([bound.finish(each, bound.items(whole)) for each in raw])
     if not bool(torch.isfinite(raw).all()):
         raise Diverged("the estimate is not finite")
     solved = tuple((span.start / rate, span.stop / rate) for span in spans)
