@@ -25,9 +25,8 @@ def test_the_mean_of_a_recording_goes_on_in_a_gap(mean: float) -> None:
 
 
 def test_opposite_recordings_are_restored_to_opposite_ones() -> None:
-    music = 0.1 * np.sin(2 * np.pi * 330 * TIME[None, :RATE]) + 0.01 * np.random.default_rng(2).standard_normal(
-        (1, RATE)
-    )
+    noise = 0.01 * np.random.default_rng(2).standard_normal((1, RATE))
+    music = 0.1 * np.sin(2 * np.pi * 330 * TIME[None, :RATE]) + noise
     operator = Inpainting(gap=((0.4, 0.5),))
     first, second = (restore(sign * music, RATE, operator, Interpolate()).audio for sign in (1, -1))
     np.testing.assert_array_equal(second, -first)

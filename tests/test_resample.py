@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from diffmusic.audio.resample import resample
+from diffmusic.errors import InputError
 
 
 def sine(hertz: float, rate: int, seconds: float = 0.5, phase: float = 0.3) -> np.ndarray:
@@ -62,3 +63,8 @@ def test_every_row_is_resampled_alone_whatever_the_layout(dtype: type) -> None:
     assert resampled.dtype == dtype
     for place in np.ndindex(2, 3):
         np.testing.assert_array_equal(resampled[place], resample(x[place].copy(), 44100, 16000))
+
+
+def test_what_leaves_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="too short"):
+        resample(resample(np.ones((1, 1)), 44100, 16000), 16000, 44100)

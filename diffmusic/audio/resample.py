@@ -5,12 +5,18 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
+from diffmusic.errors import InputError
+
 
 def resample(samples: np.ndarray, rate_in: int, rate_out: int, length: int | None = None) -> np.ndarray:
     """Band-limited resampling of (..., time), in the input's dtype, linear phase, very high quality.
 
+    Raises InputError for a recording without samples.
+
     length: cut, or pad with zeros, to this many samples (the two roundings of a round trip need not agree).
     """
+    if not samples.shape[-1]:
+        raise InputError("the recording is too short: at the prior's rate no sample of it is left")
     if rate_in != rate_out:
         flat = samples.reshape(-1, samples.shape[-1])
         rows = [soxr.resample(row, rate_in, rate_out, quality="VHQ") for row in flat]
