@@ -130,7 +130,7 @@ def test_what_cannot_be_done_is_refused(run: Callable[..., SimpleNamespace], mus
     path = tmp_path / "song.flac"
     soundfile.write(path, music.T, RATE, subtype="PCM_16")
     refused = run("solve", "inpainting", path, "--gap", "auto", "-o", tmp_path / "out.flac")
-    assert (refused.code, "no dropout and no click" in refused.err) == (2, True)
+    assert (refused.code, "no dropout, no click" in refused.err) == (2, True)
     refused = run("solve", "inpainting", path, "--gap", "auto", "--simulate", "-o", tmp_path / "out.flac")
     assert (refused.code, "which stretch is to be lost" in refused.err) == (2, True)
     refused = run("detect", path, path, "--labels", tmp_path / "labels.txt")

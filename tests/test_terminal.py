@@ -105,7 +105,7 @@ def test_every_line_stands_on_its_own(song: Song, tiny: Path, tmp_path: Path, wi
     assert "%" not in text
     # A line may wrap, but it begins where a line begins.
     lines = screen.lines()
-    wanted = [f"{path}: inpainting solved by diffmusic" for path in paths]
+    wanted = [f"{path}: inpainting solved by auto" for path in paths]
     wanted += [f"  wrote {tmp_path / 'out'}/{Path(name).stem}.restored.wav" for name in names]
     wanted += ["2 of 2 files restored", "note: overlapping gaps are merged", "note: "]
     for each in wanted:
