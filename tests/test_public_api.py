@@ -1,44 +1,52 @@
-"""The public API, name by name: one that is removed or renamed fails here, one that is added is put on the list.
+"""The public API, name by name: ``diffmusic.__all__`` and ``diffmusic.testing.__all__``, with signatures and members.
 
-python -m tests.test_public_api writes the list anew.
+A name that is removed or changed fails here; one that is added is put on the list: python -m tests.test_public_api
 """
 
-import importlib
+import dataclasses
 import inspect
-import pkgutil
+import re
 from pathlib import Path
 
 import diffmusic
-import diffmusic_operators
-import diffmusic_solvers
+import diffmusic.testing
 
 SNAPSHOT = Path(__file__).parent / "public_api.txt"
-PRIVATE = ("diffmusic.cli.", "diffmusic.scaffold.", "diffmusic.__main__")
-"""Behind the command line, whose help is compared with docs/reference/cli.md; and the patterns of diffmusic new."""
 
 
 def names() -> list[str]:
-    """Every public function, class and constant where it is defined, with its parameters; and a class's own members."""
+    """Return a line for every public name, with its signature, and for every member of a public class."""
     found = []
-    for package in (diffmusic, diffmusic_operators, diffmusic_solvers):
-        for _, module_name, _ in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if module_name.startswith(PRIVATE):
-                continue
-            module = importlib.import_module(module_name)
-            for name, thing in vars(module).items():
-                if name.startswith("_") or inspect.ismodule(thing) or getattr(thing, "__module__", None) != module_name:
-                    continue
-                found.append(f"{module_name}.{name}{_parameters(thing)}")
-                if inspect.isclass(thing):
-                    members = {*vars(thing), *vars(thing).get("__annotations__", {})}
-                    found += [f"{module_name}.{name}.{member}" for member in members if not member.startswith("_")]
-    return sorted(set(found)) + [f"diffmusic:{name}" for name in sorted(diffmusic.__all__)]
+    for module in (diffmusic, diffmusic.testing):
+        for name in module.__all__:
+            thing, path = getattr(module, name), f"{module.__name__}.{name}"
+            found.append(f"{path}{_signature(thing)}")
+            if inspect.isclass(thing) and thing.__module__.startswith("diffmusic"):
+                found += [f"{path}.{member}" for member in _members(thing)]
+    return sorted(found)
 
 
-def _parameters(thing: object) -> str:
-    if not inspect.isfunction(thing):
+def _members(kind: type) -> set[str]:
+    """Return the public members of a class and of its bases in diffmusic: fields, methods, properties."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if not base.__module__.startswith("diffmusic"):
+            continue
+        fields = inspect.get_annotations(base)
+        found |= {name: "" if name in fields else _signature(thing) for name, thing in vars(base).items()}
+        found |= dict.fromkeys(fields, "")
+    public = {name: signature for name, signature in found.items() if not name.startswith("_") or name == "__call__"}
+    return {f"{name}{signature}" for name, signature in public.items()}
+
+
+def _signature(thing: object) -> str:
+    thing = thing.__func__ if isinstance(thing, classmethod | staticmethod) else thing
+    ours = (getattr(thing, "__module__", None) or "").startswith("diffmusic")
+    if not ours or not (inspect.isfunction(thing) or dataclasses.is_dataclass(thing)):
         return ""
-    return f"({', '.join(inspect.signature(thing).parameters)})"
+    assert callable(thing)
+    text = re.sub(r"<function .*? at 0x\w+>", "<function>", str(inspect.signature(thing)))
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
 
 
 def test_the_public_api_is_the_one_on_the_list() -> None:

@@ -91,7 +91,8 @@ def extrapolated(clean: Tensor, before: Tensor | None, levels: Sequence[float], 
 def cleaned(task: Edit, points: Tensor, sigmas: Sequence[float]) -> Tensor:
     """``D`` at points, (points, items, ...), each at its level, under the source's text."""
     levels = [sigma for sigma in sigmas for _ in range(points.shape[1])]
-    return task.denoise(points.flatten(0, 1), levels, task.source).unflatten(0, points.shape[:2])
+    clean = task.denoise(points.flatten(0, 1), levels, task.source)
+    return clean.reshape(*points.shape[:2], *clean.shape[1:])
 
 
 def invert(task: Edit, path: Tensor, eta: float = 1.0, order: int = 1, done: float = 0.5) -> LatentCode:

@@ -26,7 +26,8 @@ def convolved(x: Tensor, h: Tensor, transposed: bool = False) -> Tensor:
     size = next_fast_len(x.shape[-1] + len(h) - 1, real=True)
     response = torch.fft.rfft(h, size)
     product = torch.fft.rfft(x, size) * (response.conj() if transposed else response)
-    return torch.fft.irfft(product, size)[..., : x.shape[-1]]
+    whole: Tensor = torch.fft.irfft(product, size)
+    return whole[..., : x.shape[-1]]
 
 
 def regularised_inverse(

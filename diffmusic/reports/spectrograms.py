@@ -75,7 +75,8 @@ def png(figure: Figure) -> bytes:
 
 def _decibels(audio: np.ndarray, sample_rate: int, spec: MelSpec) -> np.ndarray:
     mono = torch.from_numpy(resample(audio.mean(0), sample_rate, spec.sample_rate))
-    return LogMel(spec)(mono[None])[0].numpy() * 20 / np.log(10)
+    levels: np.ndarray = LogMel(spec)(mono[None])[0].numpy() * 20 / np.log(10)
+    return levels
 
 
 def thumbnail(audio: np.ndarray, sample_rate: int, top: float | None = None) -> tuple[bytes, float]:

@@ -40,7 +40,8 @@ def misfit_gradient(
 
 def norms(x: Tensor) -> Tensor:
     """The norm of each item, (batch, 1, ...), to divide it by."""
-    return x.flatten(1).norm(dim=1).reshape(-1, *[1] * (x.ndim - 1))
+    length: Tensor = x.flatten(1).norm(dim=1)
+    return length.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def correction(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from diffmusic.tasks.loading import (
     load_operator,
     load_restorer,
 )
+from diffmusic.tasks.result import Result
 from diffmusic.tasks.settings import EditSettings, ExploreSettings, FuseSettings, LearnSettings, RestoreSettings
 from diffmusic.tasks.snapshot import StepCallback
 
@@ -196,15 +197,19 @@ def fuse(
     return _recorded(result, "fuse", prior, chosen, solver=(solver, editors[0]))
 
 
-def _settings(kind: Any, given: Mapping[str, Any]) -> Any:
-    names = [field.name for field in dataclasses.fields(kind)]
+S = TypeVar("S")
+R = TypeVar("R", bound=Result)
+
+
+def _settings(kind: type[S], given: Mapping[str, Any]) -> S:
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in given:
         if name not in names:
             raise InputError(f"there is no setting {name!r}.{suggestion(name, names)}")
     return checked(kind(**given))
 
 
-def _recorded(result: Any, task: str, prior: Backbone | None, settings: Any, **components: tuple[Any, Any]) -> Any:
+def _recorded(result: R, task: str, prior: Backbone | None, settings: Any, **components: tuple[Any, Any]) -> R:
     """The result with its record."""
     record: dict[str, Any] = {"task": task, "settings": dataclasses.asdict(settings)}
     for kind, (named, component) in components.items():

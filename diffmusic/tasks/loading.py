@@ -29,7 +29,7 @@ def load_operator(operator: str | Operator, **parameters: Any) -> Operator:
     Raises:
         InputError: there is no such operator or parameter.
     """
-    return load_component("operator", operator, parameters) if isinstance(operator, str) else operator  # type: ignore[no-any-return]
+    return load_component("operator", operator, parameters) if isinstance(operator, str) else operator
 
 
 def load_solver(solver: Any, **parameters: Any) -> AnySolver | Editor:

@@ -78,7 +78,8 @@ def mask(segments: Sequence[Segment], times: np.ndarray, fade: float) -> np.ndar
     """How much of the edit is heard at each of ``times``: 1 everywhere without segments."""
     if not segments:
         return np.ones_like(times)
-    return np.max([each.window(times, fade) for each in segments], axis=0)
+    heard: np.ndarray = np.max([each.window(times, fade) for each in segments], axis=0)
+    return heard
 
 
 def frames(segment: Segment, count: int, rate: float, offset: float, fade: float) -> Tensor:

@@ -79,8 +79,8 @@ def _items_alone(backbone: Any) -> str:
         condition = backbone.embed(None)
         together = torch.cat([backbone.denoise(z, 1.0, condition).flatten(), backbone.decode(z, 8000).flatten()])
         alone = [
-            torch.cat([part(z[i : i + 1]) for i in range(2)]).flatten()
-            for part in (lambda z: backbone.denoise(z, 1.0, condition), lambda z: backbone.decode(z, 8000))
+            torch.cat([backbone.denoise(z[i : i + 1], 1.0, condition) for i in range(2)]).flatten(),
+            torch.cat([backbone.decode(z[i : i + 1], 8000) for i in range(2)]).flatten(),
         ]
     different = relative(together, torch.cat(alone))
     assert different < 1e-4, f"an item in a batch differs from the item alone by {different:.1e}"

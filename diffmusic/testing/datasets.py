@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def _names(dataset: Dataset) -> str:
 
 
 def _clip(dataset: Dataset, name: str, **part: float) -> Clip:
-    clip = dataset.load(name, **part)  # type: ignore[arg-type]
+    clip = dataset.load(name, **part)
     assert isinstance(clip, Clip), f"load gives a {type(clip).__name__}, not a Clip"
     assert clip.name == name, f"the clip of {name!r} calls itself {clip.name!r}"
     for what, audio in (("audio", clip.audio), *clip.sources.items()):
@@ -97,11 +98,12 @@ def _sources(dataset: Dataset) -> str:
 def _refusals(dataset: Dataset) -> str:
     (name, *_) = _some(dataset)
     seconds = dataset.duration(name)
-    for what, call in (
+    requests: tuple[tuple[str, Callable[[], Clip]], ...] = (
         ("an unknown name", lambda: dataset.load("no such recording")),
         ("an excerpt beyond the end", lambda: dataset.load(name, start=seconds, seconds=1.0)),
         ("a negative start", lambda: dataset.load(name, start=-1.0, seconds=0.1)),
-    ):
+    )
+    for what, call in requests:
         try:
             call()
         except InputError:

@@ -28,7 +28,8 @@ class TextPrior(GaussianPrior):
     def denoise(self, z: Tensor, sigma: float, condition: Any = None) -> Tensor:
         if condition is None:
             return super().denoise(z, sigma)
-        return super().denoise(z - condition, sigma) + condition
+        moved: Tensor = super().denoise(z - condition, sigma) + condition
+        return moved
 
 
 def text_prior(dim: int = DIM) -> TextPrior:
