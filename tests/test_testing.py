@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.solver import State, Step, transition
-from diffmusic.testing import check_metric, check_operator, check_solver
+from diffmusic.testing import check_metric, check_operator, check_solver, parametrize_with_checks
 
 
 @dataclass(frozen=True)
@@ -364,3 +364,29 @@ def test_a_metric_fails_on_what_it_brings_itself() -> None:
 def test_a_faulty_metric_fails(broken: Callable[..., object], complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         check_metric(broken)
+
+
+def test_a_check_is_a_test_with_an_id_of_its_own() -> None:
+    cases = parametrize_with_checks([Half(), Half(), _difference]).mark.args[1]
+    ids = [case.id for case in cases]
+    assert {"Half0-adjoint", "Half1-adjoint", "Half0-any length", "_difference-ordered"} <= set(ids)
+    assert "_difference-adjoint" not in ids
+    assert not [case for case in cases if case.marks]
+    for component, check in (case.values for case in cases if case.id.startswith("Half0")):
+        check(component)
+    assert parametrize_with_checks({"mine": Half()}).mark.args[1][0].id == "mine-contract"
+
+
+def test_an_expected_failure_is_named_with_its_reason_and_may_not_pass() -> None:
+    mark = parametrize_with_checks([Bent()], expected_failures={"Bent": {"linear": "it bends"}})
+    (case,) = [each for each in mark.mark.args[1] if each.marks]
+    assert case.id == "Bent-linear"
+    assert case.marks[0].kwargs == {"reason": "it bends", "strict": True}
+    with pytest.raises(AssertionError, match="is not: relative error"):
+        case.values[1](case.values[0])
+    with pytest.raises(ValueError, match="Bent has no check called 'linaer'"):
+        parametrize_with_checks([Bent()], expected_failures={"Bent": {"linaer": "misspelt"}})
+    with pytest.raises(ValueError, match="no component 'Half'"):
+        parametrize_with_checks([Bent()], expected_failures={"Half": {"linear": "it is not here"}})
+    with pytest.raises(TypeError, match="no contract"):
+        parametrize_with_checks([3])

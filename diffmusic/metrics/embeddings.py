@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ VAE = "vae"
 HELP = "mini, vae, vae:MODEL, another one of diffmusic embeddings, or a folder or hub id of a ClapModel"
 
 
+@runtime_checkable
 class Embedding(Protocol):
     """Something that turns recordings into vectors."""
 

@@ -58,12 +58,15 @@ def diffmusic_{kind}s() -> list[Spec]:
 '''
 
 _TEST = """\
-from diffmusic.testing import check_{kind}
+from typing import Any
+
+from diffmusic.testing import parametrize_with_checks
 from diffmusic_{module}.{module} import {target}
 
 
-def test_it_keeps_its_contract() -> None:
-    check_{kind}({target}{call})
+@parametrize_with_checks([{target}{call}])
+def test_it_keeps_its_contract(component: Any, check: Any) -> None:
+    check(component)
 """
 
 _SOLVE = "solve inpainting song.flac --gap 2:3"

@@ -1,39 +1,31 @@
 """The contract tests that every operator, solver, backbone, metric, embedding and dataset has to pass, anyone's.
 
-``check_operator(MyOperator())`` in a plugin's own test raises AssertionError with the failing numbers;
-``diffmusic check NAME`` prints every result.
+``@parametrize_with_checks([MyOperator()])`` in a plugin's own tests makes one of each check; ``check_operator`` and the
+like run all checks at once; ``diffmusic check NAME`` prints every result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from diffmusic.problem.operator import Operator
 from diffmusic.testing.backbones import backbone_checks
-from diffmusic.testing.checks import Check, Result, examine
+from diffmusic.testing.checks import Result, examine
 from diffmusic.testing.datasets import dataset_checks
 from diffmusic.testing.metrics import embedding_checks, metric_checks
 from diffmusic.testing.operators import operator_checks
+from diffmusic.testing.parametrize import CHECKS, parametrize_with_checks
 from diffmusic.testing.solvers import solver_checks
 
 __all__ = [
     "check_backbone", "check_dataset", "check_embedding", "check_metric", "check_operator", "check_solver", "example",
-    "run_checks",
+    "parametrize_with_checks", "run_checks",
 ]  # fmt: skip
 
 
 def run_checks(kind: str, component: Any) -> list[Result]:
     """Run every check of a kind (operator, solver, backbone, metric, embedding or dataset) on a component."""
-    checks: dict[str, Callable[[Any], list[Check]]] = {
-        "operator": operator_checks,
-        "solver": solver_checks,
-        "backbone": backbone_checks,
-        "metric": metric_checks,
-        "embedding": embedding_checks,
-        "dataset": dataset_checks,
-    }
-    return examine(component, checks[kind](component))
+    return examine(component, CHECKS[kind](component))
 
 
 def _demand(results: list[Result], component: Any) -> None:

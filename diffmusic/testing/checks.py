@@ -26,18 +26,23 @@ class Result:
 
 
 Check = Callable[[Any], str]
+"""Takes a component, returns the number it passes by, and raises AssertionError with the number it fails by."""
+
+
+def title(check: Check) -> str:
+    """Return the name of a check, in words."""
+    return check.__name__.removeprefix("_").replace("_", " ")
 
 
 def examine(component: Any, checks: Iterable[Check]) -> list[Result]:
     """Run every check; one that raises has failed, with what it raised as its detail."""
     results = []
     for check in checks:
-        name = check.__name__.removeprefix("_").replace("_", " ")
         try:
-            results.append(Result(name, True, check(component)))
+            results.append(Result(title(check), True, check(component)))
         except Exception as error:  # a component under test may raise anything
             detail = str(error) if isinstance(error, AssertionError) else reason(error)
-            results.append(Result(name, False, detail))
+            results.append(Result(title(check), False, detail))
     return results
 
 

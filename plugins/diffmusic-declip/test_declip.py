@@ -8,7 +8,7 @@ from diffmusic_declip.solver import Declip
 
 from diffmusic.cli import main
 from diffmusic.errors import InputError
-from diffmusic.testing import check_operator, check_solver
+from diffmusic.testing import parametrize_with_checks
 
 RATE = 16000
 
@@ -25,9 +25,9 @@ def sdr(clean, estimate):
     return float(10 * torch.log10(clean.square().sum() / (clean - estimate).square().sum()))
 
 
-def test_both_keep_their_contracts():
-    check_operator(Clipping(level=0.1, iterations=5))
-    check_solver(Declip(iterations=5))
+@parametrize_with_checks([Clipping(level=0.1, iterations=5), Declip(iterations=5)])
+def test_both_keep_their_contracts(component, check):
+    check(component)
 
 
 def test_what_was_not_clipped_is_kept_and_the_rest_lies_beyond_the_level():

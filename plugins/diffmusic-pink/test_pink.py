@@ -5,11 +5,12 @@ import torch
 from diffmusic_pink.pink import load
 
 from diffmusic.cli import main
-from diffmusic.testing import check_backbone
+from diffmusic.testing import parametrize_with_checks
 
 
-def test_it_keeps_its_contract():
-    check_backbone(load())
+@parametrize_with_checks([load()])
+def test_it_keeps_its_contract(component, check):
+    check(component)
 
 
 def test_its_denoiser_is_the_posterior_mean():

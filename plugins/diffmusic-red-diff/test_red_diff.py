@@ -10,12 +10,13 @@ from diffmusic.problem import Problem
 from diffmusic.solver import State, Step
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import iterate
-from diffmusic.testing import check_solver
+from diffmusic.testing import parametrize_with_checks
 from diffmusic.testing.oracle import Oracle
 
 
-def test_it_keeps_its_contract():
-    check_solver(REDDiff())
+@parametrize_with_checks([REDDiff()])
+def test_it_keeps_its_contract(component, check):
+    check(component)
 
 
 def test_a_step_is_the_papers():

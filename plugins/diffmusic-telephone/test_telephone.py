@@ -8,15 +8,16 @@ from diffmusic_telephone import Telephone
 
 from diffmusic.cli import main
 from diffmusic.parameters import bind
-from diffmusic.testing import check_operator
+from diffmusic.testing import parametrize_with_checks
 
 
 def tone(hertz, rate=16000):
     return torch.sin(2 * math.pi * hertz * torch.arange(rate, dtype=torch.float64) / rate)[None, None]
 
 
-def test_it_keeps_its_contract():
-    check_operator(Telephone())
+@parametrize_with_checks([Telephone()])
+def test_it_keeps_its_contract(component, check):
+    check(component)
 
 
 def test_the_band_passes_and_nothing_else():
