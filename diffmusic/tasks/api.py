@@ -51,22 +51,22 @@ def restore(
     """Restore a damaged recording.
 
     Args:
-        audio: what was measured: audio, (channels, time) or (time,), full scale 1, or magnitudes, (channels, frames,
+        audio: The measurement: audio, (channels, time) or (time,), full scale 1, or magnitudes, (channels, frames,
             bins).
-        sample_rate: of the measurement, Hz.
-        operator: what damaged it, such as ``"inpainting gap=4:5"``.
-        solver: how it is solved, such as ``"diffmusic rate=0.8"`` or ``"interpolate"``; by default the operator's own.
-        model: the prior; loaded where the solver asks for one.
-        progress: called with the part of the work that is done, 0 to 1.
-        on_step: called with a ``Snapshot`` after every step; it may ask for the clean estimate so far.
-        **settings: those of ``RestoreSettings``: steps, seed, samples, prompt, ...
+        sample_rate: Of the measurement, Hz.
+        operator: The damage, such as ``"inpainting gap=4:5"``.
+        solver: The method, such as ``"diffmusic rate=0.8"`` or ``"interpolate"``; by default the operator's own.
+        model: The prior; loaded where the solver asks for one.
+        progress: Called with the share of the work that is done, 0 to 1.
+        on_step: Called with a ``Snapshot`` after every step; it may ask for the clean estimate so far.
+        **settings: Fields of ``RestoreSettings``: steps, seed, samples, prompt, ...
 
     Returns:
         The restored recordings, (samples, channels, time), with rate, costs, and record.
 
     Raises:
-        InputError: something does not exist or does not fit together.
-        Diverged: the run blew up.
+        InputError: Something does not exist or does not fit together.
+        Diverged: The iteration left the finite numbers.
     """
     chosen, damage = _settings(RestoreSettings, settings), load_operator(operator)
     solver = solver or default_solver(damage)
@@ -97,17 +97,20 @@ def edit(
     """Edit a recording by text.
 
     Args:
-        audio: (channels, time) or (time,), full scale 1.
-        sample_rate: Hz.
-        targets: what it is to become; of several, each gives results of its own.
-        solver: the editor, such as ``"sdedit"``.
-        model: the prior.
-        progress: called with the part of the work that is done, 0 to 1.
-        **settings: those of ``EditSettings``: source, strength, segments, steps, seed, samples, ...
+        audio: The recording, (channels, time) or (time,), full scale 1.
+        sample_rate: Of the recording, Hz.
+        targets: Text of the music to be made; of several, each gives results of its own.
+        solver: The editor, such as ``"sdedit"``.
+        model: The prior.
+        progress: Called with the share of the work that is done, 0 to 1.
+        **settings: Fields of ``EditSettings``: source, strength, segments, steps, seed, samples, ...
+
+    Returns:
+        The edited recordings, (targets * samples, channels, time), with rate, costs, and record.
 
     Raises:
-        InputError: something does not exist or does not fit together.
-        Diverged: the run blew up.
+        InputError: Something does not exist or does not fit together.
+        Diverged: The iteration left the finite numbers.
     """
     chosen, editor, prior = (
         _settings(EditSettings, {**settings, "targets": targets}),
@@ -130,16 +133,19 @@ def explore(
     """Find the directions in which a recording could have been otherwise, and follow each both ways.
 
     Args:
-        audio: (channels, time) or (time,), full scale 1.
-        sample_rate: Hz.
-        model: the prior.
-        render: follow them; otherwise there are directions and no audio.
-        progress: called with the part of the work that is done, 0 to 1.
-        **settings: those of ``ExploreSettings``: components, amount, source, steps, ...
+        audio: The recording, (channels, time) or (time,), full scale 1.
+        sample_rate: Of the recording, Hz.
+        model: The prior.
+        render: Follow the directions; otherwise there is no audio.
+        progress: Called with the share of the work that is done, 0 to 1.
+        **settings: Fields of ``ExploreSettings``: components, amount, source, steps, ...
+
+    Returns:
+        The directions, and the recording along each, (2 * components, channels, time).
 
     Raises:
-        InputError: something does not exist or does not fit together.
-        Diverged: the run blew up.
+        InputError: Something does not exist or does not fit together.
+        Diverged: The iteration left the finite numbers.
     """
     chosen, prior = _settings(ExploreSettings, settings), load_model(model)
     result = exploring.explore(channels(audio), sample_rate, prior, chosen, render=render, progress=progress)
@@ -163,21 +169,24 @@ def fuse(
     """Fuse a recording with a reference: learn the reference, walk by its prompt, put the original in.
 
     Args:
-        original: (channels, time) or (time,), full scale 1.
-        sample_rate: of the original and of the result, Hz.
-        reference: what is learnt; None leads by the prompt alone.
-        reference_rate: Hz; that of the original by default.
-        prompt: what the reference is.
-        level: the noise level at which the original is put in; of several, each gives a result.
-        solver: the editor that fuses, without its level.
-        model: the prior.
-        learn: how the reference is learnt.
-        progress: called with the part of the work that is done, 0 to 1.
-        **settings: those of ``FuseSettings``: steps, guidance, seed, ...
+        original: The recording to fuse, (channels, time) or (time,), full scale 1.
+        sample_rate: Of the original and of the result, Hz.
+        reference: The recording to learn; None leads by the prompt alone.
+        reference_rate: Of the reference, Hz; by default that of the original.
+        prompt: Text of the reference.
+        level: Noise level at which the original is put in; of several, each gives a result.
+        solver: The editor that fuses, without its level.
+        model: The prior.
+        learn: Settings of learning the reference.
+        progress: Called with the share of the work that is done, 0 to 1.
+        **settings: Fields of ``FuseSettings``: steps, guidance, seed, ...
+
+    Returns:
+        The fusions, (levels, channels, time), with rate, costs, and record.
 
     Raises:
-        InputError: something does not exist or does not fit together, or peft is not installed.
-        Diverged: the run blew up.
+        InputError: Something does not exist or does not fit together, or peft is not installed.
+        Diverged: The iteration left the finite numbers.
     """
     chosen, prior = _settings(FuseSettings, {**settings, "prompt": prompt}), load_model(model)
     levels = tuple(map(float, level)) if isinstance(level, Sequence) else (float(level),)

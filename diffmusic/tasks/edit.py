@@ -28,8 +28,10 @@ from diffmusic.tasks.settings import EditSettings, several
 class Edited(Result):
     """Edited recordings.
 
-    audio: (targets * samples, channels, time): the first target's samples, then those of the second.
-    sigmas: the noise levels walked. stretch: what of the recording was edited, (start, stop) in seconds.
+    Attributes:
+        audio: The edits, (targets * samples, channels, time): the first target's samples, then those of the second.
+        sigmas: Noise levels walked.
+        stretch: Interval of the recording that was edited, (start, stop) in seconds.
     """
 
     sigmas: tuple[float, ...]

@@ -22,7 +22,10 @@ from diffmusic.tasks.settings import EditSettings, ExploreSettings
 class Exploration(Result):
     """A recording along its directions.
 
-    audio: (2 * components, channels, time), each component added and subtracted; none where nothing was rendered.
+    Attributes:
+        audio: The recording with each component added and subtracted, (2 * components, channels, time); empty where
+            nothing was rendered.
+        directions: What was found, to keep in a file and to follow with the solver ``posterior-pc``.
     """
 
     directions: Directions

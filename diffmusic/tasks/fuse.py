@@ -30,9 +30,10 @@ WINDOW = (0.8, 16.0)
 class Fused(Result):
     """Fusions of one original.
 
-    audio: (fusions, channels, time), as long and as loud as the original and at its rate.
-    round_trip: what encoding and decoding make of the original, (channels, time): the fusion at level 0.
-    sigmas: the noise levels walked.
+    Attributes:
+        audio: The fusions, (fusions, channels, time), as long and as loud as the original and at its rate.
+        round_trip: The original encoded and decoded, (channels, time): the fusion at level 0.
+        sigmas: Noise levels walked.
     """
 
     round_trip: np.ndarray

@@ -24,19 +24,34 @@ Model = str | Path | Backbone
 
 
 def load_operator(operator: str | Operator, **parameters: Any) -> Operator:
-    """Load an operator by its name, such as ``load_operator("inpainting", gap=[(4, 5)])``; an instance is returned.
+    """Load an operator by its name, such as ``load_operator("inpainting", gap=[(4, 5)])``.
+
+    Args:
+        operator: A name, with parameters as on the command line if need be (``"inpainting gap=4:5"``). An instance is
+            returned as it is.
+        **parameters: Parameters, as values or as text.
+
+    Returns:
+        The operator.
 
     Raises:
-        InputError: there is no such operator or parameter.
+        InputError: There is no such operator or parameter, or a value is not one.
     """
     return load_component("operator", operator, parameters) if isinstance(operator, str) else operator
 
 
 def load_solver(solver: Any, **parameters: Any) -> AnySolver | Editor:
-    """Load a solver or an editor by its name, such as ``load_solver("diffmusic rate=0.8")``; an instance is returned.
+    """Load a solver or an editor by its name, such as ``load_solver("diffmusic rate=0.8")``.
+
+    Args:
+        solver: A name, with parameters as on the command line if need be. An instance is returned as it is.
+        **parameters: Parameters, as values or as text.
+
+    Returns:
+        The solver.
 
     Raises:
-        InputError: there is no such solver or parameter.
+        InputError: There is no such solver or parameter, or a value is not one.
     """
     return load_component("solver", solver, parameters) if isinstance(solver, str) else solver  # type: ignore[no-any-return]
 
@@ -52,15 +67,18 @@ def load_model(
     """Load a prior.
 
     Args:
-        model: a name (``diffmusic models``), a folder in the diffusers layout, or an id on the hub; what is not here
+        model: A name (``diffmusic models``), a folder in the diffusers layout, or an id on the hub; what is not here
             is downloaded. A backbone is returned as it is.
         device: auto, cpu, cuda or mps.
-        dtype: of the network: auto (float32), bfloat16 or float16.
-        offline: download nothing.
-        allow_pickle: read pickled weights where there are no others; a pickle can run any program.
+        dtype: Of the network: auto (float32), bfloat16 or float16.
+        offline: Download nothing.
+        allow_pickle: Read pickled weights where there are no others; a pickle can run any program.
+
+    Returns:
+        The backbone.
 
     Raises:
-        InputError: there is no such model, or it cannot be read.
+        InputError: There is no such model, or it cannot be read.
     """
     if isinstance(model, Backbone):
         return model
@@ -68,22 +86,32 @@ def load_model(
 
 
 def read(path: str | Path) -> tuple[np.ndarray, int]:
-    """Read a recording: audio, (channels, time), float64, full scale 1, and its rate in Hz. Raises InputError."""
+    """Read a recording.
+
+    Args:
+        path: A WAV, FLAC, OGG, MP3 or AIFF file.
+
+    Returns:
+        Audio, (channels, time), float64, full scale 1, and its rate in Hz.
+
+    Raises:
+        InputError: The file is not there, or holds no audio that can be read.
+    """
     recording = files.read(Path(path))
     return recording.samples, recording.sample_rate
 
 
 def write(path: str | Path, audio: np.ndarray, sample_rate: int, like: str | Path | None = None) -> None:
-    """Write audio, (channels, time) or (time,), in the format of the extension.
+    """Write audio in the format of the extension.
 
     Args:
-        path: replaced if it is there.
-        audio: full scale 1; what exceeds it is clipped in formats of integers.
+        path: The file, which is replaced if it is there.
+        audio: (channels, time) or (time,), full scale 1; formats of integers clip what exceeds it.
         sample_rate: Hz.
-        like: a file whose encoding and tags are kept where the extension lets them.
+        like: A file whose encoding and tags are kept where the extension lets them.
 
     Raises:
-        InputError: the extension is none that can be written, or the disk refuses.
+        InputError: The extension is none that can be written, or the disk refuses.
     """
     target = Path(path)
     model = files.read(Path(like)) if like else files.Recording(np.zeros((1, 1)), sample_rate)

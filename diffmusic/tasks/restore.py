@@ -34,11 +34,13 @@ DEFAULTS = RestoreSettings()
 class Restoration(Result):
     """Restored recordings, one for each posterior sample.
 
-    audio: (samples, channels, time). Where the operator mixes sources, the channels of the first source come first,
-        then those of the second. Its rate is that of the measurement, unless the operator lowered it.
-    windows: the excerpts that were solved, (start, stop) in seconds.
-    damage: the intervals that were lost, (start, stop) in samples; the whole recording where the operator names none.
-    notes: what a direct solver says of its estimate (``Explains``).
+    Attributes:
+        audio: The restorations, (samples, channels, time). Where the operator mixes sources, the channels of the first
+            source come first, then those of the second. The rate is that of the measurement, unless the operator
+            lowered it.
+        windows: Excerpts that were solved, (start, stop) in seconds.
+        damage: Intervals that were lost, (start, stop) in samples; the whole recording where the operator names none.
+        notes: Remarks of a direct solver on its estimate (``Explains``).
     """
 
     windows: tuple[tuple[float, float], ...]
@@ -47,6 +49,7 @@ class Restoration(Result):
 
     @property
     def marks(self) -> tuple[tuple[int, int], ...]:
+        """The damage, where the operator names it, (start, stop) in samples."""
         return () if self.damage == ((0, self.audio.shape[-1]),) else self.damage
 
 

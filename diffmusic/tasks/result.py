@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Results of one run, drawn or made for several targets.
+    """Results of one run, drawn or made for several targets. In a notebook it shows a player and spectrograms.
 
-    audio: (results, channels, time), float64, full scale 1, at ``sample_rate`` Hz.
-    costs: passes of the prior's networks. seconds: of wall-clock time.
-    record: operator, solver, model and settings of the run, in plain values.
+    Attributes:
+        audio: The results, (results, channels, time), float64, full scale 1.
+        sample_rate: Of ``audio``, Hz.
+        costs: Passes of the prior's networks.
+        seconds: Wall-clock time.
+        record: Operator, solver, model and settings of the run, in plain values.
     """
 
     audio: np.ndarray
@@ -39,7 +42,11 @@ class Result:
         return ()
 
     def plot(self) -> Figure:
-        """Draw a log-mel spectrogram of each result."""
+        """Draw a log-mel spectrogram of each result.
+
+        Returns:
+            A matplotlib figure with an axis for each result, and a scale; no global state is touched.
+        """
         return figure([(self._title(n), audio) for n, audio in enumerate(self.audio)], self.sample_rate, 1, self.marks)
 
     def _title(self, number: int) -> str:

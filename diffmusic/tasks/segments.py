@@ -20,7 +20,14 @@ HOW = "write START:END in seconds, or START:END@STRENGTH=PROMPT, such as 3.0:5.5
 
 @dataclass(frozen=True)
 class Segment:
-    """Seconds ``start`` to ``end``; what is to be heard there, and from which noise level, where that differs."""
+    """Interval that may change, with a prompt and a strength of its own where they differ from the edit's.
+
+    Attributes:
+        start: Seconds.
+        end: Seconds.
+        prompt: Text of the music to be made there.
+        strength: Noise level that the edit starts from there.
+    """
 
     start: float
     end: float
@@ -29,7 +36,17 @@ class Segment:
 
     @classmethod
     def parse(cls, text: str) -> Segment:
-        """``3.0:5.5``, ``3.0:5.5=a banjo``, ``3.0:5.5@1.5`` or ``3.0:5.5@1.5=a banjo``. Raises InputError."""
+        """Parse ``3.0:5.5``, ``3.0:5.5=a banjo``, ``3.0:5.5@1.5`` or ``3.0:5.5@1.5=a banjo``.
+
+        Args:
+            text: START:END in seconds, with @STRENGTH and =PROMPT where they are given.
+
+        Returns:
+            The segment.
+
+        Raises:
+            InputError: The text is none of these, or the interval is empty.
+        """
         found = _WRITTEN.fullmatch(text.strip())
         try:
             if not found:
@@ -45,7 +62,15 @@ class Segment:
         return cls(start, end, found["prompt"], strength)
 
     def window(self, times: np.ndarray, fade: float) -> np.ndarray:
-        """1 inside, 0 outside, at times in seconds; the edges, raised cosines of ``fade`` seconds, lie inside."""
+        """Weigh times by the segment: 1 inside, 0 outside; the edges, raised cosines, lie inside.
+
+        Args:
+            times: Seconds.
+            fade: Seconds of an edge.
+
+        Returns:
+            A weight for each time, 0 to 1.
+        """
         fade = min(fade, (self.end - self.start) / 2)
         inside = np.minimum(times - self.start, self.end - times)
         if fade <= 0:

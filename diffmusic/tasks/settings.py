@@ -25,16 +25,20 @@ def several(texts: str | Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class RestoreSettings:
-    """Settings of a restoration, beside its operator, solver and prior.
+    """Settings of a restoration, apart from its operator, solver and prior.
 
-    steps: noise levels. samples: restorations to draw, each a function of ``seed`` and its number.
-    prompt, negative_prompt: what the music is and is not, for a prior that reads text; one prompt, or one for each
-        source. guidance: the weight of classifier-free guidance by them; 1 is none.
-    noise_std: deviation of white noise in the measurement, in its units.
-    finish: put back what was observed (``operator.finish``).
-    stereo: whether two channels are solved as mid and side, where the operator is linear, or each by itself.
-    extend: fill what lies above the prior's band within a gap (``diffmusic.audio.upper_band``).
-    batch: items solved at once; by default one on a CPU, where more gain nothing and change the last bits.
+    Attributes:
+        steps: Noise levels.
+        seed: Seed of all randomness.
+        samples: Restorations to draw, each a function of ``seed`` and its number.
+        prompt: Text of the music, for a prior that reads text; one prompt, or one for each source.
+        negative_prompt: Text of what the music is not.
+        guidance: Weight of classifier-free guidance by the prompts; 1 is none.
+        noise_std: Standard deviation of white noise in the measurement, in its units.
+        finish: Put back what was observed (``operator.finish``).
+        stereo: Solve two channels as mid and side, where the operator is linear, or each by itself.
+        extend: Fill the band above the prior's within a gap (``diffmusic.audio.upper_band``).
+        batch: Items solved at once; by default one on a CPU, where more gain nothing and change the last bits.
     """
 
     steps: Count = 25
@@ -52,16 +56,23 @@ class RestoreSettings:
 
 @dataclass(frozen=True)
 class EditSettings:
-    """Settings of an edit, beside its editor and prior.
+    """Settings of an edit, apart from its editor and prior.
 
-    targets: what the music is to become; each gives results of its own. source: what it is; both may be empty.
-    strength: the noise level that the edit starts from; more changes more. steps: levels from there down.
-    guidance, source_guidance: weight of the targets and of the source; 1 is none.
-    segments: the stretches that may change, each with a prompt and a strength of its own where it has them, as
-        ``Segment`` or as text. Outside of them the result is the input. hold: how firmly the latents outside are held
-        at each step (``Edit.keep``). fade: seconds of an edge, which lies inside.
-    samples: different edits to draw for each target, each a function of ``seed`` and its number.
-    batch: latents that go through the network together; by default one on a CPU, where more change the last bits.
+    Attributes:
+        targets: Texts of the music to be made; each gives results of its own, and may be empty.
+        source: Text of the recording; may be empty.
+        negative_prompt: Text to steer away from.
+        strength: Noise level that the edit starts from; more changes more.
+        steps: Noise levels from there down.
+        guidance: Weight of classifier-free guidance by the targets; 1 is none.
+        source_guidance: Weight of classifier-free guidance by the source; 1 is none.
+        segments: Intervals that may change, as ``Segment`` or as text, each with a prompt and a strength of its own
+            where it has them. Outside of them the result is the input.
+        hold: Weight with which the latents outside of the segments are held at each step (``Edit.keep``).
+        fade: Seconds of a segment's edge, which lies inside.
+        seed: Seed of all randomness.
+        samples: Different edits to draw for each target, each a function of ``seed`` and its number.
+        batch: Latents that go through the network together; by default one on a CPU, where more change the last bits.
     """
 
     targets: str | Sequence[str] = ()
@@ -83,11 +94,25 @@ class EditSettings:
 class ExploreSettings:
     """Settings of an exploration.
 
-    components: how many directions. amount: how far each is followed, in standard deviations; at: along those of this
-        one noise level, by default each level's own; until: nothing is added below this level.
-    products, tolerance, step, central: of the search (``diffmusic.editor.directions.find``).
-    source_guidance: 1, as only an unguided denoiser is a posterior mean, and its Jacobian a covariance.
-    source, strength, steps, segments, fade, seed, batch: as in ``EditSettings``.
+    Attributes:
+        source: Text of the recording; may be empty.
+        components: Directions to find.
+        amount: Standard deviations by which each direction is followed.
+        at: Noise level whose directions are followed; by default each level's own.
+        until: Noise level below which nothing is added.
+        strength: Noise level that the exploration starts from.
+        steps: Noise levels from there down.
+        products: Largest number of products of the Jacobian with a vector at each level; each takes one pass of the
+            network, or two if ``central`` (``diffmusic.editor.directions.find``).
+        tolerance: Residual below which a level is done.
+        step: Length of the finite differences.
+        central: Take central differences.
+        source_guidance: Weight of classifier-free guidance by the source. 1, as only an unguided denoiser is a
+            posterior mean, and its Jacobian a covariance.
+        segments: Intervals that may change, as in ``EditSettings``.
+        fade: Seconds of a segment's edge.
+        seed: Seed of all randomness.
+        batch: Latents that go through the network together, as in ``EditSettings``.
     """
 
     source: str = ""
@@ -112,9 +137,14 @@ class ExploreSettings:
 class FuseSettings:
     """Settings of a fusion.
 
-    prompt: what leads to the reference; with no prompt and no adapter the prior alone completes what was put in.
-    guidance: its weight; a network that has learnt the reference needs no more than 1.
-    steps: noise levels of the whole walk.
+    Attributes:
+        prompt: Text of the reference; without it and without an adapter the prior alone completes what was put in.
+        negative_prompt: Text to steer away from.
+        guidance: Weight of classifier-free guidance by the prompt; a network that has learnt the reference needs no
+            more than 1.
+        steps: Noise levels of the whole walk.
+        seed: Seed of all randomness.
+        batch: Latents that go through the network together; by default one on a CPU.
     """
 
     prompt: str | None = None
@@ -127,8 +157,14 @@ class FuseSettings:
 
 @dataclass(frozen=True)
 class LearnSettings:
-    """Settings of learning a reference (``diffmusic.tasks.adapter.capture``): steps at most, rate, and rank of the
-    LoRA."""
+    """Settings of learning a reference (``diffmusic.tasks.adapter.capture``).
+
+    Attributes:
+        steps: Largest number of steps of the optimiser.
+        rate: Learning rate.
+        rank: Rank of the LoRA.
+        seed: Seed of all randomness.
+    """
 
     steps: Count = 300
     rate: Positive = 2e-3

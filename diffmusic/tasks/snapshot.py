@@ -14,9 +14,17 @@ from diffmusic.prior.prior import Prior
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """One excerpt of a restoration after one step.
+    """State of one excerpt of a restoration after one step, as a callback ``on_step`` sees it.
 
-    start, stop: the excerpt, seconds of the recording. step: 1 to ``steps``. sigma: the noise level that it led to.
+    Attributes:
+        start: Beginning of the excerpt in the recording, seconds.
+        stop: End of the excerpt, seconds.
+        step: Number of the step, 1 to ``steps``.
+        steps: Steps in all.
+        sigma: Noise level that the step led to.
+        z: Latents at that level, (items, ...).
+        prior: The prior, bound to the excerpt.
+        gain: Level of the recording relative to the prior's, (items, 1, 1).
     """
 
     start: float
@@ -30,14 +38,16 @@ class Snapshot:
 
     @property
     def sample_rate(self) -> int:
-        """Of the estimate: that of the prior, Hz."""
+        """Rate of the estimate, which is the prior's, Hz."""
         return self.prior.backbone.sample_rate
 
     def estimate(self) -> np.ndarray:
         """Compute the clean estimate ``Dec(D(z))`` at the recording's level, (items, channels, time).
 
-        Items are samples and components of the stereo image. It takes a pass of the network and one of the decoder,
-        which count as costs of the run.
+        It takes a pass of the network and one of the decoder, which count as costs of the run.
+
+        Returns:
+            The estimate, float64; items are samples and components of the stereo image.
         """
         with torch.no_grad():
             clean = self.prior.denoise(self.z, self.sigma) if self.sigma > 0 else self.z
