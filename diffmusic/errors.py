@@ -11,11 +11,11 @@ class DiffmusicError(Exception):
 
 
 class InputError(DiffmusicError, ValueError):
-    """The request cannot be carried out as it stands; the message says what would be right. Exit code 2."""
+    """Request that cannot be carried out as it stands; the message says what would be right. Exit code 2."""
 
 
 class Diverged(DiffmusicError, RuntimeError):
-    """The iteration left the finite numbers. Nothing is written. Exit code 1."""
+    """Iteration that left the finite numbers. Nothing is written. Exit code 1."""
 
 
 def reason(error: BaseException) -> str:

@@ -41,12 +41,21 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 class Checkpoint:
     """Published weights that a backbone reads, as listed before a byte of them is there.
 
-    repository: the id on the hub. parameters: of all parts, in millions; sampling: of those that stay in memory once
-    the prompts are read. licence: as its model card names it, or ``stated`` does, an address. gated: it has to be
-    accepted on the hub.
-    gflop: floating-point operations of one second of audio, 1e9: a pass of the network, a decoding, and a
-    decoding with its gradient. memory: GB beyond the weights, at any length, and for each second of an excerpt.
     Figures that nobody has measured are left out.
+
+    Attributes:
+        repository: Id on the hub.
+        sample_rate: Hz.
+        channels: Channels of audio.
+        parameters: Parameters of all parts, in millions.
+        licence: Licence, as the model card or the address ``stated`` names it.
+        gated: The licence has to be accepted on the hub.
+        excerpt_seconds: Length the model was trained on, seconds.
+        sampling: Parameters of the parts that stay in memory once the prompts are read, in millions.
+        gflop: Floating-point operations of one second of audio, 1e9: a pass of the network, a decoding, and a
+            decoding with its gradient.
+        memory: GB beyond the weights, at any length, and for each second of an excerpt.
+        stated: Address at which the licence is stated, where the model card names none.
     """
 
     repository: str
@@ -83,17 +92,20 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Spec:
-    """An offer of one component: cheap to list, imported when it is used.
+    """Offer of one component: cheap to list, imported when it is used.
 
-    ``target`` is ``"module:attribute"``. For an operator or a solver the attribute is a frozen dataclass,
-    for a backbone a callable ``(source: Path | None, device: str) -> Backbone``, which may also take the keywords
-    ``dtype`` and ``allow_pickle``; for a metric what ``diffmusic.metrics.contract`` describes, for a dataset what
-    ``diffmusic.datasets.contract`` does. For an embedding it is a callable
-    ``(argument: str, access: Access) -> Embedding``; the argument is what a user wrote after a colon, as in
-    ``vae:audioldm2``, or empty. ``tags`` are words shown in listings. Those of a backbone name the
-    ``_class_name`` of the model_index.json that it reads. Those of a metric are ``pair`` or ``set``, and ``solve`` for
-    one of pairs that every run reports whose truth is known: it has to be fast, and its defaults have to do.
-    ``checkpoints``: published weights of a backbone, the first of them the one that its name stands for.
+    Attributes:
+        name: Name in listings and on the command line.
+        target: ``"module:attribute"``. For an operator, a solver or a dataset the attribute is a frozen dataclass,
+            for a metric a frozen dataclass or a function. For a backbone it is a callable
+            ``(source: Path | None, device: str) -> Backbone``, which may also take the keywords ``dtype`` and
+            ``allow_pickle``. For an embedding it is a callable ``(argument: str, access: Access) -> Embedding``; the
+            argument is what a user wrote after a colon, as in ``vae:audioldm2``, or empty.
+        summary: One line for listings.
+        tags: Words shown in listings. Those of a backbone name the ``_class_name`` of the model_index.json that it
+            reads. Those of a metric are ``pair`` or ``set``, and ``solve`` for one of pairs that every run reports
+            whose truth is known: it has to be fast, and its defaults have to do. A solver that edits has ``editor``.
+        checkpoints: Published weights of a backbone, the first of them the one that its name stands for.
     """
 
     name: str
@@ -114,7 +126,14 @@ class Spec:
             object.__setattr__(self, field_name, tuple(value))
 
     def load(self) -> Any:
-        """Import the target. Raises InputError with the reason when that fails."""
+        """Import the target.
+
+        Returns:
+            The attribute that ``target`` names.
+
+        Raises:
+            InputError: The import fails; the message has the reason.
+        """
         module, _, attribute = self.target.partition(":")
         try:
             with _foreign():
@@ -146,41 +165,69 @@ def _foreign() -> Iterator[None]:
 
 
 class Hooks:
-    """The hooks a plugin may implement, each decorated with ``diffmusic.hookimpl``."""
+    """Hooks that a plugin may implement, each as a function of its module decorated with ``diffmusic.hookimpl``."""
 
     @hookspec
     def diffmusic_operators(self) -> list[Spec]:
-        """Return the operators of this plugin."""
+        """Return the operators of this plugin.
+
+        Returns:
+            An offer for each.
+        """
         return []
 
     @hookspec
     def diffmusic_solvers(self) -> list[Spec]:
-        """Return the solvers of this plugin."""
+        """Return the solvers of this plugin.
+
+        Returns:
+            An offer for each, those that edit with the tag ``editor``.
+        """
         return []
 
     @hookspec
     def diffmusic_backbones(self) -> list[Spec]:
-        """Return the backbones of this plugin."""
+        """Return the backbones of this plugin.
+
+        Returns:
+            An offer for each.
+        """
         return []
 
     @hookspec
     def diffmusic_metrics(self) -> list[Spec]:
-        """Return the metrics of this plugin."""
+        """Return the metrics of this plugin.
+
+        Returns:
+            An offer for each.
+        """
         return []
 
     @hookspec
     def diffmusic_embeddings(self) -> list[Spec]:
-        """Return the embeddings of this plugin, in which metrics of sets compare recordings."""
+        """Return the embeddings of this plugin, in which metrics of sets compare recordings.
+
+        Returns:
+            An offer for each.
+        """
         return []
 
     @hookspec
     def diffmusic_datasets(self) -> list[Spec]:
-        """Return the datasets of this plugin."""
+        """Return the datasets of this plugin.
+
+        Returns:
+            An offer for each.
+        """
         return []
 
     @hookspec
     def diffmusic_commands(self, cli: click.Group) -> None:
-        """Add commands to the ``diffmusic`` command line."""
+        """Add commands to the ``diffmusic`` command line.
+
+        Args:
+            cli: The group of all commands.
+        """
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,8 @@ from typing import Any
 import click
 
 from diffmusic.cli import COMMANDS, cli
-from diffmusic.datasets.contract import Clip, Dataset
-from diffmusic.metrics.contract import PairMetric, SetMetric
-from diffmusic.metrics.embeddings import Embedding
 from diffmusic.parameters import parameters
-from diffmusic.plugins import KINDS, Hooks, Plugin, Registry, Spec, registry
-from diffmusic.prior import Backbone
-from diffmusic.problem import Operator
-from diffmusic.solver import DirectSolver, Solver
+from diffmusic.plugins import KINDS, Registry, registry
 
 REFERENCE = Path(__file__).parent / "reference"
 _MADE = "<!-- Written by docs/generate.py. -->\n\n"
@@ -55,28 +49,6 @@ def commands() -> str:
     return f"# Command line\n\n{_MADE}" + "\n".join(parts)
 
 
-def hooks() -> str:
-    """Every hook of a plugin, and what its components are held to."""
-    intro = "A plugin is a module that implements any of these, named by an entry point in the group `diffmusic`."
-    parts = [f"# Hooks\n\n{_MADE}{intro} Each is decorated with `diffmusic.hookimpl`.\n"]
-    for name, hook in vars(Hooks).items():
-        if name.startswith("diffmusic_"):
-            signature = ", ".join(list(inspect.signature(hook).parameters)[1:])
-            parts.append(f"## {name}({signature})\n\n{inspect.getdoc(hook)}\n")
-    parts.append(f"## diffmusic.Spec\n\n{_text(Spec)}")
-    for title, contract in (("An operator", Operator), ("A solver", Solver), ("A solver without a prior", DirectSolver),
-                            ("A backbone", Backbone), ("A metric of pairs", PairMetric),
-                            ("A metric of sets", SetMetric), ("An embedding", Embedding), ("A dataset", Dataset),
-                            ("A clip", Clip)):  # fmt: skip
-        parts.append(f"## {title}\n\n{_text(contract)}")
-        for name, member in vars(contract).items():
-            if (not name.startswith("_") or name == "__call__") and (getattr(member, "__doc__", None) or "").strip():
-                parts.append(f"- `{name}`: {' '.join((member.__doc__ or '').split())}")
-        parts.append("")
-    parts.append("## What an installed plugin looks like to diffmusic\n\n" + _text(Plugin))
-    return "\n".join(parts)
-
-
 def components() -> str:
     """The equation and the parameters of every component."""
     parts = [f"# Components\n\n{_MADE}Equations are in the frame `z_sigma = z_0 + sigma n`.\n"]
@@ -96,7 +68,7 @@ def components() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"cli.md": commands, "hooks.md": hooks, "components.md": components}
+PAGES = {"cli.md": commands, "components.md": components}
 
 
 def main() -> None:

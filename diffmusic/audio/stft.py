@@ -11,7 +11,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class STFT:
-    """Settings of a magnitude spectrogram: window and hop in samples, the rate they refer to in Hz."""
+    """Settings of a magnitude spectrogram.
+
+    Attributes:
+        n_fft: Window, samples.
+        hop: From one window to the next, samples.
+        sample_rate: Rate that both refer to, Hz.
+    """
 
     n_fft: int
     hop: int

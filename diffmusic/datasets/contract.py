@@ -13,12 +13,17 @@ from diffmusic.models.components import load_component
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording, or an excerpt of one.
+    """Recording, or an excerpt of one.
 
-    audio: (channels, time), float32, full scale 1. sample_rate: Hz. start: seconds into the recording.
-    sources: its stems by name, each of the shape of ``audio``, which is their sum (up to what a lossy format did to
-    each); empty where there are none.
-    prompt: what it is, in words. target: what an edit should make of it.
+    Attributes:
+        name: Name in the dataset.
+        audio: (channels, time), float32, full scale 1.
+        sample_rate: Hz.
+        start: Beginning in the recording, seconds.
+        sources: Stems by name, each of the shape of ``audio``, which is their sum (up to what a lossy format did to
+            each); empty where there are none.
+        prompt: Text of the recording.
+        target: Text of what an edit should make of it.
     """
 
     name: str
@@ -32,25 +37,60 @@ class Clip:
 
 @runtime_checkable
 class Dataset(Protocol):
-    """A frozen dataclass of its parameters; one of them is ``path`` where the data lies in a folder of the user."""
+    """Named recordings: a frozen dataclass of parameters, with ``path`` where the data lies in a folder of the user."""
 
     def names(self) -> Sequence[str]:
-        """The recordings, in an order that never changes. Raises InputError where the data is not as expected."""
+        """Return the names of the recordings, in an order that never changes.
+
+        Returns:
+            A name for each recording, all different.
+
+        Raises:
+            InputError: The data is not as expected.
+        """
         ...
 
     def duration(self, name: str, /) -> float:
-        """Seconds of a recording, without reading all of it."""
+        """Return the length of a recording, without reading all of it.
+
+        Args:
+            name: One of ``names``.
+
+        Returns:
+            Seconds.
+
+        Raises:
+            InputError: There is no such recording.
+        """
         ...
 
     def load(self, name: str, /, start: float = 0.0, seconds: float | None = None) -> Clip:
-        """A recording, or the excerpt of that many seconds that begins at ``start``: no more is read than has to be.
-        Raises InputError for a name that is not there, and for an excerpt that is not all in the recording."""
+        """Read a recording, or an excerpt of it, and no more than that.
+
+        Args:
+            name: One of ``names``.
+            start: Beginning of the excerpt, seconds.
+            seconds: Its length; None is all that follows.
+
+        Returns:
+            The audio, with stems and texts where there are any.
+
+        Raises:
+            InputError: There is no such recording, or the excerpt is not all in it.
+        """
         ...
 
 
 def load_dataset(text: str) -> Dataset:
-    """A dataset by its name, with parameters if it has any: ``"folder path=music"``.
+    """Load a dataset by its name, with parameters if it has any: ``"folder path=music"``.
 
-    Raises InputError for what is no dataset, or not one with these parameters.
+    Args:
+        text: Name and parameters, as on the command line.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        InputError: There is no such dataset or parameter, or a value is not one.
     """
     return load_component("dataset", text)  # type: ignore[no-any-return]

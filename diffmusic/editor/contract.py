@@ -22,8 +22,12 @@ from diffmusic.prior.progress import ProgressCallback
 
 @dataclass(frozen=True)
 class Region:
-    """A stretch that may change: ``mask`` over latent frames, 1 inside, with soft edges, (frames,); and the noise level
-    from which it does."""
+    """Interval that may change.
+
+    Attributes:
+        mask: Weight of each latent frame, 1 inside, with soft edges, (frames,).
+        sigma: Noise level from which the interval changes.
+    """
 
     mask: Tensor
     sigma: float
@@ -31,22 +35,26 @@ class Region:
 
 @dataclass(frozen=True)
 class Edit:
-    """What an editor is given.
+    """Task of an editor: latents of a source, texts, noise levels, and all that it needs to work.
 
-    z0: latents of the source, (items, channels, frames, ...). Items are the channels of one recording, where the
-        backbone is mono.
-    sigmas: decreasing noise levels: the strength of the edit first, 0 last.
-    source, targets: what the recording is, and what it is to become, once for each target.
-    denoise: ``E[z_0 | z]`` under such a text, many latents at once.
-    noise: the standard normal field of a number, of the shape of ``z0``: the same whenever the same number is asked
-        for, independent for different ones. Items share it.
-    regions: where the edit may change anything; none is everywhere. hold: how firmly the rest is held at each step,
-        ``delta`` of eq. 6 of arXiv:2402.10009; 1 puts it back.
-    others: latents of further recordings that take part, (items, channels, frames, ...).
-    frame_rate: latent frames a second.
-    encode: latents of other audio of the same length at the same level, (items, channels, time), as ``audio`` is.
-    audio: the source as the backbone knows it, (items, channels, time) at ``sample_rate``. offset: where in the
-        recording it begins, seconds.
+    Attributes:
+        z0: Latents of the source, (items, channels, frames, ...). Items are the channels of one recording, where the
+            backbone is mono.
+        sigmas: Decreasing noise levels: the strength of the edit first, 0 last.
+        source: Text of the recording.
+        targets: Texts of the music to be made, each of which gives rows of its own.
+        denoise: ``E[z_0 | z]`` under such a text, many latents at once.
+        noise: The standard normal field of a number, of the shape of ``z0``: the same whenever the same number is
+            asked for, independent for different ones. Items share it.
+        regions: Intervals in which the edit may change anything; none is everywhere.
+        hold: Weight ``delta`` with which the rest is held at each step (arXiv:2402.10009, eq. 6); 1 puts it back.
+        others: Latents of further recordings that take part, (items, channels, frames, ...).
+        frame_rate: Latent frames a second.
+        encode: Latents of other audio of the same length at the same level, (items, channels, time), as ``audio`` is.
+        audio: The source as the backbone knows it, (items, channels, time).
+        sample_rate: Of ``audio``, Hz.
+        offset: Beginning of ``audio`` in the recording, seconds.
+        tick: Called with the share of the work that is done, 0 to 1.
     """
 
     z0: Tensor
@@ -66,28 +74,51 @@ class Edit:
     tick: ProgressCallback = lambda done: None
 
     def levels(self, first: float = 0.0, last: float = 1.0) -> Iterator[tuple[int, float, float]]:
-        """``(index, sigma, sigma_next)`` of every move down; progress is told from ``first`` to ``last``."""
+        """Walk down the noise levels, and report progress after each move.
+
+        Args:
+            first: Share of the work that is done before the walk.
+            last: Share of the work that is done after it.
+
+        Yields:
+            ``(index, sigma, sigma_next)`` of every move.
+        """
         count = len(self.sigmas) - 1
         for index, (sigma, sigma_next) in enumerate(pairwise(self.sigmas)):
             yield index, sigma, sigma_next
             self.tick(first + (last - first) * (index + 1) / count)
 
     def each_target(self, x: Tensor) -> Tensor:
-        """What all targets share, (items, ...), once for each: (targets * items, ...)."""
+        """Repeat a tensor for each target.
+
+        Args:
+            x: What all targets share, (items, ...).
+
+        Returns:
+            (targets * items, ...).
+        """
         return x.repeat(len(self.targets), *[1] * (x.ndim - 1))
 
     @property
     def texts(self) -> list[Text]:
-        """The text of every row of (targets * items, ...)."""
+        """Text of every row of (targets * items, ...)."""
         return [text for text in self.targets for _ in range(len(self.z0))]
 
     def keep(self, z: Tensor, original: Tensor, sigma: float) -> Tensor:
-        """``z``, (targets * items, ...), at ``sigma`` with what may not change held on ``original``, the source at
-        that level, (items, ...):
+        """Hold what may not change on the source:
 
-            z <- M z + (1 - M) (delta original + (1 - delta) z)           arXiv:2402.10009, eq. 6
+            z <- M z + (1 - M) (delta original + (1 - delta) z)
 
         A region whose own strength is below ``sigma`` is not free yet: there ``z`` is ``original``.
+        Source: arXiv:2402.10009, eq. 6.
+
+        Args:
+            z: Latents of the edits at ``sigma``, (targets * items, ...).
+            original: The source at that level, (items, ...).
+            sigma: Noise level.
+
+        Returns:
+            The held latents, of the shape of ``z``.
         """
         if not self.regions:
             return z
@@ -100,8 +131,15 @@ class Edit:
 
 @runtime_checkable
 class Editor(Protocol):
-    """A solver that edits: a frozen dataclass of its parameters."""
+    """Solver that edits: a frozen dataclass of its parameters."""
 
     def edit(self, task: Edit, /) -> Tensor:
-        """The edited latents, target after target, (targets * items, channels, frames, ...); pure."""
+        """Edit latents; pure.
+
+        Args:
+            task: The source, the texts, the levels, the denoiser and the noise.
+
+        Returns:
+            The edited latents, target after target, (targets * items, channels, frames, ...).
+        """
         ...

@@ -16,7 +16,7 @@ from diffmusic.parameters import bind
 
 @runtime_checkable
 class PairMetric(Protocol):
-    """A function, or a frozen dataclass of its parameters that can be called.
+    """Metric of an estimate against its reference: a function, or a frozen dataclass that can be called.
 
     One that takes a keyword ``prompt`` is told what the estimate should sound like, and has no value where nobody said.
     One that takes a keyword ``damage`` is told which stretches of the recording were lost, pairs of samples
@@ -27,27 +27,61 @@ class PairMetric(Protocol):
     """
 
     def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, /) -> float:
-        """reference, estimate: (channels, time), of equal shape, full scale 1; sample_rate in Hz. NaN where there is
-        nothing to measure, such as a silent reference."""
+        """Measure a pair.
+
+        Args:
+            reference: The truth, (channels, time), full scale 1.
+            estimate: The same, of equal shape.
+            sample_rate: Hz.
+
+        Returns:
+            The value; NaN where there is nothing to measure, such as a silent reference.
+        """
         ...
 
 
 @runtime_checkable
 class SetMetric(Protocol):
-    """A frozen dataclass of its parameters. Recordings are embedded one by one, wherever they are at hand; what is
-    compared in the end are embeddings alone."""
+    """Metric of a set of recordings against another: a frozen dataclass of its parameters.
+
+    Recordings are embedded one by one, wherever they are at hand; embeddings alone are compared in the end.
+    """
 
     def embed(self, audio: np.ndarray, sample_rate: int, /) -> np.ndarray:
-        """(windows, dimensions), float64, of audio (channels, time)."""
+        """Embed a recording.
+
+        Args:
+            audio: (channels, time), full scale 1.
+            sample_rate: Hz.
+
+        Returns:
+            A vector for each window, (windows, dimensions), float64.
+        """
         ...
 
     def distance(self, reference: np.ndarray, estimate: np.ndarray, /) -> float:
-        """Of the embeddings of two sets, (items, dimensions) each. Raises InputError for too few items."""
+        """Compare the embeddings of two sets.
+
+        Args:
+            reference: (items, dimensions).
+            estimate: (items, dimensions).
+
+        Returns:
+            The distance.
+
+        Raises:
+            InputError: There are too few items.
+        """
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What every number has to be accompanied by: ``embedding``, its name, and ``sha256``, the hash of its weights.
-        Metrics that say the same embed alike: what one has embedded may be given to another."""
+        """Describe the embedding; it is reported with every value.
+
+        Metrics with the same description embed alike: the embeddings of one may be given to another.
+
+        Returns:
+            ``embedding``, its name, ``sha256``, the hash of its weights, and more in plain values.
+        """
         ...
 
 
@@ -57,10 +91,17 @@ Stretches = Sequence[tuple[int, int]]
 
 
 def load_metric(text: str, access: Access = SAFE) -> Metric:
-    """A metric by its name, with parameters if it has any: ``"lsd"``, ``"fad embedding=vae"``.
+    """Load a metric by its name, with parameters if it has any: ``"lsd"``, ``"fad embedding=vae"``.
 
-    access: how the models that it measures with may be had. Raises InputError for what is no metric, or not one with
-    these parameters.
+    Args:
+        text: Name and parameters, as on the command line.
+        access: Permissions for loading the models that it measures with.
+
+    Returns:
+        A metric of pairs or of sets.
+
+    Raises:
+        InputError: There is no such metric or parameter, or a value is not one.
     """
     return bind(load_component("metric", text), access=access)  # type: ignore[no-any-return]
 

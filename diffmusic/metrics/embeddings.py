@@ -27,14 +27,26 @@ HELP = "mini, vae, vae:MODEL, another one of diffmusic embeddings, or a folder o
 
 @runtime_checkable
 class Embedding(Protocol):
-    """Something that turns recordings into vectors."""
+    """Map from recordings to vectors, in which metrics of sets compare."""
 
     def audio(self, x: np.ndarray, sample_rate: int) -> np.ndarray:
-        """(windows, dimensions) of audio (channels, time)."""
+        """Embed a recording.
+
+        Args:
+            x: Audio, (channels, time), full scale 1.
+            sample_rate: Hz.
+
+        Returns:
+            A vector for each window, (windows, dimensions).
+        """
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Name, hash of the weights, rate in Hz and length of a window in seconds."""
+        """Describe the embedding.
+
+        Returns:
+            Name, hash of the weights, rate in Hz and length of a window in seconds.
+        """
         ...
 
 

@@ -12,13 +12,12 @@ from torch import Tensor
 
 @runtime_checkable
 class Backbone(Protocol):
-    """A pretrained latent-diffusion model in the frame ``z_sigma = z_0 + sigma n``, ``n ~ N(0, I)``.
+    """Pretrained latent-diffusion model in the frame ``z_sigma = z_0 + sigma n``, ``n ~ N(0, I)``.
 
     Audio is (batch, channels, time) at ``sample_rate``; latents have the batch first. A backbone may also define
 
     - ``placed(condition, start, seconds)``: the condition for an excerpt that begins at ``start`` of a recording of
-    that
-      many seconds, where the model was told so in training;
+      that many seconds, where the model was told so in training;
     - ``denoise_batch(z, sigmas, conditions)``: many latents in one call of the network, each at its own level, float64,
       and under its own condition;
     - ``given(condition, z, known)``: the condition for a latent (channels, frames) that is known where ``known``,
@@ -27,7 +26,7 @@ class Backbone(Protocol):
 
     @property
     def sample_rate(self) -> int:
-        """Hz."""
+        """Rate of its audio, Hz."""
         ...
 
     @property
@@ -37,44 +36,103 @@ class Backbone(Protocol):
 
     @property
     def excerpt_seconds(self) -> float:
-        """The length it was trained on, in seconds: windows of long recordings have it."""
+        """Length it was trained on, seconds: windows of long recordings have it."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """Device of its weights."""
         ...
 
     def sigmas(self, steps: int) -> Tensor:
-        """``steps + 1`` decreasing noise levels, float64, from the highest of the training grid to 0."""
+        """Return the noise levels of a walk.
+
+        Args:
+            steps: Moves from one level to the next.
+
+        Returns:
+            ``steps + 1`` decreasing levels, float64, from the highest of the training grid to 0.
+        """
         ...
 
     def latent_shape(self, samples: int) -> tuple[int, ...]:
-        """The shape, without batch, of the latent of that many samples."""
+        """Return the shape of a latent.
+
+        Args:
+            samples: Length of the audio.
+
+        Returns:
+            The shape without batch.
+        """
         ...
 
     def denoise(self, z: Tensor, sigma: float, condition: Any = None) -> Tensor:
-        """``E[z_0 | z_sigma = z]``."""
+        """Denoise: ``D = E[z_0 | z_sigma = z]``, whatever the network itself predicts.
+
+        Args:
+            z: Latents, (batch, ...).
+            sigma: Their noise level.
+            condition: Of ``embed``; None is unconditional.
+
+        Returns:
+            The clean estimate, of the shape of ``z``, differentiable.
+        """
         ...
 
     def encode(self, x: Tensor) -> Tensor:
-        """Audio to latents (the mode of the encoder's distribution)."""
+        """Encode audio.
+
+        Args:
+            x: Audio, (batch, channels, time).
+
+        Returns:
+            Latents, the mode of the encoder's distribution, (batch, ...).
+        """
         ...
 
     def decode(self, z: Tensor, samples: int) -> Tensor:
-        """Latents to audio of that many samples, differentiable."""
+        """Decode latents, differentiably.
+
+        Args:
+            z: Latents, (batch, ...).
+            samples: Length of the audio.
+
+        Returns:
+            Audio, (batch, channels, samples).
+        """
         ...
 
     def mel(self, x: Tensor) -> Tensor:
-        """The backbone's own log-mel of audio, in nats, (batch, ..., frames, bands), differentiable."""
+        """Compute the backbone's own log-mel, differentiably.
+
+        Args:
+            x: Audio, (batch, channels, time).
+
+        Returns:
+            Log-mel in nats, (batch, ..., frames, bands).
+        """
         ...
 
     def embed(self, prompt: str | None) -> Any:
-        """The condition for a prompt; ``None`` or an empty prompt is unconditional."""
+        """Embed a prompt.
+
+        Args:
+            prompt: Text of the music; None or an empty one is unconditional.
+
+        Returns:
+            A condition for ``denoise``, of a kind that only the backbone knows.
+
+        Raises:
+            InputError: The model takes no prompt.
+        """
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What a run record says of the model: name, source, hash, rate, dtype."""
+        """Describe the model for a run record.
+
+        Returns:
+            Name, source, hash, rate and dtype, in plain values.
+        """
         ...
 
 
@@ -95,8 +153,18 @@ class HasBatch(Protocol):
 
 @dataclass
 class Costs:
-    """What a run spent, counted one per item, call and window; what a long recording computes again for the backward
-    pass counts as forward. ``network_calls`` counts those for several items as one."""
+    """Passes that a run spent, one per item, call and window.
+
+    What a long recording computes again for the backward pass counts as forward.
+
+    Attributes:
+        network_forward: Forward passes of the network.
+        network_calls: Calls of the network; one for several items counts once.
+        network_backward: Backward passes of the network.
+        decoder_forward: Forward passes of the decoder.
+        decoder_backward: Backward passes of the decoder.
+        encoder_forward: Forward passes of the encoder.
+    """
 
     network_forward: int = 0
     network_calls: int = 0
@@ -109,4 +177,9 @@ class Costs:
         return Costs(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     def as_dict(self) -> dict[str, int]:
+        """Return the counts by name.
+
+        Returns:
+            A count for each attribute.
+        """
         return asdict(self)

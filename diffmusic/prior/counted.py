@@ -71,4 +71,7 @@ class Counted:
                 add("forward")
 
         add("forward")
-        return _Tally.apply(result, backward) if result.requires_grad else result
+        if not result.requires_grad:
+            return result
+        counted: Tensor = _Tally.apply(result, backward)  # type: ignore[no-untyped-call]
+        return counted

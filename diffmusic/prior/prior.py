@@ -16,15 +16,20 @@ from diffmusic.prior.guidance import Text
 
 @dataclass(frozen=True)
 class Prior:
-    """A backbone bound to one run: prompts, a length, and the counters that every call feeds.
+    """Backbone bound to one run: prompts, a length, and the counters that every call feeds.
 
-    samples: length of the audio of one item, in samples.
-    conditions, contrasts: the embedded prompts ``c``, one for all sources of an item or one for each (or, by `given`,
-        one for each item of a single source), and what to steer away from (``u``: the empty or a negative prompt; None
-        leaves guidance out).
-    guidance: how far, ``w``. Classifier-free guidance (J. Ho and T. Salimans, arXiv:2207.12598) is the same in this
-        frame as in the network's own: ``D = D_u + w (D_c - D_u)``.
-    sources: audio channels of one item. Each is a latent of its own, so that latents are (batch * sources, ...).
+    Classifier-free guidance (J. Ho and T. Salimans, arXiv:2207.12598) is the same in the frame of sigma as in the
+    network's own: ``D = D_u + w (D_c - D_u)``.
+
+    Attributes:
+        backbone: The model.
+        samples: Length of the audio of one item, in samples.
+        costs: Passes so far.
+        conditions: The embedded prompts ``c``, one for all sources of an item or one for each (or, by ``given``, one
+            for each item of a single source).
+        contrasts: The embedded empty or negative prompts ``u``, to steer away from; None leaves guidance out.
+        guidance: The weight ``w``.
+        sources: Audio channels of one item. Each is a latent of its own, so that latents are (batch * sources, ...).
     """
 
     backbone: Backbone
@@ -47,27 +52,57 @@ class Prior:
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
-        """The shape of one source's latent."""
+        """Shape of one source's latent, without batch."""
         return self.backbone.latent_shape(self.samples)
 
     def denoise(self, z: Tensor, sigma: float) -> Tensor:
-        """``E[z_0 | z_sigma = z]``, of the shape of ``z``, under guidance where there is a contrast."""
+        """Denoise: ``D = E[z_0 | z_sigma = z]``, under guidance where there is a contrast.
+
+        Args:
+            z: Latents, (batch * sources, ...).
+            sigma: Their noise level.
+
+        Returns:
+            The clean estimate, of the shape of ``z``.
+        """
         return Denoiser(self.backbone, self.costs, None)(z, sigma, self._texts * (len(z) // len(self._texts)))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Audio of shape (batch, channels, samples) from latents. Of several sources: (batch * channels, sources,
-        samples), each channel a mixture by itself."""
+        """Decode latents, differentiably.
+
+        Args:
+            z: Latents, (batch * sources, ...).
+
+        Returns:
+            Audio, (batch, channels, samples). Of several sources: (batch * channels, sources, samples), each channel
+            a mixture by itself.
+        """
         audio = self._counted.decode(z, self.samples)
         return audio if self.sources == 1 else audio.unflatten(0, (-1, self.sources)).transpose(1, 2).flatten(0, 1)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Latents of audio of the shape that `decode` gives."""
+        """Encode audio.
+
+        Args:
+            x: Audio of the shape that ``decode`` gives.
+
+        Returns:
+            Latents, (batch * sources, ...).
+        """
         if self.sources > 1:
             x = x.unflatten(0, (-1, self.backbone.channels)).transpose(1, 2).flatten(0, 1)
         return self._counted.encode(x)
 
     def placed(self, start: float, seconds: float) -> Prior:
-        """The same for an excerpt that begins at ``start`` of a recording of that many seconds."""
+        """Bind to an excerpt, for a backbone that was told its place in training.
+
+        Args:
+            start: Beginning of the excerpt, seconds.
+            seconds: Length of the recording.
+
+        Returns:
+            The prior of the excerpt.
+        """
         backbone = self.backbone
         if not isinstance(backbone, HasPlace):
             return self
@@ -78,9 +113,14 @@ class Prior:
         return replace(self, conditions=move(self.conditions), contrasts=move(self.contrasts))
 
     def given(self, z: Tensor, known: Tensor) -> Prior:
-        """The same for items whose latents are known in part, where the backbone was trained to see what is known.
+        """Bind to items whose latents are known in part, where the backbone was trained to see what is known.
 
-        z: their latents, (items, channels, frames); known: 1 where they are, (frames,).
+        Args:
+            z: Their latents, (items, channels, frames).
+            known: 1 where they are known, (frames,).
+
+        Returns:
+            The prior of the items.
         """
         backbone = self.backbone
         if not isinstance(backbone, HasContext) or self.sources > 1:

@@ -34,10 +34,13 @@ from diffmusic.problem.operator import (
 
 @dataclass(frozen=True, eq=False)
 class BoundOperator:
-    """``y = A x`` at the rates of one recording, fitted to what was measured of it.
+    """Operator ``y = A x`` at the rates of one recording, fitted to what was measured of it.
 
-    operator: as the plugin wrote it, with its rates, its place in the recording, and what only the measurement tells.
-    rate, measured_rate: of ``x`` and of ``y``, Hz.
+    Attributes:
+        operator: The plugin's operator, with its rates, its place in the recording, and all that only the measurement
+            tells.
+        rate: Of ``x``, Hz.
+        measured_rate: Of ``y``, Hz.
     """
 
     operator: Operator
@@ -46,13 +49,18 @@ class BoundOperator:
 
     @classmethod
     def of(cls, operator: Operator, audio: np.ndarray, sample_rate: int) -> tuple[BoundOperator, Tensor]:
-        """Bind and fit an operator to what a user's file holds: (channels, time) at ``sample_rate`` Hz, or magnitudes.
+        """Bind and fit an operator to the content of a user's file.
+
+        Args:
+            operator: The operator.
+            audio: (channels, time), or magnitudes, (channels, frames, bins).
+            sample_rate: Of the file, Hz.
 
         Returns:
             The bound operator, and the measurement ``y``, (1, channels, ...), float64.
 
         Raises:
-            InputError: the operator does not fit the file.
+            InputError: The operator does not fit the file.
         """
         rate = clean_rate(operator, sample_rate)
         bound = bind(operator, sample_rate=rate, measured_rate=sample_rate, offset=0.0)
@@ -62,14 +70,22 @@ class BoundOperator:
         return cls(bound, rate, sample_rate), y
 
     def at(self, rate: int, offset: float) -> BoundOperator:
-        """The same for audio at ``rate`` Hz that begins ``offset`` seconds into the recording."""
+        """Bind to an excerpt.
+
+        Args:
+            rate: Of ``x``, Hz.
+            offset: Beginning of the excerpt in the recording, seconds; a measurement with a rate of its own is whole.
+
+        Returns:
+            The operator for the excerpt.
+        """
         if self.has_own_rate:  # the measurement is whole: there is one excerpt
             return BoundOperator(bind(self.operator, sample_rate=rate), rate, self.measured_rate)
         return BoundOperator(bind(self.operator, sample_rate=rate, offset=offset), rate, rate)
 
     @cached_property
     def sources(self) -> int:
-        """How many channels of ``x`` one channel of ``y`` mixes."""
+        """Channels of ``x`` that one channel of ``y`` mixes."""
         return sources(self.operator)
 
     @cached_property
@@ -84,20 +100,34 @@ class BoundOperator:
 
     @cached_property
     def has_own_rate(self) -> bool:
-        """Whether the measurement has a rate of its own, which stays what it is at any rate of ``x``."""
+        """Whether the measurement has a rate of its own, the same at any rate of ``x``."""
         return isinstance(self.operator, HasMeasuredRate)
 
     @cached_property
     def has_damage(self) -> bool:
-        """Whether it says where its damage is; if not, all of the recording is solved."""
+        """Whether the operator names its damage; if not, all of the recording is solved."""
         return isinstance(self.operator, HasDamage)
 
     def damage(self, samples: int) -> list[tuple[int, int]]:
-        """The lost intervals ``(start, stop)`` of that many samples of ``x``; all of them where none are named."""
+        """Return the lost intervals.
+
+        Args:
+            samples: Length of ``x``.
+
+        Returns:
+            Intervals ``(start, stop)`` in samples; one of all samples where the operator names none.
+        """
         return damage(self.operator, samples)
 
     def length(self, y: Tensor) -> int:
-        """Samples of ``x``."""
+        """Return the length of ``x``.
+
+        Args:
+            y: The measurement.
+
+        Returns:
+            Samples at ``rate``.
+        """
         return clean_length(self.operator, y)
 
     def only(self, spans: Sequence[tuple[int, int]]) -> BoundOperator:
@@ -107,29 +137,63 @@ class BoundOperator:
         return BoundOperator(self.operator.only(spans), self.rate, self.measured_rate)
 
     def validate(self, samples: int) -> None:
-        """Raise InputError if the operator does not fit ``samples`` of ``x``, or damages nothing of them."""
+        """Check that the operator fits a recording, and damages it.
+
+        Args:
+            samples: Length of ``x``.
+
+        Raises:
+            InputError: It does not fit, or not one sample is lost.
+        """
         if isinstance(self.operator, HasValidate):
             self.operator.validate(samples / self.rate)
         if not self.damage(samples):
             raise InputError("nothing is damaged: not one sample of the recording is lost")
 
     def measurement(self, audio: Tensor) -> Tensor:
-        """What of audio, (batch, channels, time), was really measured."""
+        """Return the part of a file's audio that was measured.
+
+        Args:
+            audio: (batch, channels, time).
+
+        Returns:
+            The measurement; all of the audio where the operator says nothing.
+        """
         return self.operator.measurement(audio) if isinstance(self.operator, HasMeasurement) else audio
 
     def power(self, y: Tensor) -> Tensor:
-        """Mean square of ``x`` that a measurement suggests, (batch, 1, 1): the operator's word, or that of what was
-        observed."""
+        """Estimate the mean square of ``x``: ``operator.power`` if defined, else that of the observed samples.
+
+        Args:
+            y: The measurement, (batch, channels, ...).
+
+        Returns:
+            The mean square, (batch, 1, 1).
+        """
         if isinstance(self.operator, HasPower):
             return self.operator.power(y).reshape(-1, 1, 1)
         lost = sum(stop - start for start, stop in self.damage(y.shape[-1])) if self.has_damage else 0
         return (y.square().flatten(1).sum(1) / max(1, y[0].numel() - lost)).reshape(-1, 1, 1)
 
     def finish(self, estimate: Tensor, y: Tensor) -> Tensor:
-        """The estimate with the observed part put back, where the operator knows how."""
+        """Put the observed part back, where the operator knows how.
+
+        Args:
+            estimate: Of ``x``, (batch, channels, time).
+            y: The measurement.
+
+        Returns:
+            The finished estimate.
+        """
         return self.operator.finish(estimate, y) if isinstance(self.operator, HasFinish) else estimate
 
     def items(self, y: Tensor) -> Tensor:
-        """A measurement (1, channels, ...) as the operator sees it: its channels together, or each a mixture by
-        itself."""
+        """Arrange a measurement as items: its channels together, or each a mixture by itself.
+
+        Args:
+            y: The measurement, (1, channels, ...).
+
+        Returns:
+            (1, channels, ...), or (channels, 1, ...) for an operator that mixes.
+        """
         return y if self.sources == 1 else y.transpose(0, 1)

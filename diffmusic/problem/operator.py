@@ -13,7 +13,7 @@ from diffmusic.audio.stft import STFT
 
 @runtime_checkable
 class Operator(Protocol):
-    """What damaged the audio: ``y = A(x)``, with ``x`` of shape (batch, channels, time).
+    """Damage to audio: ``y = A(x)``, with ``x`` of shape (batch, channels, time).
 
     ``forward`` is pure, differentiable and free of noise; every item of the batch is treated alone.
     An operator is a frozen dataclass, and may also define
@@ -44,7 +44,14 @@ class Operator(Protocol):
     """
 
     def forward(self, x: Tensor, /) -> Tensor:
-        """The measurement ``A(x)`` of clean audio ``x``."""
+        """Measure clean audio: ``y = A(x)``, pure, differentiable, without noise.
+
+        Args:
+            x: Audio, (batch, channels, time).
+
+        Returns:
+            The measurement, (batch, channels, time) or, of magnitudes, (batch, channels, frames, bins).
+        """
         ...
 
 

@@ -18,14 +18,15 @@ Space = Literal["mel", "waveform", "both"]
 
 @dataclass(frozen=True)
 class Problem:
-    """Find ``x`` with ``A(g x) / g = y``, for items at the level the prior knows.
+    """Inverse problem: find ``x`` with ``A(g x) / g = y``, for items at the level the prior knows.
 
-    operator: ``A``, bound to the rate of ``measured``.
-    measured: ``y``, (batch, ...), the measurement divided by its gain.
-    gain: ``g``, (batch, 1, 1); the level of the recording relative to the prior's. ``A`` acts at the
-        recording's own level, so that operators which are not linear (a clipper) see what they expect.
-    features: ``T``, the map from a measurement to the space of the vocoder-mel constraint, (batch, ...).
-    noise: the standard deviation of white noise in ``measured``, in its units, (batch, 1, ...) or one for all.
+    Attributes:
+        operator: ``A``, bound to the rate of ``measured``.
+        measured: ``y``, (batch, ...), the measurement divided by its gain.
+        gain: ``g``, (batch, 1, 1); the level of the recording relative to the prior's. ``A`` acts at the recording's
+            own level, so that operators which are not linear (a clipper) see what they expect.
+        features: ``T``, the map from a measurement to the space of the vocoder-mel constraint, (batch, ...).
+        noise: Standard deviation of white noise in ``measured``, in its units, (batch, 1, ...) or one for all.
     """
 
     operator: Operator
@@ -35,7 +36,14 @@ class Problem:
     noise: Tensor | float = 0.0
 
     def predict(self, x: Tensor) -> Tensor:
-        """``A(g x) / g``: what would have been measured, had ``x`` been recorded."""
+        """Predict the measurement of an estimate: ``A(g x) / g``.
+
+        Args:
+            x: Audio, (batch, channels, time), at the prior's level.
+
+        Returns:
+            The measurement, of the shape of ``measured``.
+        """
         y = self.operator.forward(x * self.gain)
         return y / (self.gain if isinstance(self.gain, float) else self.gain.reshape(-1, *[1] * (y.ndim - 1)))
 
@@ -49,10 +57,20 @@ class Problem:
         return self.features(y)
 
     def misfit(self, x: Tensor, space: Space = "mel") -> Tensor:
-        """``||T A x - T y||^2`` (``T`` the log-mel, or the identity for ``"waveform"``), one value an item.
+        """Compute the misfit ``||T A x - T y||^2``, ``T`` the log-mel, or the identity for ``"waveform"``.
 
         ``"both"`` is their sum, ``||T A x - T y||^2 + N ||A x - y||^2 / ||y||^2`` with ``N`` the size of ``T y``: an
         error as large as the measurement counts as much as one nat in every frame and band.
+
+        Args:
+            x: Audio, (batch, channels, time), at the prior's level.
+            space: mel, waveform or both.
+
+        Returns:
+            One value an item, (batch,).
+
+        Raises:
+            InputError: The problem has no mel transform.
         """
         predicted = self.predict(x)
         if space != "both":
@@ -73,9 +91,15 @@ class Problem:
         return torch.where(energy > 0, self._measured_features[0].numel() / energy, 0.0)
 
     def floor(self, space: Space = "mel") -> Tensor | float:
-        """``E ||T (y + n) - T y||^2``, the misfit that noise alone explains, one value an item; 0 without noise.
+        """Estimate ``E ||T (y + n) - T y||^2``, the misfit that noise alone explains; 0 without noise.
 
         A smaller misfit fits the noise. One fixed draw stands for the mean: it is over thousands of values.
+
+        Args:
+            space: mel, waveform or both.
+
+        Returns:
+            One value an item, (batch,), or 0 for all.
         """
         if isinstance(self.noise, float) and self.noise == 0:
             return 0.0

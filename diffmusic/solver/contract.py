@@ -17,10 +17,11 @@ PRIOR_SOLVER = "diffmusic"
 
 @dataclass(frozen=True)
 class State:
-    """What one step hands to the next.
+    """State that one step hands to the next.
 
-    z: latents at the current noise level, (batch, ...).
-    memory: anything else a solver carries along (a history, a momentum).
+    Attributes:
+        z: Latents at the current noise level, (batch, ...).
+        memory: Anything else a solver carries along (a history, a momentum).
     """
 
     z: Tensor
@@ -29,9 +30,15 @@ class State:
 
 @dataclass(frozen=True)
 class Step:
-    """What a solver is given for the move from ``sigma`` to ``sigma_next``.
+    """Move from one noise level to the next, as a solver is given it.
 
-    noise: returns standard normal noise of the shape of its argument, drawn from each item's own generator.
+    Attributes:
+        index: Number of the move, from 0.
+        sigma: Noise level of the state.
+        sigma_next: Noise level to move to; 0 at last.
+        problem: The inverse problem.
+        prior: The prior, which denoises, decodes and encodes, and counts its passes.
+        noise: Returns standard normal noise of the shape of its argument, drawn from each item's own generator.
     """
 
     index: int
@@ -44,19 +51,37 @@ class Step:
 
 @runtime_checkable
 class Solver(Protocol):
-    """A solver that walks the prior from noise to an estimate: a frozen dataclass of its parameters."""
+    """Solver that walks the prior from noise to an estimate: a frozen dataclass of its parameters."""
 
     def step(self, state: State, step: Step, /) -> State:
-        """One move from ``step.sigma`` to ``step.sigma_next``; pure."""
+        """Move from ``step.sigma`` to ``step.sigma_next``; pure.
+
+        Args:
+            state: The state at ``step.sigma``; not to be changed.
+            step: The levels, the problem, the prior and the source of noise.
+
+        Returns:
+            The state at ``step.sigma_next``.
+        """
         ...
 
 
 @runtime_checkable
 class DirectSolver(Protocol):
-    """A solver without a prior: it works on the audio itself, at the recording's own rate."""
+    """Solver without a prior: it works on the audio itself, at the recording's own rate."""
 
     def estimate(self, problem: Problem, /) -> Tensor:
-        """The estimate of the clean audio, (batch, channels, time)."""
+        """Estimate the clean audio; pure.
+
+        Args:
+            problem: The inverse problem, without mel transform.
+
+        Returns:
+            The estimate, (batch, channels, time).
+
+        Raises:
+            InputError: The problem is of a kind that the solver does not take.
+        """
         ...
 
 

@@ -24,7 +24,15 @@ __all__ = [
 
 
 def run_checks(kind: str, component: Any) -> list[Result]:
-    """Run every check of a kind (operator, solver, backbone, metric, embedding or dataset) on a component."""
+    """Run every check of a kind on a component.
+
+    Args:
+        kind: operator, solver, backbone, metric, embedding or dataset.
+        component: The component; what its checks raise becomes a result.
+
+    Returns:
+        A result for each check, in order.
+    """
     return examine(component, CHECKS[kind](component))
 
 
@@ -34,41 +42,96 @@ def _demand(results: list[Result], component: Any) -> None:
 
 
 def check_operator(operator: Operator) -> None:
-    """Assert that an operator is repeatable, pure, treats items alone, is differentiable, takes any length and any
-    number of channels, has the adjoint it claims, and damages and finishes what it says."""
+    """Assert that an operator keeps its contract: every check of it in one call.
+
+    It is repeatable, pure, treats items alone, is differentiable, takes any length and any number of channels, has the
+    adjoint it claims, and damages and finishes what it says.
+
+    Args:
+        operator: The operator, with parameters under which it does something (``example``).
+
+    Raises:
+        AssertionError: A check fails; the message has its numbers.
+    """
     _demand(examine(operator, operator_checks(operator)), operator)
 
 
 def check_solver(solver: Any, tolerance: float = 0.5, steps: int = 50) -> None:
-    """Assert that a solver is pure, repeatable, treats items alone, and errs in the posterior mean of the Gaussian
-    oracle (``diffmusic.testing.oracle``) by less than ``tolerance``, where an unguided one errs by about 1."""
+    """Assert that a solver or an editor keeps its contract: every check of it in one call.
+
+    It is pure, repeatable, treats items alone, and errs in the posterior mean of a Gaussian whose posterior is known in
+    closed form (``diffmusic.testing.oracle``) by less than ``tolerance``, where an unguided one errs by about 1.
+
+    Args:
+        solver: A solver with a prior, one without, or an editor.
+        tolerance: Largest error of the posterior mean, for a solver with a prior.
+        steps: Noise levels of its walk.
+
+    Raises:
+        AssertionError: A check fails; the message has its numbers.
+    """
     _demand(examine(solver, solver_checks(solver, tolerance, steps)), solver)
 
 
 def check_backbone(backbone: Any) -> None:
-    """Assert that a backbone's latents, levels, gradients and denoiser are what ``diffmusic.prior`` says."""
+    """Assert that latents, noise levels, gradients and denoiser of a backbone are what its contract says.
+
+    Args:
+        backbone: The backbone, loaded.
+
+    Raises:
+        AssertionError: A check fails; the message has its numbers.
+    """
     _demand(examine(backbone, backbone_checks(backbone)), backbone)
 
 
 def check_metric(metric: Any) -> None:
-    """Assert that a metric is repeatable and pure, takes audio of any shape, and orders by error; one of sets also that
-    it says what it embeds with."""
+    """Assert that a metric is repeatable and pure, takes audio of any shape, and orders by error.
+
+    A metric of sets also has to describe its embedding.
+
+    Args:
+        metric: A metric of pairs or of sets.
+
+    Raises:
+        AssertionError: A check fails; the message has its numbers.
+    """
     results = examine(metric, metric_checks(metric))
     failed = [f"{result.name}: {result.detail}" for result in results if not result.passed]
     assert not failed, f"{metric} fails {len(failed)} of {len(results)} checks: " + "; ".join(failed)
 
 
 def check_embedding(embedding: Any) -> None:
-    """Assert that an embedding is repeatable and pure, takes audio of any shape, says what it is, and that the Fréchet
-    distance of what it gives orders by error."""
+    """Assert that an embedding is repeatable and pure, takes audio of any shape, and moves away as noise is added.
+
+    Args:
+        embedding: The embedding, loaded.
+
+    Raises:
+        AssertionError: A check fails; the message has its numbers.
+    """
     _demand(examine(embedding, embedding_checks(embedding)), embedding)
 
 
 def check_dataset(dataset: Any) -> None:
-    """Assert that the recordings of a dataset have names of their own, and load whole and in parts as they should."""
+    """Assert that the recordings of a dataset have names of their own, and load whole and in parts as they should.
+
+    Args:
+        dataset: The dataset; three of its recordings are opened.
+
+    Raises:
+        AssertionError: A check fails; the message has its numbers.
+    """
     _demand(examine(dataset, dataset_checks(dataset)), dataset)
 
 
 def example(component: type) -> Any:
-    """An instance to check: ``component.example()`` where the defaults alone would not do anything."""
+    """Make an instance to check: ``component.example()`` where the defaults alone would not do anything.
+
+    Args:
+        component: The class of an operator or a solver.
+
+    Returns:
+        The instance.
+    """
     return component.example() if hasattr(component, "example") else component()

@@ -18,7 +18,13 @@ SAMPLES = 1601
 
 @dataclass(frozen=True)
 class Result:
-    """One check: its name, whether it passed, and the number or reason it goes by."""
+    """Result of one check.
+
+    Attributes:
+        name: Name of the check, in words.
+        passed: Whether it passed.
+        detail: The number or the reason it goes by.
+    """
 
     name: str
     passed: bool

@@ -46,15 +46,17 @@ def kind_of(component: Any) -> str:
     """Return the kind of a component by the contract that it has the methods of.
 
     Args:
-        component: an operator, solver, editor, backbone, metric, embedding or dataset.
+        component: An operator, solver, editor, backbone, metric, embedding or dataset.
 
     Raises:
-        TypeError: it has the methods of none.
+        TypeError: It has the methods of none.
     """
     for kind, contracts in _CONTRACTS:
         if isinstance(component, contracts):
             return kind
-    raise TypeError(f"{component!r} has the methods of no contract: operator, solver, backbone, metric, embedding or dataset")
+    raise TypeError(
+        f"{component!r} has the methods of no contract: operator, solver, backbone, metric, embedding or dataset"
+    )
 
 
 def parametrize_with_checks(
@@ -72,18 +74,18 @@ def parametrize_with_checks(
             check(component)
 
     Args:
-        components: instances, or a mapping from the names of the test ids to instances; otherwise a name is the
+        components: Instances, or a mapping from the names of the test ids to instances; otherwise a name is the
             class or the function, and the number where several have one.
-        kind: operator, solver, backbone, metric, embedding or dataset; by default what each one's methods say.
-        expected_failures: by component name, the checks that are known to fail and the reason of each. Such a test is
+        kind: Operator, solver, backbone, metric, embedding or dataset; by default what each one's methods say.
+        expected_failures: By component name, the checks that are known to fail and the reason of each. Such a test is
             an expected failure (``pytest.mark.xfail``, strict): it fails once the check passes.
 
     Returns:
         A ``pytest.mark.parametrize``.
 
     Raises:
-        TypeError: a component keeps no contract.
-        ValueError: an expected failure names no component or no check.
+        TypeError: A component keeps no contract.
+        ValueError: An expected failure names no component or no check.
     """
     import pytest
 
