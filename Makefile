@@ -1,7 +1,11 @@
 # Needs a POSIX shell, Python 3.11 or newer and a network to install from; nothing else on the machine.
 # make demo PYTHON=/path/to/python3.12 VENV=/tmp/diffmusic    chooses the interpreter and the environment.
+# make test-oldest BOUNDS=torch==2.13.0    takes another version than the bound, of what has no wheel here.
 
 VENV   ?= .venv
+OLDEST ?= .venv-oldest
+BOUNDS ?=
+TESTS  ?= tests
 PYTHON ?=
 
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
@@ -10,10 +14,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test programs lint format docs clean
+.PHONY: help demo test test-oldest programs lint format docs clean
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/\1|\2/p' Makefile | awk -F '|' '{ printf "make %-8s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' Makefile | awk -F '|' '{ printf "make %-12s%s\n", $$1, $$2 }'
 
 demo: $(VENV)/.installed  ## restore lost music: hear demo/restored.flac and demo/repeat.flac, see the pictures beside them
 	@mkdir -p demo
@@ -22,6 +26,16 @@ demo: $(VENV)/.installed  ## restore lost music: hear demo/restored.flac and dem
 
 test: lint programs  ## lint, then run every test
 	$(BIN)/python -m pytest
+
+test-oldest: programs $(OLDEST)/.installed  ## run the tests with the oldest dependencies allowed, in $(OLDEST)
+	$(OLDEST)/bin/python -m pytest $(TESTS)
+
+$(OLDEST)/.installed: pyproject.toml .ci/oldest.py $(VENV)/pyvenv.cfg
+	$(BIN)/python -m venv $(OLDEST)
+	$(BIN)/python .ci/oldest.py $(BOUNDS) > $(OLDEST)/oldest.txt
+	$(OLDEST)/bin/python -m pip --quiet --disable-pip-version-check install -c $(OLDEST)/oldest.txt -e '.[finetune]' \
+	    build hatchling museval pytest
+	@touch $@
 
 programs:
 	@missing=; for program in chromium ffmpeg; do \

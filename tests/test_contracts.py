@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from diffmusic import testing
@@ -9,11 +10,28 @@ from diffmusic.metrics import embeddings
 from diffmusic.metrics.contract import load_metric
 from diffmusic.metrics.plugin import diffmusic_metrics
 from diffmusic.plugins import KINDS, registry
-from diffmusic.testing.checks import Check
+from diffmusic.testing.checks import Check, title
 
 FOUND = registry()
+EMBEDDED: dict[tuple[Any, ...], np.ndarray] = {}
 NEED_MORE = {"kl"}
 """Metrics with a parameter that has no default: tests/test_pair_metrics.py gives kl its classifier."""
+
+
+@pytest.fixture
+def shared(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embed the recordings of the check of distances once for all metrics that share an embedding: it is what takes
+    most of the time. Whether they embed as they should is left to the other checks."""
+    if title(request.getfixturevalue("check")) == "distances":
+        embed = embeddings.Embedded.embed
+
+        def remembered(self: embeddings.Embedded, audio: np.ndarray, sample_rate: int, /) -> np.ndarray:
+            key = (self.embedding, audio.shape, audio.tobytes(), sample_rate)
+            if key not in EMBEDDED:
+                EMBEDDED[key] = embed(self, audio, sample_rate)
+            return EMBEDDED[key].copy()
+
+        monkeypatch.setattr(embeddings.Embedded, "embed", remembered)
 
 
 def examples(kind: str) -> dict[str, Any]:
@@ -33,7 +51,7 @@ def test_solver(component: Any, check: Check) -> None:
 @testing.parametrize_with_checks(
     {name: load_metric(name) for name in FOUND.components("metric") if name not in NEED_MORE}, kind="metric"
 )
-def test_metric(component: Any, check: Check) -> None:
+def test_metric(component: Any, check: Check, shared: None) -> None:
     check(component)
 
 

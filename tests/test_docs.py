@@ -59,6 +59,17 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
+def test_components_in_the_tables_are_the_registered_ones() -> None:
+    from diffmusic.plugins import KINDS, registry
+
+    page = (DOCS / "components.md").read_text()
+    tables = re.findall(r"^\| (\w+) \|.*\n\|---\|---\|\n((?:\|.*\n)+)", page, flags=re.MULTILINE)
+    assert {kind for kind, _ in tables} == set(KINDS)
+    for kind in {kind for kind, _ in tables}:
+        rows = "".join(rows for each, rows in tables if each == kind)
+        assert set(re.findall(r"^\| `([\w-]+)`", rows, flags=re.MULTILINE)) == set(registry().components(kind))
+
+
 def test_every_page_is_in_the_menu_and_every_problem_has_one() -> None:
     from diffmusic.plugins import registry
 
@@ -89,11 +100,12 @@ def test_every_solver_with_a_prior_has_a_page_of_equations() -> None:
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings")
     words = (sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site"))
     built = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "site" / "methods" / "dps.html").exists()
+    assert "Restore a damaged recording" in (tmp_path / "site" / "api" / "index.html").read_text()
 
 
 def test_pictures_of_the_site_are_small() -> None:

@@ -26,13 +26,17 @@ def audio() -> np.ndarray:
 
 def test_the_import_is_light_and_offers_all_its_names() -> None:
     code = (
-        "import sys, time; t = time.perf_counter(); import diffmusic; spent = time.perf_counter() - t\n"
-        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules, 'heavy'\n"
+        "import sys; before = {*sys.modules}; import diffmusic; new = {*sys.modules} - before\n"
+        "print(sorted({name.split('.')[0] for name in new} - sys.stdlib_module_names), len(new))\n"
         "assert set(diffmusic.__all__) <= set(dir(diffmusic))\n"
-        "print([name for name in diffmusic.__all__ if not hasattr(diffmusic, name)], spent)"
+        "print([name for name in diffmusic.__all__ if not hasattr(diffmusic, name)])"
     )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert out.startswith("[] ")
+    imported, lacking = out.splitlines()
+    # No torch, no numpy: what takes a tenth of a second at most is told by what is imported, not by a clock.
+    assert imported.startswith("['diffmusic', 'pluggy'] ")
+    assert int(imported.split()[-1]) < 200
+    assert lacking == "[]"
     with pytest.raises(AttributeError, match="no attribute 'restores'"):
         _ = diffmusic.restores  # type: ignore[attr-defined]
 

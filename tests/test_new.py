@@ -75,7 +75,7 @@ def test_nothing_is_written_over(run: Run, tmp_path: Path) -> None:
 
 
 PAGE = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
-(SINGLE,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL) if "hookimpl" in block]
+(SINGLE,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL) if "my_operator" in block]
 
 
 @pytest.fixture

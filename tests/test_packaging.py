@@ -156,9 +156,9 @@ def test_third_party_operator_is_a_command_with_its_own_flags(with_plugins: Envi
     assert "lower edge, Hz" in text
 
 
-def test_the_readme_shows_the_telephone_as_it_is() -> None:
-    readme = (CHECKOUT / "README.md").read_text()
-    named = dict(re.findall(r"```(?:toml|python)\n# (\S+\.(?:toml|py))\n(.*?)```", readme, flags=re.DOTALL))
+def test_the_documentation_shows_the_telephone_as_it_is() -> None:
+    page = (CHECKOUT / "docs" / "plugins.md").read_text()
+    named = dict(re.findall(r"```(?:toml|python)\n# (\S+\.(?:toml|py))\n(.*?)```", page, flags=re.DOTALL))
     assert set(named) == {"pyproject.toml", "diffmusic_telephone.py"}
     for name, text in named.items():
         assert text == (CHECKOUT / "plugins" / "diffmusic-telephone" / name).read_text()
