@@ -7,6 +7,9 @@ from types import ModuleType
 
 import pytest
 
+import diffmusic
+from diffmusic.tasks import api
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "tutorial"
 SCRIPT, PAGE = (FOLDER / "tutorial.py").read_text(), (FOLDER / "index.md").read_text()
@@ -22,9 +25,11 @@ def run() -> ModuleType:
     return module
 
 
-def test_every_cell_runs(run: ModuleType, tmp_path: Path) -> None:
+def test_every_cell_runs(run: ModuleType, tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = diffmusic.load_model(tiny)
+    monkeypatch.setattr(api, "load_model", lambda model: prior)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    # One step instead of ten, less to solve: the cells are run, not listened to.
+    # One step instead of ten, less to solve, and a prior of nothing: the cells are run, not listened to.
     short = re.sub(r"\bsteps=\d+", "steps=1", SCRIPT).replace("samples=3", "samples=2")
     short = short.replace("3 * rate]\nmuffled", "rate]\nmuffled")
     assert short.count("steps=1") == SCRIPT.count("steps=") >= 5
