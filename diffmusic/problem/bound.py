@@ -131,7 +131,17 @@ class BoundOperator:
         return clean_length(self.operator, y)
 
     def only(self, spans: Sequence[tuple[int, int]]) -> BoundOperator:
-        """The same with these of its lost intervals, in samples. Raises InputError where it cannot leave any out."""
+        """Keep some of the lost intervals, as if the others were whole.
+
+        Args:
+            spans: The intervals to keep, ``(start, stop)`` in samples.
+
+        Returns:
+            The operator with these alone.
+
+        Raises:
+            InputError: The operator cannot leave any out.
+        """
         if not isinstance(self.operator, HasOnly):
             raise InputError("this operator has to be solved as a whole: choose another solver")
         return BoundOperator(self.operator.only(spans), self.rate, self.measured_rate)

@@ -21,12 +21,13 @@ print(audio.shape, rate)
 # ## Restore
 #
 # Lose a second, and have it filled. The operator says what was damaged, in text as on the command line or as an
-# instance; `steps` are noise levels, more of which are slower and finer.
+# instance, and so does the solver: by default `auto`, which takes the prior only where nothing simpler will do. `steps`
+# are noise levels, more of which are slower and finer.
 
 # %%
 lost = audio.copy()
 lost[:, 4 * rate : 5 * rate] = 0
-result = diffmusic.restore(lost, rate, "inpainting gap=4:5", steps=10)
+result = diffmusic.restore(lost, rate, "inpainting gap=4:5", solver="diffmusic", steps=10)
 print(result.audio.shape, result.costs.as_dict())
 print(result.record["solver"], result.record["solver_parameters"])
 
@@ -63,7 +64,7 @@ diffmusic.write("restored.ogg", result.audio[0][:, 3 * rate : 6 * rate], rate)
 # The recording does not tell what was lost: each sample is another answer. Where they differ, nobody knows.
 
 # %%
-drawn = diffmusic.restore(lost, rate, "inpainting gap=4:5", steps=5, samples=3)
+drawn = diffmusic.restore(lost, rate, "inpainting gap=4:5", solver="diffmusic", steps=5, samples=3)
 spread = drawn.audio.std(axis=0).mean(axis=0)
 print("spread inside: ", round(float(spread[inside].mean()), 4))
 print("spread outside:", float(spread[: 4 * rate].max()))
@@ -81,7 +82,7 @@ def watch(snapshot):
     print(f"{snapshot.step:2} of {snapshot.steps}: sigma {snapshot.sigma:6.3f}, RMS {estimate.std():.4f}")
 
 
-diffmusic.restore(lost, rate, "inpainting gap=4:5", steps=6, on_step=watch).audio.shape
+diffmusic.restore(lost, rate, "inpainting gap=4:5", solver="diffmusic", steps=6, on_step=watch).audio.shape
 
 # %% [markdown]
 # ## An operator of your own
