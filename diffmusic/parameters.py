@@ -6,6 +6,7 @@ Example: ``low: Annotated[float, Field(gt=0), Doc("lower edge, Hz")] = 300.0``. 
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,25 +19,8 @@ from typing_extensions import Doc
 from diffmusic.errors import InputError, reason, suggestion
 
 __all__ = [
-    "BOUND",
-    "SPAN",
-    "Amount",
-    "Count",
-    "Doc",
-    "Field",
-    "Parameter",
-    "Positive",
-    "Seed",
-    "Span",
-    "assignments",
-    "bind",
-    "build",
-    "checked",
-    "parameters",
-    "row",
-    "seconds",
-    "span",
-    "values",
+    "BOUND", "SPAN", "Amount", "Count", "Doc", "Field", "Parameter", "Positive", "Rectangle", "Seed", "Span",
+    "assignments", "bind", "build", "checked", "parameters", "row", "seconds", "span", "values",
 ]  # fmt: skip
 
 BOUND = ("sample_rate", "measured_rate", "offset", "access")
@@ -111,6 +95,30 @@ Span = Annotated[tuple[float, float], BeforeValidator(_parse_span)]
 """A stretch of time ``(start, end)`` in seconds, written as ``span`` takes it on the command line."""
 
 
+_BAND = re.compile(r"([^:k]+)(k?)(?:hz)?:([^:k]+)(k?)(?:hz)?", re.IGNORECASE)
+
+
+def _parse_rectangle(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    time, _, band = value.partition("@")
+    found = _BAND.fullmatch(band.strip())
+    try:
+        if not found:
+            raise ValueError
+        low, high = (float(found[n]) * (1000 if found[n + 1] else 1) for n in (1, 3))
+        return *span(time), low, high
+    except ValueError:
+        raise ValueError("write START:END@LOW:HIGH in seconds and Hz (or k), such as 2.0:3.0@1k:4k") from None
+
+
+Rectangle = Annotated[tuple[float, float, float, float], BeforeValidator(_parse_rectangle)]
+"""A rectangle of the spectrogram ``(start, end, low, high)`` in seconds and Hz, written ``START:END@LOW:HIGH``."""
+
+_WRITTEN: dict[Any, str] = {_parse_span: "START:END", _parse_rectangle: "START:END@LOW:HIGH"}
+"""How a value that is parsed here is shown on the command line."""
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of a component, as the command line needs it."""
@@ -153,9 +161,9 @@ def _describe(field: dataclasses.Field[Any], annotation: Any) -> Parameter:
         inner, more = _peel(get_args(inner)[0])
         metadata += more
     choices = tuple(map(str, get_args(inner))) if get_origin(inner) is Literal else ()
-    if any(isinstance(item, BeforeValidator) and item.func is _parse_span for item in metadata):
-        kind = "START:END"
-    else:
+    written = [_WRITTEN.get(item.func) for item in metadata if isinstance(item, BeforeValidator)]
+    kind = next((each for each in written if each), "")
+    if not kind:
         kind = "|".join(choices) or getattr(inner, "__name__", str(inner)).upper()
     default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
     return Parameter(field.name, default, help_text, kind, choices, repeatable, whole)

@@ -45,7 +45,7 @@ class Damage:
 
     def stretches(self, samples: int) -> list[tuple[int, int]] | None:
         """What was lost of a clip of that many samples; None where the operator names no stretches."""
-        return self.bound.damage(samples) if self.bound.has_damage else None
+        return self.bound.spans(samples) if self.bound.has_place else None
 
     def items(self, audio: np.ndarray) -> Tensor:
         """An estimate as the operator sees it: (1, channels, time), or (channels, sources, time)."""

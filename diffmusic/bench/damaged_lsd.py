@@ -16,8 +16,8 @@ def damaged_lsd(bound: BoundOperator, reference: np.ndarray, estimate: np.ndarra
 
     None where an operator has neither. reference, estimate: (channels, time).
     """
-    if bound.has_damage:
-        return measure_damage(lsd, reference, estimate, sample_rate, bound.damage(reference.shape[-1]))
+    if bound.has_place:
+        return measure_damage(lsd, reference, estimate, sample_rate, bound.spans(reference.shape[-1]))
     measured = bound.measured_rate
     if bound.spectrogram is not None or measured >= min(sample_rate, RATE):
         return None

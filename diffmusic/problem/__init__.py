@@ -12,16 +12,19 @@ from diffmusic.problem.operator import (
     clean_length,
     clean_rate,
     damage,
+    has_place,
     is_linear,
     is_spectrogram,
     observed,
     observed_rate,
+    regions,
     sources,
+    spans,
 )
 from diffmusic.problem.problem import Problem, Space
 
 __all__ = [
     "STFT", "BoundOperator", "HasAdjoint", "HasDamage", "HasMeasuredRate", "HasSTFT", "Operator", "Problem", "Space",
-    "clean_length", "clean_rate", "convolved", "damage", "informed_inverse", "is_linear", "is_spectrogram", "observed",
-    "observed_rate", "regularised_inverse", "sources",
+    "clean_length", "clean_rate", "convolved", "damage", "has_place", "informed_inverse", "is_linear", "is_spectrogram",
+    "observed", "observed_rate", "regions", "regularised_inverse", "sources", "spans",
 ]  # fmt: skip

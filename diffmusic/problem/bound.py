@@ -27,8 +27,10 @@ from diffmusic.problem.operator import (
     clean_length,
     clean_rate,
     damage,
+    has_place,
     is_linear,
     sources,
+    spans,
 )
 
 
@@ -108,6 +110,15 @@ class BoundOperator:
         """Whether the operator names its damage; if not, all of the recording is solved."""
         return isinstance(self.operator, HasDamage)
 
+    @cached_property
+    def has_place(self) -> bool:
+        """Whether it says where its damage is, in time or in time and frequency."""
+        return has_place(self.operator)
+
+    def spans(self, samples: int) -> list[tuple[int, int]]:
+        """The stretches of that many samples of which all or a band is lost; all of them where none are named."""
+        return spans(self.operator, samples)
+
     def damage(self, samples: int) -> list[tuple[int, int]]:
         """Return the lost intervals.
 
@@ -157,7 +168,7 @@ class BoundOperator:
         """
         if isinstance(self.operator, HasValidate):
             self.operator.validate(samples / self.rate)
-        if not self.damage(samples):
+        if not self.spans(samples):
             raise InputError("nothing is damaged: not one sample of the recording is lost")
 
     def measurement(self, audio: Tensor) -> Tensor:

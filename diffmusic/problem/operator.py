@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.audio.stft import STFT
+from diffmusic.audio.windows import merge
 
 
 @runtime_checkable
@@ -23,6 +24,8 @@ class Operator(Protocol):
     - ``damage(samples)``: the intervals ``(start, stop)`` in samples, sorted and disjoint, that the
       measurement says nothing about. Only their surroundings are solved, and frames of the log-mel count by what of
       them lies outside; without it the whole file is solved;
+    - ``regions(samples)``: rectangles of the spectrogram ``(start, stop, low, high)``, samples and Hz, that the
+      measurement says nothing about; their surroundings are solved too;
     - ``validate(seconds)``: raise InputError if the operator does not fit a recording of that length, and
       ``warnings.warn`` what the user should know;
     - ``measurement(audio)``: what of the user's file was really measured (default: all of it);
@@ -74,6 +77,11 @@ class HasDamage(Protocol):
 @runtime_checkable
 class HasOnly(Protocol):
     def only(self, spans: Sequence[tuple[int, int]], /) -> Operator: ...
+
+
+@runtime_checkable
+class HasRegions(Protocol):
+    def regions(self, samples: int, /) -> Sequence[tuple[int, int, float, float]]: ...
 
 
 @runtime_checkable
@@ -139,6 +147,27 @@ def damage(operator: Operator, samples: int) -> list[tuple[int, int]]:
     if not isinstance(operator, HasDamage):
         return [(0, samples)]
     return [(int(start), int(stop)) for start, stop in operator.damage(samples)]
+
+
+def regions(operator: Operator, samples: int) -> list[tuple[int, int, float, float]]:
+    """The lost rectangles ``(start, stop, low, high)`` of a recording, samples and Hz; none where it names none."""
+    if not isinstance(operator, HasRegions):
+        return []
+    return [(int(start), int(stop), float(low), float(high)) for start, stop, low, high in operator.regions(samples)]
+
+
+def spans(operator: Operator, samples: int) -> list[tuple[int, int]]:
+    """The stretches ``(start, stop)`` in samples, sorted and disjoint, of which all or a band is lost; all of a
+    recording where the operator names no damage."""
+    if not has_place(operator):
+        return [(0, samples)]
+    lost = damage(operator, samples) if isinstance(operator, HasDamage) else []
+    return merge([*lost, *((start, stop) for start, stop, _, _ in regions(operator, samples))])
+
+
+def has_place(operator: Operator) -> bool:
+    """Whether the operator says where its damage is."""
+    return isinstance(operator, HasDamage | HasRegions)
 
 
 def observed(operator: Operator, samples: int, frames: int, width: int) -> Tensor:

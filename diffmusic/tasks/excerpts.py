@@ -135,9 +135,9 @@ class Run:
         restored = torch.where(power > 0, estimate * gain, torch.zeros_like(estimate))
         audio = resample(restored.cpu().double().numpy(), rate, self.bound.rate, span.stop - span.start)
         audio = audio.reshape(items, width, sources, audio.shape[-1])
-        if not (self.settings.extend and self.bound.has_damage and self.bound.rate > rate):
+        if not (self.settings.extend and self.bound.has_place and self.bound.rate > rate):
             return audio
-        lost = self.bound.at(self.bound.rate, span.start / self.bound.rate).damage(span.stop - span.start)
+        lost = self.bound.at(self.bound.rate, span.start / self.bound.rate).spans(span.stop - span.start)
         observed = measured[..., span.start : span.stop].double().numpy()
         for item, channel, source in np.ndindex(audio.shape[:3]):
             audio[item, channel, source] = extend(
@@ -154,7 +154,7 @@ class Run:
         excerpts = measured[..., span.start : span.stop].numpy()
         y = torch.from_numpy(resample(excerpts, self.bound.rate, rate)).float().to(device)
         # Resampling smears what lies inside a gap by a few samples: lose it again.
-        return bound, bound.measurement(y) if bound.has_damage else y
+        return bound, bound.measurement(y) if bound.has_place else y
 
 
 def _known(bound: BoundOperator, backbone: Backbone, samples: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Inpainting: stretches of the recording are lost."""
+"""Inpainting: stretches of the recording, or rectangles of its spectrogram, are lost."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from diffmusic.audio import equalise as equaliser
 from diffmusic.audio.linear_prediction import extrapolate
+from diffmusic.audio.spectral_repair import Excerpt, inside, repaired
 from diffmusic.audio.windows import merge
 from diffmusic.errors import InputError
-from diffmusic.parameters import Doc, Field, Span
+from diffmusic.parameters import Doc, Field, Rectangle, Span
 
 # How finishing continues the observed sound into the gap: seconds of context, and order of the model.
 _CONTEXT = 0.1
@@ -29,10 +31,12 @@ _SHORTEST = 0.25
 
 @dataclass(frozen=True)
 class Inpainting:
-    """``y = m x``: a time-domain mask ``m``, 0 where the recording is lost and 1 elsewhere.
+    """``y = m (1 - S^T M S / c) m x``: a mask ``m`` in time, 0 where the recording is lost and 1 elsewhere, and a mask
+    ``M`` of its STFT ``S``, 1 in the rectangles that are lost and 0 elsewhere.
 
-    The mask is a function of absolute time, so a gap is the same gap at every sample rate and in every
-    excerpt. Shapes: ``x`` and ``y`` are (batch, channels, time).
+    Both are functions of absolute time and frequency, so a gap is the same gap at every sample rate and in every
+    excerpt. Shapes: ``x`` and ``y`` are (batch, channels, time). The STFT is that of
+    ``diffmusic.audio.spectral_repair``.
     """
 
     gap: Annotated[
@@ -41,6 +45,9 @@ class Inpainting:
             "a lost stretch, seconds from the start; may be repeated; on the command line auto stands for those "
             "that diffmusic detect finds"
         ),
+    ] = ()
+    region: Annotated[
+        tuple[Rectangle, ...], Doc("a lost rectangle of the spectrogram, seconds and Hz (or k); may be repeated")
     ] = ()
     mask: Annotated[
         Literal["gaps", "periodic", "random"],
@@ -71,6 +78,12 @@ class Inpainting:
                 raise ValueError(f"gap {start:g}:{end:g} ends before it starts")
             if start < 0:
                 raise ValueError(f"gap {start:g}:{end:g} starts before the recording does")
+        for start, end, low, high in self.region:
+            if not (0 <= start < end and 0 <= low < high and math.isfinite(end) and math.isfinite(high)):
+                raise ValueError(
+                    f"region {start:g}:{end:g}@{low:g}:{high:g} is no rectangle: its times and its frequencies rise "
+                    "from 0 or more"
+                )
 
     @classmethod
     def example(cls) -> Inpainting:
@@ -81,8 +94,21 @@ class Inpainting:
         """Raise InputError for gaps outside a recording of that length; warn about those that overlap."""
         if self.mask != "gaps" and self.gap:
             raise InputError(f"`gap` and `mask` {self.mask} exclude each other")
-        if self.mask == "gaps" and not self.gap:
-            raise InputError("which stretch is lost? Give `gap` START:END in seconds, or `mask` periodic|random")
+        if self.mask == "gaps" and not self.gap and not self.region:
+            raise InputError(
+                "which stretch is lost? Give `gap` START:END in seconds, `region` START:END@LOW:HIGH in seconds and "
+                "Hz, or `mask` periodic|random"
+            )
+        for start, end, low, high in self.region:
+            if end > seconds + 1 / self.sample_rate:
+                raise InputError(
+                    f"region {start:g}:{end:g}@{low:g}:{high:g} lies outside the recording, which lasts {seconds:.3f} s"
+                )
+            if low >= self.sample_rate / 2:
+                raise InputError(
+                    f"region {start:g}:{end:g}@{low:g}:{high:g} lies above what the recording holds, which ends at "
+                    f"{self.sample_rate / 2:g} Hz"
+                )
         for start, end in self.gap:
             # A cut at the very end, written with rounded seconds, may overshoot by less than a sample.
             if end > seconds + 1 / self.sample_rate:
@@ -111,32 +137,46 @@ class Inpainting:
     def damage(self, samples: int) -> list[tuple[int, int]]:
         """Lost intervals ``(start, stop)`` of an excerpt of that many samples, in samples."""
 
-        def index(seconds: float) -> int:
-            # Half a sample always goes up, also when it is not exact: an excerpt rounds as the whole file does.
-            return min(samples, max(0, math.floor((seconds - self.offset) * self.sample_rate + 0.5 + 1e-6)))
-
         lost = self._lost(self.offset, self.offset + samples / self.sample_rate)
-        return merge((index(start), index(stop)) for start, stop in lost)
+        return merge((self._index(start, samples), self._index(stop, samples)) for start, stop in lost)
 
     def only(self, spans: Sequence[tuple[int, int]]) -> Inpainting:
         """The same with these lost intervals, in samples, and no others."""
         gap = tuple(
             (start / self.sample_rate + self.offset, stop / self.sample_rate + self.offset) for start, stop in spans
         )
-        return dataclasses.replace(self, mask="gaps", gap=gap)
+        return dataclasses.replace(self, mask="gaps", gap=gap, region=())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``m x``, (batch, channels, time)."""
+    def regions(self, samples: int) -> list[tuple[int, int, float, float]]:
+        """Lost rectangles ``(start, stop, low, high)`` of an excerpt of that many samples, in samples and Hz."""
+        placed = [
+            (self._index(start, samples), self._index(stop, samples), low, high)
+            for start, stop, low, high in self.region
+        ]
+        return [each for each in placed if each[1] > each[0]]
+
+    def _index(self, seconds: float, samples: int) -> int:
+        # Half a sample always goes up, also when it is not exact: an excerpt rounds as the whole file does.
+        return min(samples, max(0, math.floor((seconds - self.offset) * self.sample_rate + 0.5 + 1e-6)))
+
+    def _masked(self, x: Tensor) -> Tensor:
         m = torch.ones(x.shape[-1], dtype=x.dtype, device=x.device)
         for start, stop in self.damage(x.shape[-1]):
             m[start:stop] = 0
         return x * m
 
+    def _outside(self, x: Tensor) -> Tensor:
+        return x - inside(x, self.regions(x.shape[-1]), self.sample_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``m (1 - S^T M S / c) m x``, (batch, channels, time)."""
+        return self._masked(self._outside(self._masked(x))) if self.region else self._masked(x)
+
     adjoint = forward
-    """A mask is its own transpose."""
+    """Each mask is its own transpose, and they come in an order that reads the same backwards."""
 
     measurement = forward
-    """Whatever the file holds inside a gap was not measured."""
+    """Whatever the file holds inside a gap or a rectangle was not measured."""
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
         """Put every observed sample back bit for bit.
@@ -147,7 +187,11 @@ class Inpainting:
         Inside each gap, over ``crossfade`` seconds from either edge, the sound observed outside is continued
         by linear prediction and fades into the estimate: the estimate's phase differs from the recording's,
         and a hard cut would click. An estimate that kept what was observed around a gap was joined to it by its solver,
-        and is left as it is there. Shapes: (batch, channels, time), both.
+        and is left as it is there.
+
+        In a rectangle the estimate's magnitudes take phases that are consistent with the sound around it; bins outside
+        keep theirs, and samples that no frame of the rectangle reaches are the recording's bit for bit. Shapes: (batch,
+        channels, time), both.
         """
         out = measurement.clone()
         lost = self.damage(measurement.shape[-1])
@@ -163,7 +207,14 @@ class Inpainting:
             fill = _continued(equalised[..., start:stop], measurement[..., before:start], fade)
             fill = _continued(fill.flip(-1), measurement[..., stop:after].flip(-1), fade).flip(-1)
             out[..., start:stop] = fill
+        if self.region:
+            out = repaired(out, self.regions(out.shape[-1]), self.sample_rate, partial(_estimated, estimate))
         return out
+
+
+def _estimated(estimate: Tensor, part: Excerpt, given: Tensor) -> tuple[Tensor, Tensor]:
+    bins = part.bins(estimate[..., part.start : part.stop])
+    return bins.abs(), bins.angle()
 
 
 def _equalised(estimate: Tensor, measurement: Tensor, lost: list[tuple[int, int]], rate: int) -> Tensor:

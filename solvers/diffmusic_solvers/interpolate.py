@@ -1,4 +1,4 @@
-"""Interpolation over lost stretches: what can be had without a prior."""
+"""Interpolation over lost stretches and rectangles: a filling that needs no prior."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from diffmusic.audio.linear_prediction import bridge
+from diffmusic.audio.spectral_repair import Excerpt, repaired
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem import HasDamage, Problem, damage
+from diffmusic.problem import HasDamage, Problem, damage, has_place, regions
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,16 @@ class Interpolate:
 
     autoregressive: both sides are extrapolated by linear prediction and crossfaded (Kauppinen and Roth, DAFx
     2002); strong up to some tens of milliseconds, fading to silence in longer gaps. linear: a straight line.
+
+    In a lost rectangle of the spectrogram ``ln |S|`` runs straight from its last bins on one side to its first on the
+    other, in every band along time or in every frame along frequency, with phases that are consistent with what lies
+    outside (``diffmusic.audio.spectral_repair``).
+
     Works for any operator that says where its damage is. Raises InputError for one that does not.
     """
 
     method: Annotated[Literal["autoregressive", "linear"], Doc("how a stretch is bridged")] = "autoregressive"
+    along: Annotated[Literal["time", "frequency"], Doc("how a rectangle is bridged")] = "time"
     order: Annotated[int, Field(ge=1), Doc("order of the linear prediction")] = 512
     context: Annotated[
         float, Field(gt=0, allow_inf_nan=False), Doc("seconds on either side that the prediction is fitted to")
@@ -33,11 +40,11 @@ class Interpolate:
 
     def estimate(self, problem: Problem) -> Tensor:
         """The measurement, (batch, channels, time), with its lost stretches filled."""
-        if not isinstance(problem.operator, HasDamage):
+        if not has_place(problem.operator):
             raise InputError("interpolate needs an operator that says where its damage is, such as inpainting")
         y = problem.measured
         total = y.shape[-1]
-        lost = damage(problem.operator, total)
+        lost = damage(problem.operator, total) if isinstance(problem.operator, HasDamage) else []
         reach = round(self.context * self.sample_rate)
         filled = y.detach().cpu().double().numpy().copy()
         for row in filled.reshape(-1, total):
@@ -50,4 +57,19 @@ class Interpolate:
                     row[start:stop] = np.interp(np.arange(1, stop - start + 1), [0, stop - start + 1], ends)
                 else:
                     row[start:stop] = bridge(before, after, stop - start, self.order)
-        return torch.from_numpy(filled).to(y)
+        rectangles = regions(problem.operator, total)
+        return repaired(torch.from_numpy(filled).to(y), rectangles, self.sample_rate, self._bridged)
+
+    def _bridged(self, part: Excerpt, given: Tensor) -> tuple[Tensor, Tensor]:
+        """Magnitudes across the mask, and phases of noise to begin with."""
+        mask = part.mask.numpy()
+        levels = given.abs().clamp(min=1e-8).log().detach().cpu().numpy()
+        rows = levels.reshape(-1, *mask.shape)
+        for each in rows:
+            lines, masks = (each, mask) if self.along == "frequency" else (each.T, mask.T)
+            for line, inside in zip(lines, masks, strict=True):
+                if inside.any() and not inside.all():
+                    line[inside] = np.interp(np.flatnonzero(inside), np.flatnonzero(~inside), line[~inside])
+        angle = 2 * torch.pi * torch.rand(mask.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        magnitude = torch.from_numpy(levels).to(given.real).exp()
+        return magnitude, angle.to(magnitude).expand_as(magnitude)
