@@ -19,8 +19,11 @@ from diffmusic_solvers.diffmusic import DiffMusic
 from diffmusic_solvers.dps import DPS
 from diffmusic_solvers.dps_jacobian_free import JacobianFreeDPS
 from diffmusic_solvers.dsg import DSG
+from diffmusic_solvers.lanpaint import LanPaint
+from diffmusic_solvers.mmps import MMPS
 from diffmusic_solvers.mpgd import MPGD
 from diffmusic_solvers.reencode import Reencode
+from diffmusic_solvers.repaint import RePaint
 
 
 @dataclass(frozen=True)
@@ -195,3 +198,49 @@ def test_no_step_size_stands_for_much_noise(
 ) -> None:
     # Recorded because the docstrings say so. Noise as large as the prior's deviation, and the best of a finer grid.
     assert min(error_and_spread(make(size), 50, noise=1.0)[0] for size in sizes) > least
+
+
+LOUDNESS = 1000.0
+"""Variance of what moves all samples together: the largest eigenvalue of a prior over excerpts of music."""
+
+
+def in_posterior_deviations(solver: Any, steps: int, loudness: float) -> tuple[float, float]:
+    """Distance of the average from the posterior's mean, and of single estimates, over the posterior's deviation."""
+    oracle = Oracle.with_hole(loudness=loudness)
+    apart = oracle.draw(solver, steps, 100) - oracle.mean
+    deviation = float(oracle.covariance.trace().sqrt())
+    return float(apart.mean(0).norm()) / deviation, float(apart.square().sum(1).mean().sqrt()) / deviation
+
+
+def test_the_prior_with_a_hole_has_an_eigenvalue_in_the_thousands() -> None:
+    values = torch.linalg.eigvalsh(Oracle.with_hole(loudness=LOUDNESS).prior.covariance)
+    assert float(values[-1]) > 1000
+    assert float(values[-2]) < 10
+
+
+@pytest.mark.parametrize(
+    ("solver", "steps"), [(MMPS(), 12), (MMPS(), 50), (RePaint(repeats=6), 12), (RePaint(), 25), (LanPaint(), 25)]
+)
+@pytest.mark.parametrize("loudness", [0.0, LOUDNESS])
+def test_solvers_in_the_latents_find_mean_and_spread_whatever_the_prior(
+    solver: Any, steps: int, loudness: float
+) -> None:
+    mean, single = in_posterior_deviations(solver, steps, loudness)
+    assert mean < 0.5
+    assert single == pytest.approx(1.0, abs=0.2)
+
+
+def test_mmps_is_exact_where_its_inverse_is() -> None:
+    mean, single = in_posterior_deviations(MMPS(iterations=16, deviation=0.01), 100, LOUDNESS)
+    assert mean < 0.2  # of 100 draws; the hole's 16 samples are correlated
+    assert single == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("solver", "steps", "least"),
+    [(DPS(squared=True, zeta=0.1), 25, 1e3), (DPS(), 12, 0.6), (DSG(), 25, 1.0), (DiffMusic(), 25, 5.0)],
+    ids=["dps as printed", "dps", "dsg", "diffmusic"],
+)
+def test_steps_through_the_decoder_fail_under_such_a_prior(solver: Any, steps: int, least: float) -> None:
+    # Recorded because the solvers above exist for it: a step fit for most directions misses one of variance 1,000.
+    assert in_posterior_deviations(solver, steps, LOUDNESS)[0] > least

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +24,7 @@ from diffmusic.prior.backbone import Backbone
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.operator import Operator, sources
 from diffmusic.solver.contract import AnySolver, DirectSolver
-from diffmusic.tasks.loading import default_solver, load_restorer
+from diffmusic.tasks.loading import advice, default_solver, load_restorer
 from diffmusic.tasks.lora import adapted
 from diffmusic.tasks.restore import restore
 from diffmusic.tasks.settings import RestoreSettings
@@ -116,6 +117,8 @@ class Prepared:
                 length=given.length,
                 progress=progress,
             )
+        for doubt in result.doubts:
+            warnings.warn(f"{doubt}; {advice(operator, str(job.solver))}", stacklevel=2)
         lost = list(result.damage)
         before, clean = given.comparison(operator), given.clean
         scores = [] if clean is None else [
@@ -135,6 +138,7 @@ class Prepared:
             "adapter": record.files([Path(self.job.adapter)] if self.job.adapter else []),
             "windows": result.windows,
             "notes": result.notes,
+            "doubts": result.doubts,
             "metrics": scores,
         }
         return Outcome(given, result.audio, result.sample_rate, self.sources, lost, document)

@@ -1,6 +1,7 @@
 """Solvers: their contract, and the steps they share."""
 
 from diffmusic.solver.contract import (
+    LATENT_SOLVER,
     PRIOR_SOLVER,
     AnySolver,
     DirectSolver,
@@ -11,9 +12,12 @@ from diffmusic.solver.contract import (
     Step,
 )
 from diffmusic.solver.data_consistency import correction, misfit_gradient, norms
+from diffmusic.solver.evidence import Evidence, evidence
+from diffmusic.solver.krylov import least_residual
 from diffmusic.solver.steps import deviations, mean, time_travel, transition, uncertainty
 
 __all__ = [
-    "PRIOR_SOLVER", "AnySolver", "DirectSolver", "Explains", "PartialSolver", "Solver", "State", "Step", "correction",
-    "deviations", "mean", "misfit_gradient", "norms", "time_travel", "transition", "uncertainty",
+    "LATENT_SOLVER", "PRIOR_SOLVER", "AnySolver", "DirectSolver", "Evidence", "Explains", "PartialSolver", "Solver",
+    "State", "Step", "correction", "deviations", "evidence", "least_residual", "mean", "misfit_gradient", "norms",
+    "time_travel", "transition", "uncertainty",
 ]  # fmt: skip

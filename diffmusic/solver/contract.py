@@ -13,6 +13,8 @@ from diffmusic.problem.problem import Problem
 
 PRIOR_SOLVER = "diffmusic"
 """Name of the solver with a prior that is used where none is named."""
+LATENT_SOLVER = "mmps"
+"""The same where the damage has a place: what lies outside is taken as measured in the latents."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from diffmusic.models.load import load_model as load_backbone
 from diffmusic.models.load import resolve_device
 from diffmusic.plugins import registry
 from diffmusic.prior.backbone import Backbone
-from diffmusic.problem.operator import Operator
-from diffmusic.solver.contract import PRIOR_SOLVER, AnySolver
+from diffmusic.problem.operator import Operator, has_place, regions
+from diffmusic.solver.contract import LATENT_SOLVER, PRIOR_SOLVER, AnySolver
 
 Model = str | Path | Backbone
 
@@ -135,9 +135,18 @@ def load_editor(solver: str | Editor, parameters: Mapping[str, Any] | None = Non
 
 
 def default_solver(operator: Any) -> str:
-    """The name of the solver of an operator, or of its class, where none is named: its own ``solver``, or a solver with
-    a prior."""
-    return str(getattr(operator, "solver", PRIOR_SOLVER))
+    """The name of the solver of an operator, or of its class, where none is named: its own ``solver``; where it names
+    none a solver with a prior, in the latents if its damage has a place. Rectangles are solved in the latents always.
+    """
+    if not isinstance(operator, type) and regions(operator, 1 << 60):
+        return LATENT_SOLVER
+    return str(getattr(operator, "solver", LATENT_SOLVER if has_place(operator) else PRIOR_SOLVER))
+
+
+def advice(operator: Operator, solver: str) -> str:
+    """What to do where a solver failed on an operator."""
+    best = LATENT_SOLVER if has_place(operator) else PRIOR_SOLVER
+    return f"solver {best} holds for every prior" if solver != best else "more steps or another prior may do better"
 
 
 def load_restorer(solver: str | AnySolver, parameters: Mapping[str, Any] | None = None) -> AnySolver:

@@ -18,9 +18,10 @@ from diffmusic.parameters import bind
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
-from diffmusic.problem.operator import Operator
+from diffmusic.problem.operator import Operator, regions
 from diffmusic.problem.problem import Problem
 from diffmusic.solver.contract import AnySolver, DirectSolver, Explains, PartialSolver, Solver
+from diffmusic.tasks.doubts import doubts
 from diffmusic.tasks.excerpts import Run
 from diffmusic.tasks.offset import kept, mean_offset
 from diffmusic.tasks.result import Result
@@ -41,11 +42,13 @@ class Restoration(Result):
         windows: Excerpts that were solved, (start, stop) in seconds.
         damage: Intervals that were lost, (start, stop) in samples; the whole recording where the operator names none.
         notes: Remarks of a direct solver on its estimate (``Explains``).
+        doubts: What speaks against the estimates of a prior; none where the solve went well.
     """
 
     windows: tuple[tuple[float, float], ...]
     damage: tuple[tuple[int, int], ...]
     notes: tuple[dict[str, Any], ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def marks(self) -> tuple[tuple[int, int], ...]:
@@ -80,14 +83,14 @@ def restore(
 
     Raises:
         InputError: operator, audio, solver and prior do not fit together.
-        Diverged: the run blew up.
+        Diverged: the run blew up: an estimate is not finite, or 30 dB off.
     """
     started = time.perf_counter()
     bound, y = BoundOperator.of(operator, measured, sample_rate)
     rate, length = bound.rate, length or bound.length(y)
     bound.validate(length)
     costs, spans, notes = Costs(), list[windows.Window](), list[dict[str, Any]]()
-    lost = tuple(bound.damage(length))
+    doubted, lost = list[str](), tuple(bound.spans(length))
     whole, offset = y, mean_offset(bound, y)
     moved = bool(offset.any())
     y = whole - offset * kept(bound, y.shape[-1]) if moved else whole
@@ -95,6 +98,8 @@ def restore(
     problem = Problem(bound.operator, bound.items(y))
     estimate: Tensor | None = None
     if isinstance(solver, PartialSolver):
+        if regions(bound.operator, length):
+            raise InputError("this solver fills gaps alone: take `solver` mmps for rectangles of the spectrogram")
         estimate, left, notes = solver.begin(problem)
         if left:
             # What is filled in was measured, to the solver of the rest.
@@ -116,6 +121,8 @@ def restore(
         # A prior of several channels hears the image itself.
         stereo = StereoTransform.of(y[0], settings.stereo, backbone.channels == 1 and bound.linear)
         raw = run.estimates(y, stereo, spans, progress, on_step)
+        items = bound.items(y)
+        doubted = [each for drawn in raw for each in doubts(bound, drawn, items, backbone.sample_rate / 2)]
     raw = raw + offset if moved else raw
     if settings.finish:
         raw = torch.stack([bound.finish(each, bound.items(whole)) for each in raw])
@@ -131,6 +138,7 @@ def restore(
         windows=solved,
         damage=lost,
         notes=tuple(notes),
+        doubts=tuple(dict.fromkeys(doubted)),
     )
 
 
@@ -162,10 +170,10 @@ def plan(operator: BoundOperator, length: int, backbone: Backbone) -> list[windo
             f"the recording at {operator.measured_rate} Hz already holds every frequency that this prior knows, which "
             f"ends at {backbone.sample_rate / 2:g} Hz"
         )
-    if not operator.has_damage:
+    if not operator.has_place:
         return [windows.Window(0, length, 0, length)]
     window = round(backbone.excerpt_seconds * sample_rate)
-    damage = operator.damage(length)
+    damage = operator.spans(length)
     for start, stop in damage:
         if stop - start > windows.longest(window):
             raise InputError(

@@ -81,38 +81,53 @@ class Matrix:
         return y @ self.matrix
 
 
+@dataclass(frozen=True)
+class Hole:
+    """``y = m x`` with the middle lost: ``m`` is 0 from ``start`` to ``stop``, samples, and 1 elsewhere."""
+
+    start: int
+    stop: int
+
+    def damage(self, samples: int) -> list[tuple[int, int]]:
+        return [(self.start, self.stop)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.clone()
+        y[..., self.start : self.stop] = 0
+        return y
+
+    adjoint = forward
+
+
 @dataclass(frozen=True, eq=False)
 class Oracle:
-    """A Gaussian prior, ``rows`` orthonormal measurements of one draw from it, and the exact posterior.
+    """A Gaussian prior, measurements of one draw from it, and the exact posterior.
 
     mean = m + K (y - A m) and covariance = C - K A C, with K = C A^T (A C A^T)^-1; the measurement has no noise.
     """
 
     prior: GaussianPrior
-    operator: Matrix
+    operator: Any
     measured: Tensor
     mean: Tensor
     covariance: Tensor
 
     @classmethod
-    def make(cls, dim: int = 32, rows: int = 16, seed: int = 0) -> Oracle:
-        """A prior with neighbouring samples correlated by 0.8 and a mean that differs from zero."""
-        draw = torch.Generator().manual_seed(seed)
-        place = torch.arange(dim, dtype=torch.float64)
-        covariance = 0.8 ** (place[:, None] - place).abs()
-        mean = torch.sin(place / 3)
-        x = mean + torch.linalg.cholesky(covariance) @ torch.randn(dim, generator=draw, dtype=torch.float64)
+    def make(cls, dim: int = 32, rows: int = 16, seed: int = 0, loudness: float = 0.0) -> Oracle:
+        """``rows`` orthonormal measurements under a prior with neighbouring samples correlated by 0.8 and a mean that
+        differs from zero. loudness: variance of what moves all samples together, as the level of an excerpt does."""
+        prior, x, draw = _drawn(dim, seed, loudness)
         square = torch.randn(dim, dim, generator=draw, dtype=torch.float64)
         a = torch.linalg.qr(square).Q[:rows]
-        gain = covariance @ a.T @ torch.linalg.inv(a @ covariance @ a.T)
-        y = a @ x
-        return cls(
-            GaussianPrior(mean, covariance),
-            Matrix(a),
-            y,
-            mean + gain @ (y - a @ mean),
-            covariance - gain @ a @ covariance,
-        )
+        return cls(prior, Matrix(a), a @ x, *_posterior(prior, a, a @ x))
+
+    @classmethod
+    def with_hole(cls, dim: int = 32, lost: int = 16, seed: int = 0, loudness: float = 0.0) -> Oracle:
+        """The same prior, and all samples measured but ``lost`` in the middle."""
+        prior, x, _ = _drawn(dim, seed, loudness)
+        hole = Hole((dim - lost) // 2, (dim + lost) // 2)
+        a = torch.eye(dim, dtype=torch.float64)[hole.forward(torch.ones(dim)) > 0]
+        return cls(prior, hole, hole.forward(x), *_posterior(prior, a, a @ x))
 
     def draw(self, solver: Any, steps: int = 100, count: int = 1024, seed: int = 0) -> Tensor:
         """``count`` estimates by a solver, (count, dim)."""
@@ -130,3 +145,19 @@ class Oracle:
     def spread_ratio(self, estimates: Tensor) -> float:
         """Standard deviation of the estimates over the posterior's, averaged as variance over all samples."""
         return float((estimates.var(0).sum() / self.covariance.diagonal().sum()).sqrt())
+
+
+def _drawn(dim: int, seed: int, loudness: float) -> tuple[GaussianPrior, Tensor, torch.Generator]:
+    """A prior, a draw from it, and the generator that made it."""
+    draw = torch.Generator().manual_seed(seed)
+    place = torch.arange(dim, dtype=torch.float64)
+    covariance = 0.8 ** (place[:, None] - place).abs() + loudness / dim
+    prior = GaussianPrior(torch.sin(place / 3), covariance)
+    root = torch.linalg.cholesky(covariance)
+    return prior, prior.mean + root @ torch.randn(dim, generator=draw, dtype=torch.float64), draw
+
+
+def _posterior(prior: GaussianPrior, a: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance given ``y = a x``."""
+    gain = prior.covariance @ a.T @ torch.linalg.inv(a @ prior.covariance @ a.T)
+    return prior.mean + gain @ (y - a @ prior.mean), prior.covariance - gain @ a @ prior.covariance

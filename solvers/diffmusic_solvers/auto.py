@@ -16,7 +16,7 @@ from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field, build, row
 from diffmusic.plugins import registry
 from diffmusic.problem import HasDamage, Problem, damage
-from diffmusic.solver import PRIOR_SOLVER, Solver
+from diffmusic.solver import LATENT_SOLVER, Solver
 
 # The linear prediction of a short gap: seconds of context, and order.
 _CONTEXT, _ORDER = 0.25, 512
@@ -41,7 +41,7 @@ class Auto:
     near: Annotated[float, Field(ge=0), Doc("nats; where the context distance is smaller, the match is copied")] = 0.7
     far: Annotated[float, Field(gt=0), Doc("seconds; longer gaps are copied at any distance")] = 3.0
     prior: Annotated[str, Doc('the solver of the rest, with parameters if need be: "diffmusic rate=0.8"')] = (
-        PRIOR_SOLVER
+        LATENT_SOLVER
     )
     sample_rate: int = 16000
 

@@ -1,0 +1,122 @@
+"""A failed solve is said: an estimate is compared with what was measured, and a filling with what lies around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffmusic.audio.mel import LogMel, MelSpec
+from diffmusic.audio.spectral_repair import excerpts
+from diffmusic.errors import Diverged
+from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.operator import HasDamage, regions
+
+NOTED, REFUSED = 12.0, 30.0
+"""By how many dB what was filled in may leave the levels around it before it is said, and before it is an error."""
+UNEXPLAINED = 1.5
+"""Mean difference between the log-mels of what was measured and of what the estimate would have been measured as,
+nats: a prior's round trip has 0.1 to 0.2."""
+_AROUND, _BLOCK = 1.0, 0.1  # seconds
+_BANDS = 62.5 * 2.0 ** np.arange(9)
+_FLOOR = 1e-12
+
+
+def doubts(bound: BoundOperator, estimate: Tensor, y: Tensor, highest: float) -> list[str]:
+    """What speaks against an estimate, before it is finished: one sentence each, none for a solve that went well.
+
+    Args:
+        bound: the operator at the rate of the estimate.
+        estimate: (items, channels, time).
+        y: its measurement.
+        highest: Hz, what the prior's band ends at; nothing above it is compared.
+
+    Raises:
+        Diverged: the estimate is not finite, or more than 30 dB off.
+    """
+    if not bool(torch.isfinite(estimate).all()):
+        raise Diverged("the estimate is not finite")
+    found = [each for each in (*_fillings(bound, estimate, y), *_misfit(bound, estimate, y, highest)) if each]
+    return list(dict.fromkeys(found))
+
+
+def _fillings(bound: BoundOperator, estimate: Tensor, y: Tensor) -> Iterator[str]:
+    rate, total = bound.rate, estimate.shape[-1]
+    gaps = bound.damage(total) if isinstance(bound.operator, HasDamage) else []
+    for start, stop in gaps:
+        name = f"{start / rate:.2f}:{stop / rate:.2f}"
+        reach, size = round(_AROUND * rate), round(_BLOCK * rate)
+        if stop - start < size:
+            continue  # too short to have a level of its own
+        around = _blocks(y, max(0, start - reach), start, size) + _blocks(y, stop, min(total, stop + reach), size)
+        around = [block for block in around if float(block.square().mean()) > 0]
+        if not around:
+            continue
+        known = np.array([_levels(block, rate) for block in around])
+        filled = np.array([_levels(block, rate) for block in _blocks(estimate, start, stop, size)]).mean(0)
+        yield _said(name, filled, known)
+    for part in excerpts(regions(bound.operator, total), total, rate):
+        mask = part.mask
+        made, given = (part.bins(x[..., part.start : part.stop]).abs().square() for x in (estimate, y))
+        rows = mask.any(0)
+        beside = given[..., ~mask.any(1), :][..., rows].mean()
+        if beside > _FLOOR:
+            change = 10 * float(torch.log10((made[..., mask].mean() + _FLOOR) / beside))
+            name = f"{part.start / rate:.2f}:{part.stop / rate:.2f}"
+            yield _judged(name, change, "than the same band around it")
+
+
+def _said(name: str, filled: np.ndarray, known: np.ndarray) -> str:
+    """filled, (1 + bands,), and known, (blocks, 1 + bands): levels in dB, first of all and then of each band."""
+    low, high = known[:, 0].min(), known[:, 0].max()
+    level = max(0.0, filled[0] - high) - max(0.0, low - filled[0])
+    text = _judged(name, level, "than anything around it")
+    if text:
+        return text
+    shift = filled[0] - np.clip(filled[0], low, high)
+    bands = filled[1:] - shift
+    beyond = np.maximum(0, bands - known[:, 1:].max(0)) + np.maximum(0, known[:, 1:].min(0) - bands)
+    heard = known[:, 1:].max(0) > known[:, 0].max() - 50
+    off = float(beyond[heard].mean()) if heard.any() else 0.0
+    return f"the spectrum at {name} s is {off:.0f} dB off what lies around it" if off > NOTED else ""
+
+
+def _judged(name: str, change: float, than: str) -> str:
+    word = "louder" if change > 0 else "quieter"
+    text = f"what was filled in at {name} s is {abs(change):.0f} dB {word} {than}"
+    if abs(change) > REFUSED:
+        raise Diverged(text)
+    return text if abs(change) > NOTED else ""
+
+
+def _misfit(bound: BoundOperator, estimate: Tensor, y: Tensor, highest: float) -> Iterator[str]:
+    predicted = bound.operator.forward(estimate)
+    if bound.spectrogram is not None or y.ndim != 3:
+        return
+    length = min(y.shape[-1], predicted.shape[-1])
+    rate = bound.measured_rate
+    spec = MelSpec.at(rate)
+    top = min(rate / 2, highest)
+    spec = MelSpec(rate, spec.n_fft, spec.hop, max(1, round(spec.bands * 2 * top / rate)), high=top)
+    log_mel = LogMel(spec)
+    mels = [log_mel(each[..., :length].flatten(0, 1).float()) for each in (predicted, y)]
+    loud = mels[1] > mels[1].max() - 9  # 78 dB below the loudest there is nothing to explain
+    if bool(loud.any()):
+        off = float((mels[0] - mels[1]).abs()[loud].mean())
+        if off > UNEXPLAINED:
+            yield f"the estimate does not explain the measurement: it is {off:.1f} nats off where the music was heard"
+
+
+def _blocks(x: Tensor, start: int, stop: int, size: int) -> list[Tensor]:
+    return [x[..., first : first + size] for first in range(start, stop - size + 1, size)]
+
+
+def _levels(block: Tensor, rate: int) -> np.ndarray:
+    """Of a block, dB: all of it, and each octave."""
+    audio = block.detach().double().reshape(-1, block.shape[-1]).numpy()
+    power = np.square(np.abs(np.fft.rfft(audio * np.hanning(audio.shape[-1])))).mean(0) / audio.shape[-1] ** 2
+    hertz = np.fft.rfftfreq(audio.shape[-1], 1 / rate)
+    bands = [power[(hertz >= a) & (hertz < 2 * a)].sum() for a in _BANDS[:-1]]
+    return 10 * np.log10(np.array([power.sum(), *bands]) + _FLOOR)
