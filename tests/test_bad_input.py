@@ -134,11 +134,11 @@ def test_unknown_words_are_met_with_the_nearest(refused: Refused, words: tuple[s
     ("words", "message"),
     [
         (("--solver", "difmusic"), "unknown solver 'difmusic'. Did you mean 'diffmusic'?"),
-        (("-s", "rat=1"), "solver 'diffmusic' has no parameter 'rat'. Did you mean 'rate'?"),
-        (("-s", "rate=fast"), "rate: input should be a valid number"),
-        (("-s", "rate=-1"), "rate: input should be greater than 0"),
+        (("--solver", "diffmusic", "-s", "rat=1"), "solver 'diffmusic' has no parameter 'rat'. Did you mean 'rate'?"),
+        (("--solver", "diffmusic", "-s", "rate=fast"), "rate: input should be a valid number"),
+        (("--solver", "diffmusic", "-s", "rate=-1"), "rate: input should be greater than 0"),
         (("-s", "rate"), "write KEY=VALUE, not 'rate'"),
-        (("-s", "space=colour"), "space: input should be 'mel', 'waveform' or 'both'"),
+        (("--solver", "diffmusic", "-s", "space=colour"), "space: input should be 'mel', 'waveform' or 'both'"),
         (("--model", "minni"), "unknown backbone 'minni'. Did you mean 'mini'?"),
         (("--model", "./some/where"), "model './some/where' is no folder"),
         (("--steps", "0"), "--steps"),
@@ -257,7 +257,20 @@ def test_disk_full(song: Song, tiny: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_diverges_writes_nothing(run: Run, song: Song, tiny: Path, tmp_path: Path) -> None:
-    words = ("--gap", "0.6:0.9", "--model", tiny, "--steps", 3, "-s", "rate=1e30", "-o", tmp_path / "out.wav")
+    words = (
+        "--gap",
+        "0.6:0.9",
+        "--model",
+        tiny,
+        "--steps",
+        3,
+        "--solver",
+        "diffmusic",
+        "-s",
+        "rate=1e30",
+        "-o",
+        tmp_path / "out.wav",
+    )
     result = run(*SOLVE, song(), *words)
     assert result.code == 1, result.err
     assert "diverged" in result.err
