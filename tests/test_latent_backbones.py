@@ -32,7 +32,7 @@ def test_gaps_of_a_stereo_recording_are_filled_in_batches(built: Callable[[str],
     rate, seconds = backbone.sample_rate, min(1.5, 0.9 * backbone.excerpt_seconds)
     audio = recording(seconds, rate)
     operator = Inpainting(gap=((0.3 * seconds, 0.4 * seconds), (0.6 * seconds, 0.65 * seconds)))
-    result = restore(audio, rate, operator, solver, backbone, RestoreSettings(steps=2, samples=2, batch=2))
+    result = restore(audio, rate, operator, solver, backbone, RestoreSettings(steps=2, samples=2, batch=4))
     # Mid and side of a mono prior are items of their own; both samples of one share their encodings.
     items = 1 if backbone.channels == 2 else 2
     assert result.costs.decoder_forward == 2 * items
