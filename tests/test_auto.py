@@ -40,7 +40,7 @@ def begun(clean: np.ndarray, far: float = 3.0) -> tuple[np.ndarray, list, list]:
 
 def test_each_gap_gets_its_solver_and_the_reason_is_said(clean: np.ndarray) -> None:
     filled, left, notes = begun(clean)
-    assert [note["solver"] for note in notes] == ["interpolate", "repeat", "diffmusic"]
+    assert [note["solver"] for note in notes] == ["interpolate", "repeat", "mmps"]
     assert left == [(round(REST[0] * RATE), round(REST[1] * RATE))]
     assert "shorter than" in notes[0]["text"]
     assert "copied from" in notes[1]["text"]
