@@ -44,7 +44,7 @@ def test_posterior_is_the_conditional_of_the_joint_gaussian(oracle: Oracle) -> N
     small = Oracle.make(dim=3, rows=1, seed=4)
     root = torch.linalg.cholesky(small.prior.covariance)
     draws = small.prior.mean + torch.randn(500_000, 3, generator=torch.Generator().manual_seed(0)).double() @ root.T
-    near = draws[(draws @ small.operator.matrix.T - small.measured).abs()[:, 0] < 0.05]
+    near = draws[(draws @ small.operator.matrix.T - small.measured).abs()[:, 0] < 0.05]  # type: ignore[attr-defined]
     assert len(near) > 4000
     torch.testing.assert_close(near.mean(0), small.mean, atol=0.04, rtol=0)
     torch.testing.assert_close(near.T.cov(), small.covariance, atol=0.04, rtol=0)
@@ -106,7 +106,7 @@ def test_the_published_algorithm_without_repeats_is_biased(oracle: Oracle) -> No
 
 def test_estimates_honour_the_measurement(oracle: Oracle) -> None:
     estimates = oracle.draw(DiffMusic(rate=1.0), steps=60, count=8)
-    torch.testing.assert_close(estimates @ oracle.operator.matrix.T, oracle.measured.expand(8, -1), atol=0.02, rtol=0)
+    torch.testing.assert_close(estimates @ oracle.operator.matrix.T, oracle.measured.expand(8, -1), atol=0.02, rtol=0)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ class Noisy(Oracle):
     @classmethod
     def of(cls, noise: float, seed: int, dim: int = 32) -> "Noisy":
         exact = Oracle.make(dim=dim, rows=dim // 2, seed=seed)
-        a, c, m = exact.operator.matrix, exact.prior.covariance, exact.prior.mean
+        a, c, m = exact.operator.matrix, exact.prior.covariance, exact.prior.mean  # type: ignore[attr-defined]
         n = torch.randn(len(a), generator=torch.Generator().manual_seed(100 + seed), dtype=torch.float64)
         y = exact.measured + noise * n
         gain = c @ a.T @ torch.linalg.inv(a @ c @ a.T + noise**2 * torch.eye(len(a)))

@@ -116,7 +116,14 @@ class BoundOperator:
         return has_place(self.operator)
 
     def spans(self, samples: int) -> list[tuple[int, int]]:
-        """The stretches of that many samples of which all or a band is lost; all of them where none are named."""
+        """Return the stretches of which all or a band is lost.
+
+        Args:
+            samples: Length of ``x``.
+
+        Returns:
+            Pairs (start, stop) in samples; all of them where the operator names none.
+        """
         return spans(self.operator, samples)
 
     def damage(self, samples: int) -> list[tuple[int, int]]:

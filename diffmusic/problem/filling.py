@@ -13,7 +13,7 @@ from torch import Tensor
 from diffmusic.audio.stft import inverse, spectrum, windows_of
 from diffmusic.errors import InputError
 from diffmusic.problem.least_squares import regularised_inverse
-from diffmusic.problem.operator import has_place, is_linear, sources, spans
+from diffmusic.problem.operator import Operator, has_place, is_linear, sources, spans
 from diffmusic.problem.problem import Problem
 
 NO_PLACE = (
@@ -112,7 +112,7 @@ def _continued(x: Tensor, passing: Tensor, rate: int) -> Tensor:
 class _Transposed:
     """A linear operator with its adjoint, which is made by differentiating where it brings none."""
 
-    operator: Any
+    operator: Operator
     samples: int
 
     @property

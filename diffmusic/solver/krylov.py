@@ -35,4 +35,5 @@ def least_residual(product: Callable[[Tensor], tuple[Tensor, Tensor]], target: T
     columns = torch.stack([image.flatten(1) for image in images], dim=2).double()
     weights = torch.linalg.pinv(columns, rtol=1e-9) @ target.flatten(1).double()[..., None]
     solved = torch.stack([part.flatten(1) for part in parts], dim=2) @ weights.to(target)
-    return solved[..., 0].reshape(target.shape)
+    result: Tensor = solved[..., 0].reshape(target.shape)
+    return result

@@ -134,13 +134,13 @@ def load_editor(solver: str | Editor, parameters: Mapping[str, Any] | None = Non
     return editor
 
 
-def default_solver(operator: Any) -> str:
+def default_solver(operator: Operator | type[Operator]) -> str:
     """The name of the solver of an operator, or of its class, where none is named: its own ``solver``; where it names
     none a solver with a prior, in the latents if its damage has a place. Rectangles are solved in the latents always.
     """
     if not isinstance(operator, type) and regions(operator, 1 << 60):
         return LATENT_SOLVER
-    return str(getattr(operator, "solver", LATENT_SOLVER if has_place(operator) else PRIOR_SOLVER))
+    return str(getattr(operator, "solver", LATENT_SOLVER if has_place(operator) else PRIOR_SOLVER))  # type: ignore[arg-type]
 
 
 def advice(operator: Operator, solver: str) -> str:

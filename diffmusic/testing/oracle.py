@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diffmusic.prior.backbone import Costs
 from diffmusic.prior.prior import Prior
+from diffmusic.problem.least_squares import LinearOperator
 from diffmusic.problem.problem import Problem
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import iterate
@@ -107,7 +108,7 @@ class Oracle:
     """
 
     prior: GaussianPrior
-    operator: Any
+    operator: LinearOperator
     measured: Tensor
     mean: Tensor
     covariance: Tensor
