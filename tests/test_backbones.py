@@ -208,11 +208,14 @@ def test_a_damaged_file_is_found_by_its_hash(tmp_path: Path) -> None:
         load_model(str(folder))
 
 
+NOT_HASHED = ("README.md", "CREDITS.md", "LICENSE", "hashes.json")
+
+
 def test_mini_fits_its_budget_and_its_hashes() -> None:
     weights = sorted(MINI.glob("*/*.safetensors"))
     assert {file.parent.name for file in weights} == {"vae", "unet", "vocoder", "text_encoder"}
-    files = [file for file in MINI.rglob("*") if file.is_file() and file.name not in ("README.md", "hashes.json")]
-    assert sum(file.stat().st_size for file in files) < 24e6
+    files = [file for file in MINI.rglob("*") if file.is_file() and file.name not in NOT_HASHED]
+    assert sum(file.stat().st_size for file in files) < 32e6
     hashes = json.loads((MINI / "hashes.json").read_text())
     assert set(hashes) == {file.relative_to(MINI).as_posix() for file in files}
     for file in weights:

@@ -122,6 +122,16 @@ def test_wheel_holds_the_mini_prior(wheel: Path) -> None:
     assert [name for name in files if name.endswith(".safetensors")]
 
 
+def test_wheel_says_the_licences_of_the_code_and_of_the_weights(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = archive.read(name).decode()
+    assert "License-Expression: MIT AND CC-BY-SA-4.0\n" in metadata
+    named = set(re.findall(r"^License-File: (.+)$", metadata, flags=re.MULTILINE))
+    assert named == {"LICENSE", "diffmusic/backbones/mini/LICENSE", "diffmusic/backbones/mini/CREDITS.md"}
+    assert {"diffmusic/backbones/mini/LICENSE", "diffmusic/backbones/mini/CREDITS.md"} <= set(archive.namelist())
+
+
 def test_runs_outside_the_checkout(environment: Environment) -> None:
     version = environment.run("python", "-c", "import diffmusic; print(diffmusic.__version__)").strip()
     assert version in environment.run("diffmusic", "--version")

@@ -17,7 +17,7 @@ def diffmusic_backbones() -> list[Spec]:
         Spec(
             "mini",
             "diffmusic.backbones.musicldm:mini",
-            "the small prior inside this package: 16 kHz mono, 24 MB, MIT",
+            "the small prior inside this package: 16 kHz mono, 30 MB, weights CC BY-SA 4.0",
             ("DiffmusicMini",),
         ),
         Spec(
