@@ -4,7 +4,8 @@
     python -m benchmarks.inpainting --work training/work --split validation --clips 4 --name tuning \
         --row "diffmusic steps=50 repeats=1" --row "diffmusic steps=25 repeats=2"
 
-The clips are those that ``python -m training.corpus`` renders. The gap lies in the middle of an excerpt of 5.12 s.
+The clips are those that ``python -m training.corpus`` renders, or with ``--recorded`` excerpts of the held-out
+recordings of ``python -m training.recordings``. The gap lies in the middle of an excerpt of 5.12 s.
 Measured inside it, on the frames that lie wholly in the gap: log-mel L1 in nats; LSD; the spectral flux
 ``mean |M[t+1] - M[t]|`` over the original's, which is 1 for music that moves as it did and near 0 for a smear; and the
 mean over octave bands (62 Hz to 8 kHz) of how far the gap's energy is from the original's, in dB either way. FAD is
@@ -40,6 +41,8 @@ from diffmusic.tasks.restore import restore
 from diffmusic.tasks.settings import RestoreSettings
 from diffmusic_operators.inpainting import Inpainting
 from training.data import split, to_float
+from training.held_out import excerpts as spread
+from training.held_out import sound_files
 
 RATE, EXCERPT, START = 16000, 81920, 48000
 SPEC = MelSpec()
@@ -203,6 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
+    parser.add_argument("--recorded", action="store_true", help="excerpts of recordings, not of rendered clips")
     parser.add_argument("--gap", type=float, nargs="+", default=[1.0])
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--samples", type=int, default=1)
@@ -220,9 +224,15 @@ def main() -> None:
         merge(results, chosen.name)
         return
 
-    clips = split(chosen.work, chosen.split)
-    numbers = np.linspace(0, len(clips) - 1, chosen.clips).round().astype(int)[shard::shards]
-    excerpts = [to_float(clips[number][START : START + EXCERPT]).double().numpy() for number in numbers]
+    if chosen.recorded:
+        files = [file for name, files in sound_files(chosen.work, chosen.split).items() for file in files
+                 if not name.startswith("bank_")]  # fmt: skip
+        numbers = np.arange(chosen.clips)[shard::shards]
+        excerpts = [each.double().numpy() for each in spread(files, chosen.clips)[shard::shards]]
+    else:
+        clips = split(chosen.work, chosen.split)
+        numbers = np.linspace(0, len(clips) - 1, chosen.clips).round().astype(int)[shard::shards]
+        excerpts = [to_float(clips[number][START : START + EXCERPT]).double().numpy() for number in numbers]
     prior: Any = load_model(chosen.model)
     clap = Clap.load(prior.folder)
     document: dict[str, Any] = {

@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import freqz_sos
 
-from training import corpus, stems
+from training import corpus, effects, stems
+from training.banks import FLUIDR3, KIT_NOTES
 from training.compose import compose
 from training.corpus import arranged, onsets
 from training.piece import DRUMS, Note, Piece, Voice, split_of
-from training.render import midi, missing
+from training.render import RENDER_RATE, midi
 from training.stems import SOURCES, Mismatch, difference, grouping, write_stems
 
 
@@ -105,6 +108,56 @@ def test_muting_leaves_every_note_where_it_is() -> None:
     assert [message for message in part if message not in muted] == list(whole)
 
 
+def test_a_kit_and_the_bank_share_the_notes_between_them() -> None:
+    pytest.importorskip("mido", reason="mido writes the MIDI files: pip install -e '.[train]'")
+    clap = replace(BAND, voices=(*BAND.voices[:2], voice(DRUMS, 36, 38, 39, 69)))
+    arrangement, _ = arranged(clap)
+
+    def struck(kit: bool | None) -> list[tuple[int, int]]:
+        return [(m.channel, m.note) for m in midi(arrangement, kit=kit).tracks[0] if m.type == "note_on"]
+
+    whole, of_kit, of_bank = struck(None), struck(True), struck(False)
+    drums = [note for channel, note in whole if channel == 9]
+    assert {note in KIT_NOTES for note in drums} == {True, False}
+    assert of_kit == [(0, note) for note in drums if note in KIT_NOTES]
+    assert sorted(of_bank) == sorted(each for each in whole if each[0] != 9 or each[1] not in KIT_NOTES)
+
+
+def test_an_equaliser_raises_its_own_frequency_and_no_far_one() -> None:
+    section = effects.peak(1000, 6, 1, RENDER_RATE)
+    _, response = freqz_sos(section, worN=[20, 1000, 20000], fs=RENDER_RATE)
+    np.testing.assert_allclose(20 * np.log10(np.abs(response)), [0, 6, 0], atol=0.1)
+
+
+def test_a_compressor_brings_loud_and_quiet_together() -> None:
+    tone = np.sin(0.2 * np.arange(RENDER_RATE))
+    steps = np.concatenate([0.5 * tone, 0.05 * tone])[:, None].repeat(2, axis=1)
+    levels = [
+        20 * np.log10(np.sqrt(np.mean(part[RENDER_RATE // 2 : RENDER_RATE] ** 2)))
+        for sound in (steps, steps * effects.compression(steps, RENDER_RATE, 30, 4)[:, None])
+        for part in np.split(sound, 2)
+    ]
+    assert levels[0] - levels[1] == pytest.approx(20, abs=0.01)
+    assert levels[2] - levels[3] == pytest.approx(5, abs=0.3)
+
+
+def test_a_room_adds_the_energy_that_it_says_and_decays_in_its_time() -> None:
+    click = np.zeros((RENDER_RATE, 2))
+    click[0] = 1
+    heard = effects.reverberated(click, RENDER_RATE, 0.5, -6, seed=0)
+    echoes = heard - click
+    np.testing.assert_allclose(10 * np.log10(np.square(echoes).sum(axis=0)), -6, atol=0.01)
+    early, late = (np.square(echoes[at : at + 2205]).mean() for at in (0, RENDER_RATE // 4))
+    assert 10 * np.log10(early / late) == pytest.approx(30, abs=3)
+
+
+def test_what_is_reverberant_gets_no_second_room() -> None:
+    chains = [effects.draw(Random(k), reverberant=True) for k in range(50)]
+    assert all(chain.room is None for chain in chains)
+    assert any(chain.peaks for chain in chains)
+    assert any(effects.draw(Random(k), reverberant=False).room for k in range(50))
+
+
 def test_a_difference_is_told_from_rounding() -> None:
     clip = np.random.default_rng(0).integers(-3000, 3000, 1000).astype(np.int16)
     one_step = -20 * np.log10(np.sqrt(np.mean(clip.astype(float) ** 2)))
@@ -114,7 +167,7 @@ def test_a_difference_is_told_from_rounding() -> None:
         difference(clip + np.int16(30), clip)
 
 
-@pytest.mark.skipif(missing() is not None, reason=f"renders: {missing()}")
+@pytest.mark.skipif(FLUIDR3.missing() is not None, reason=f"renders: {FLUIDR3.missing()}")
 def test_the_sources_add_up_to_the_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mido", reason="mido writes the MIDI files: pip install -e '.[train]'")
     monkeypatch.setattr(corpus, "CLIP_SECONDS", 1)

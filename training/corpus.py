@@ -1,11 +1,12 @@
 """The corpus of the mini prior: 12 s clips of rendered music, 16 kHz mono.
 
-    python -m training.corpus --work training/work --hours 4.5 --seed 0 --jobs 2
+    python -m training.corpus --work training/work/bank_fluidr3 --hours 4.5 --seed 0 --jobs 2
+    python -m training.corpus --work training/work/bank_musescore --bank musescore --hours 4.5 --seed 1 --jobs 2
 
 writes WORK/corpus/{train,validation,test}/PIECE-K.flac and WORK/corpus/manifest.jsonl, one row a clip.
 Started again, it skips the pieces that are in the manifest; with more hours it goes on from there. About 60 %
-are composed by `training.compose`, 40 % are scores that music21 brings along. It needs the Debian packages
-fluidsynth and fluid-soundfont-gm.
+are composed by `training.compose`, 40 % are scores that music21 brings along. Clips of the training split go through
+random effects (`training.effects`). It needs the Debian packages fluidsynth and those of the bank (`training.banks`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -28,10 +29,12 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from training import effects
+from training.banks import BANKS, FLUIDR3, Bank
 from training.compose import compose
 from training.instruments import label
 from training.piece import DRUMS, NOTE_NAMES, Piece, split_of
-from training.render import Arrangement, arrange, missing, mixdown, synthesize
+from training.render import RENDER_RATE, Arrangement, arrange, mixdown, synthesize
 from training.scores import catalogue
 
 RATE = 16000
@@ -61,17 +64,23 @@ def cut(sound: np.ndarray, k: int) -> np.ndarray:
     return sound[k * RATE * CLIP_SECONDS : (k + 1) * RATE * CLIP_SECONDS]
 
 
-def render_piece(piece: Piece, folder: Path) -> list[Row]:
+def render_piece(piece: Piece, folder: Path, bank: Bank = FLUIDR3) -> list[Row]:
     """Render one piece, write its clips, and return their rows."""
     arrangement, loudness = arranged(piece)
     if not arrangement.piece.voices:
         return []
-    sound = mixdown(synthesize(arrangement), RATE, loudness)
-    rows = []
+    stereo, chain = synthesize(arrangement, bank=bank), effects.Effects()
+    if split_of(piece.identity) == "train":
+        random = Random(f"effects {piece.name}")
+        chain = effects.draw(random, arrangement.room is not None)
+        stereo = chain(stereo, RENDER_RATE, random.randrange(2**32))
+    sound = mixdown(stereo, RATE, loudness)
+    rows, kit = [], bank.kit(piece.name)
     for k in range(min(CLIPS_A_PIECE, len(sound) // (RATE * CLIP_SECONDS))):
         clip = cut(sound, k)
         if level(clip) > SILENCE:
-            row = describe(arrangement, k, clip)
+            row = describe(arrangement, k, clip) | {"bank": bank.name, "effects": asdict(chain)}
+            row |= {"kit": kit and kit.stem, "wet": row["wet"] or chain.room is not None}
             soundfile.write(folder / row["clip"], clip, RATE, subtype="PCM_16")
             rows.append(row)
     return rows
@@ -136,13 +145,15 @@ def scores_of(work: Path, pool: Any) -> list[Piece]:
     return scores
 
 
-def fill(pieces: Iterator[Piece], hours: float, rows: list[Row], folder: Path, pool: Any, report: Report) -> None:
+def fill(
+    pieces: Iterator[Piece], hours: float, rows: list[Row], folder: Path, pool: Any, report: Report, bank: Bank
+) -> None:
     """Render pieces, batch by batch, until the clips of these rows and the new ones last `hours`."""
     done = {row["piece"] for row in rows}
     seconds = sum(row["seconds"] for row in rows)
     while seconds < 3600 * hours:
         batch = [piece for piece in itertools.islice(pieces, BATCH) if piece.name not in done]
-        for new in pool.imap(partial(render_piece, folder=folder), batch):
+        for new in pool.imap(partial(render_piece, folder=folder, bank=bank), batch):
             seconds += sum(row["seconds"] for row in new)
             with (folder / "manifest.jsonl").open("a") as manifest:
                 manifest.write("".join(json.dumps(row) + "\n" for row in new))
@@ -162,8 +173,10 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=4.5, help="hours of audio in all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="pieces rendered at a time")
+    parser.add_argument("--bank", choices=BANKS, default=FLUIDR3.name, help="the sounds it is played with")
     args = parser.parse_args()
-    if problem := missing():
+    bank = BANKS[args.bank]
+    if problem := bank.missing():
         print(problem, file=sys.stderr)
         return 2
 
@@ -180,7 +193,7 @@ def main() -> int:
                 print(f"{took:6.0f} s  {source}: {seconds / 3600:.2f} of {goal:.2f} h", flush=True)
 
             old = [row for row in rows if row["source"].startswith(source)]
-            fill(pieces, share * args.hours, old, folder, pool, report)
+            fill(pieces, share * args.hours, old, folder, pool, report, bank)
 
     hours: Counter[tuple[str, str]] = Counter()
     for row in read_manifest(folder):

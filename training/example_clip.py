@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from training.banks import FLUIDR3
 from training.compose import compose
 from training.piece import DRUMS, split_of
-from training.render import RENDER_RATE, Arrangement, missing, synthesize
+from training.render import RENDER_RATE, Arrangement, synthesize
 
 SEED = 1716  # a Dorian vamp on C: strings, bass, flute and hand drums, the theme twice
 SECONDS = 10
@@ -45,7 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Remake the example clip.")
     parser.add_argument("--out", type=Path, default=Path("examples/clip.flac"))
     args = parser.parse_args()
-    if problem := missing():
+    if problem := FLUIDR3.missing():
         print(problem, file=sys.stderr)
         return 2
     soundfile.write(args.out, excerpt(), RENDER_RATE, subtype="PCM_16")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Collection
@@ -19,13 +18,12 @@ import soxr
 from scipy.signal import butter, sosfilt
 
 from training import instruments
+from training.banks import FLUIDR3, KIT_NOTES, Bank
 from training.piece import DRUMS, Note, Piece, Voice
 
 if TYPE_CHECKING:
     import mido
 
-SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
-INSTALL = "apt-get install fluidsynth fluid-soundfont-gm"
 # Rendered at 44.1 kHz and resampled: rendering at 16 kHz folds 6 dB too much into the band above 6 kHz.
 RENDER_RATE = 44100
 # Some of FluidR3's samples (Sawtooth Lead, New Age Pad) carry an offset that would pass for loudness.
@@ -53,15 +51,6 @@ class Arrangement:
     def seconds(self) -> float:
         """Length up to the end of the last note."""
         return self.piece.beats * 60 / self.tempo
-
-
-def missing() -> str | None:
-    """What to install before anything can be rendered, in one line, or None."""
-    if shutil.which("fluidsynth") is None:
-        return f"fluidsynth is not installed: {INSTALL}"
-    if not SOUNDFONT.exists():
-        return f"the soundfont {SOUNDFONT} is not installed: {INSTALL}"
-    return None
 
 
 def arrange(piece: Piece, seconds: float, random: Random) -> Arrangement:
@@ -128,23 +117,27 @@ def _phrase(voice: Voice, tempo: float, random: Random) -> Voice:
     return Voice(voice.role, tuple(play(note) for note in voice.notes))
 
 
-def midi(arrangement: Arrangement, heard: Collection[int] | None = None) -> mido.MidiFile:
+def midi(arrangement: Arrangement, heard: Collection[int] | None = None, *, kit: bool | None = None) -> mido.MidiFile:
     """The arrangement as one MIDI track, drums on channel 10 (9 counted from zero).
 
-    With `heard`, the voices of all other indices are muted, but play: see `training.stems` for why.
+    With `heard`, the voices of all other indices are muted, but play: see `training.stems` for why. `kit`: only what a
+    drum kit strikes, on the first channel, where its soundfont has it (True), or all but that (False).
     """
     import mido
 
     events: list[tuple[int, int, mido.Message]] = []
     for index, voice in enumerate(arrangement.piece.voices):
-        channel = DRUM_CHANNEL if voice.role == DRUMS else CHANNELS[index % len(CHANNELS)]
-        program = arrangement.programs[index]
+        drums = voice.role == DRUMS
+        channel = (0 if kit else DRUM_CHANNEL) if drums else CHANNELS[index % len(CHANNELS)]
+        program = 0 if kit else arrangement.programs[index]
         events.append((0, 0, mido.Message("program_change", channel=channel, program=program)))
         muted = MUTED if heard is not None and index not in heard else ()
         for control, value in ((7, arrangement.volumes[index]), (10, arrangement.pans[index]), *muted):
             change = mido.Message("control_change", channel=channel, control=control, value=value)
             events.append((0, 0, change))
         for note in voice.notes:
+            if kit is not None and kit != (drums and note.pitch in KIT_NOTES):
+                continue
             on, off = round(note.start * TICKS), round((note.start + note.duration) * TICKS)
             stroke = {"channel": channel, "note": note.pitch}
             events.append((on, 2, mido.Message("note_on", velocity=note.velocity, **stroke)))
@@ -159,18 +152,33 @@ def midi(arrangement: Arrangement, heard: Collection[int] | None = None) -> mido
     return mido.MidiFile(ticks_per_beat=TICKS, tracks=[track])
 
 
-def synthesize(arrangement: Arrangement, gain: float = 0.2, heard: Collection[int] | None = None) -> np.ndarray:
+def synthesize(
+    arrangement: Arrangement, gain: float = 0.2, heard: Collection[int] | None = None, bank: Bank = FLUIDR3
+) -> np.ndarray:
     """Sound of an arrangement, (frames, 2) at 44.1 kHz, without what lies below 20 Hz.
 
     `heard` has the indices of the voices that sound, None means all; the sounds of the parts add up to the whole.
     """
-    wet = "0" if arrangement.room is None else "1"
-    room = [] if arrangement.room is None else ["-o", f"synth.reverb.room-size={arrangement.room}"]
+    kit = bank.kit(arrangement.piece.name)
+    if kit is None:
+        return _play(midi(arrangement, heard), bank.file, arrangement.room, gain)
+    parts = [_play(midi(arrangement, heard, kit=True), kit, arrangement.room, gain),
+             _play(midi(arrangement, heard, kit=False), bank.file, arrangement.room, gain)]  # fmt: skip
+    total = np.zeros((max(map(len, parts)), 2), np.float32)
+    for part in parts:
+        total[: len(part)] += part
+    return total
+
+
+def _play(score: mido.MidiFile, soundfont: Path, room: float | None, gain: float) -> np.ndarray:
+    """Sound of a MIDI file through a soundfont."""
+    wet = "0" if room is None else "1"
+    size = [] if room is None else ["-o", f"synth.reverb.room-size={room}"]
     with tempfile.TemporaryDirectory() as folder:
-        score, sound = Path(folder, "score.mid"), Path(folder, "sound.wav")
-        midi(arrangement, heard).save(score)
-        options = ["-niq", "-r", str(RENDER_RATE), "-g", str(gain), "-R", wet, "-C", wet, *room, *REVERB]
-        files = ["-O", "float", "-T", "wav", "-F", str(sound), str(SOUNDFONT), str(score)]
+        notes, sound = Path(folder, "score.mid"), Path(folder, "sound.wav")
+        score.save(notes)
+        options = ["-niq", "-r", str(RENDER_RATE), "-g", str(gain), "-R", wet, "-C", wet, *size, *REVERB]
+        files = ["-O", "float", "-T", "wav", "-F", str(sound), str(soundfont), str(notes)]
         subprocess.run(["fluidsynth", *options, *files], check=True, capture_output=True, timeout=600)
         samples = soundfile.read(sound, dtype="float32")[0]
     return sosfilt(RUMBLE, samples, axis=0).astype(np.float32)

@@ -34,11 +34,12 @@ from statistics import mean
 import numpy as np
 import soundfile
 
+from training.banks import FLUIDR3
 from training.compose import compose
 from training.corpus import RATE, Row, arranged, cut, level, onsets, read_manifest
 from training.instruments import label
 from training.piece import DRUMS, Piece, Voice
-from training.render import Arrangement, downmix, missing, mixing_gain, synthesize
+from training.render import Arrangement, downmix, mixing_gain, synthesize
 from training.scores import corpus_root, read_score
 
 SOURCES = ("drums", "bass", "lead", "other")
@@ -154,7 +155,7 @@ def main() -> int:
     parser.add_argument("--split", nargs="+", default=["test", "validation"], choices=("train", "validation", "test"))
     parser.add_argument("--jobs", type=int, default=1, help="pieces rendered at a time")
     args = parser.parse_args()
-    if problem := missing():
+    if problem := FLUIDR3.missing():
         print(problem, file=sys.stderr)
         return 2
 

@@ -1,6 +1,8 @@
 """Train the VAE: log-mel (B, 1, frames, 64) to latents (B, 8, frames / 4, 16) and back.
 
-python -m training.train_vae --work training/work --minutes 25
+    python -m training.train_vae --work training/work --minutes 25
+
+Needs ``training.mels``.
 """
 
 from argparse import Namespace
@@ -9,14 +11,13 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from diffmusic.audio.mel import LogMel
-from training.data import MEL, crops, fixed_crops, split
 from training.loop import Run, options
 from training.losses import mel_loss
+from training.mels import Mels, shares
 
 KL_WEIGHT = 1e-3  # on the mean over latent elements: enough to keep the latents smooth, far too little to blur
 MEL_MEAN = -4.85  # of the corpus, in nats
-FRAMES = 128
+FRAMES = 256
 
 
 def build() -> AutoencoderKL:
@@ -32,16 +33,20 @@ def build() -> AutoencoderKL:
 
 def train(stage: str, model: AutoencoderKL, chosen: Namespace, rate: float) -> None:
     """Train whatever of the model is not frozen."""
-    clips, log_mel = split(chosen.work, "train"), LogMel(MEL)
+    mels = Mels(chosen.work / "mels")
     run = Run(stage, model, chosen, rate, decay=0.998)
-    held_out = log_mel(fixed_crops(split(chosen.work, "validation"), 8, 4 * FRAMES * MEL.hop))[:, None]
+    sampler = mels.sampler(shares(mels.rows), FRAMES)
+    held_out = {kind: mels.fixed(kind, "validation", 8, 2 * FRAMES)[0][:, None] for kind in ("recorded", "rendered")}
 
     @torch.no_grad()
     def validate() -> dict[str, float]:
-        mel = held_out.to(chosen.device)
-        latents = run.ema.encode(mel).latent_dist.mode()
-        error = (run.ema.decode(latents).sample - mel).abs().mean()
-        return {"mel_l1": error.item(), "latent_std": latents.std().item()}
+        measures: dict[str, float] = {}
+        for kind, mel in held_out.items():
+            mel = mel.to(chosen.device)
+            latents = run.ema.encode(mel).latent_dist.mode()
+            error = (run.ema.decode(latents).sample - mel).abs().mean()
+            measures |= {f"mel_l1_{kind}": error.item(), f"latent_std_{kind}": latents.std().item()}
+        return measures
 
     def loss_of(mel: Tensor) -> Tensor:
         with run.autocast():
@@ -52,8 +57,8 @@ def train(stage: str, model: AutoencoderKL, chosen: Namespace, rate: float) -> N
 
     generator = run.generator if chosen.device == "cpu" else None
     for _ in run:
-        audio = crops(clips, chosen.batch, FRAMES * MEL.hop, run.generator).to(chosen.device)
-        run.update(loss_of(log_mel(audio)[:, None]))
+        mel, _ = sampler.draw(chosen.batch, run.generator)
+        run.update(loss_of(mel[:, None].to(chosen.device)))
         if run.due(seconds=90):
             run.record(validate())
 
