@@ -6,6 +6,7 @@ process wait for each other.
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 
 import torch
 from torch import distributed
@@ -14,7 +15,9 @@ from torch import distributed
 def start(device: str) -> int:
     """Join the other processes, if torchrun started several; returns this one's rank, 0 where it is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        # One of them may validate, or starve on a busy machine, for longer than the half hour that is usual.
+        backend = "nccl" if device.startswith("cuda") else "gloo"
+        distributed.init_process_group(backend, timeout=timedelta(days=1))
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
