@@ -18,7 +18,9 @@ from training.data import EXCERPT_SECONDS, MEL
 from training.latents import LatentPool
 from training.loop import Run, learning_rate_factor
 from training.mels import BANDS, EXCERPT_FRAMES, FLOOR, FRAME_RATE, STEP, Mels, equalise, quantise, shares
+from training.pack import PASSAGE, needed, passages
 from training.packed import compress, decompress
+from training.release import history
 from training.train_unet import schedule, weight
 
 HOUR = 360_000  # frames
@@ -153,3 +155,27 @@ def test_processes_average_their_gradients_and_stop_together(tmp_path: Path) -> 
     multiprocessing.spawn(_average, (str(tmp_path / "meet"), str(tmp_path / "out")), nprocs=2)
     for rank in (0, 1):
         assert json.loads((tmp_path / f"out{rank}").read_text()) == [[[2.0], [2.0]], [False, True]]
+
+
+def test_a_part_keeps_the_history_that_its_new_stage_went_on_from() -> None:
+    package = {"unet_gpu": {"steps": 1}, "vae": {"steps": 2}}
+    assert history(package, "unet", {}) == {"unet_gpu": {"steps": 1}}
+    further, afresh = {"unet": {"steps": 3, "trained": True}}, {"unet": {"steps": 3, "trained": False}}
+    assert history(package, "unet", further) == {"unet_gpu": {"steps": 1}} | further
+    assert history(package, "unet", afresh) == afresh
+
+
+def test_passages_are_drawn_once_each_at_their_own_speed(tmp_path: Path) -> None:
+    row = {"kind": "recorded", "group": "rock", "split": "train", "frames": HOUR}
+    mels = store(tmp_path / "mels")
+    mels.rows = [row | {"speed": speed} for speed in (1.0, 15 / 16)]
+    drawn = passages(mels, 50)
+    assert len(set(drawn)) == len(drawn) == 50
+    assert {index for index, _ in drawn} == {0}
+    assert all(start % PASSAGE == 0 and start + PASSAGE <= HOUR for _, start in drawn)
+
+
+def test_what_diffusers_needs_is_packed_and_torch_is_not() -> None:
+    names = needed("diffusers")
+    assert {"diffusers", "huggingface-hub", "filelock"} <= set(names)
+    assert not {"torch", "numpy", "safetensors"} & set(names)

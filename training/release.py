@@ -116,6 +116,7 @@ def write(work: Path, folder: Path, package: Path, decay: float | None = None) -
     (folder / "model_index.json").write_text(json.dumps(model_index(stages), indent=2) + "\n")
     credits_file = work / "recordings" / "CREDITS.md"
     shutil.copy(credits_file if credits_file.exists() else package / "CREDITS.md", folder / "CREDITS.md")
+    shutil.copy(package / "LICENSE", folder / "LICENSE")
     made = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in NOT_HASHED)
     hashes = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
     (folder / "hashes.json").write_text(json.dumps(hashes, indent=2) + "\n")
