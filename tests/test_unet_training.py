@@ -149,6 +149,7 @@ def _average(rank: int, path: str, out: str) -> None:
     stopping = [parallel.average(model.parameters(), False), parallel.average(model.parameters(), rank == 1)]
     means = [parameter.grad.unique().tolist() for parameter in model.parameters() if parameter.grad is not None]
     Path(f"{out}{rank}").write_text(json.dumps([means, stopping]))
+    parallel.finish()
 
 
 def test_processes_average_their_gradients_and_stop_together(tmp_path: Path) -> None:

@@ -21,6 +21,13 @@ def start(device: str) -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
+def finish() -> None:
+    """Leave the other processes, after all have come here: their threads would abort a process that just ends."""
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 def size() -> int:
     """How many processes train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1

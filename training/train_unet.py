@@ -23,7 +23,7 @@ import torch
 import torch._inductor.config
 from torch import Tensor
 
-from training import packed
+from training import packed, parallel
 from training.latents import LatentPool, encoder, frozen_vae
 from training.loop import Run, options
 from training.mels import EXCERPT_FRAMES, Mels, shares
@@ -189,6 +189,7 @@ def main() -> None:
     if chosen.packed:
         release()
         run.record(validate())
+    parallel.finish()
 
 
 if __name__ == "__main__":
