@@ -1,1 +1,1 @@
-"""The runner: a suite of clips, problems and solvers as cells that are measured one by one, and tables of them."""
+"""Benchmark runner: measures the cells of a suite of clips, problems and solvers one by one, and tabulates them."""

@@ -1,4 +1,4 @@
-"""One cell of a benchmark: a clip through one row of one problem, and what is measured of it."""
+"""Execution of one benchmark cell: one clip through one row of one problem, and its scores."""
 
 from __future__ import annotations
 
@@ -38,11 +38,12 @@ Kind = Literal["truth", "measurement", "round trip", "solve", "edit"]
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be done to a clip, in values that any process understands.
+    """Work on one clip, in values that any process understands.
 
-    truth: measure the clip itself; measurement: what the operator left of it, which a solver has to better; round trip:
-    encode and decode it, the ceiling of what the prior can restore.
-    keep: return the sounds too.
+    Attributes:
+        kind: truth: measure the clip itself; measurement: measure the operator's output, which a solver has to better;
+            round trip: encode and decode the clip, the ceiling of what the prior can restore; solve; edit.
+        keep: return the audio too.
     """
 
     kind: Kind
@@ -61,19 +62,19 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """What a cell left: its record, and the sounds to keep, FLAC by name."""
+    """Outcome of a cell: its record, and the audio to keep, as FLAC files by name."""
 
     record: dict[str, Any]
     sounds: Mapping[str, bytes]
 
 
 def lost(why: str) -> Result:
-    """The result of a cell that has none, because whoever worked on it is gone."""
+    """Return the result of a cell whose worker died before it had one."""
     return Result({"error": why, "seconds": 0.0}, {})
 
 
 def run(task: Task, material: Material) -> Result:
-    """Do a task. What goes wrong, whatever it is, is a record too: its ``error`` says why."""
+    """Run a task. Never raises: a failure is returned as a record with ``error``."""
     started = time.perf_counter()
     sounds: dict[str, np.ndarray] = {}
     facts: dict[str, Any] = {"error": None}
@@ -106,7 +107,7 @@ def _backbone(task: Task) -> Backbone:
 
 
 def describe_model(model: str, device: str, dtype: str, offline: bool) -> dict[str, Any]:
-    """What a record says of a prior, its weights' hash among it."""
+    """Describe a prior for the record, including the hash of its weights."""
     return _loaded(model, device, dtype, offline).describe()
 
 
@@ -116,24 +117,26 @@ def _metric(text: str, offline: bool) -> Metric:
 
 
 def metric(named: Named, offline: bool = False) -> Metric:
-    """A metric with what it needs, loaded once in a process."""
+    """Load a metric with what it needs, once in a process."""
     return _metric(str(named), offline)
 
 
 @lru_cache(maxsize=32)
 def _facts(text: str, offline: bool) -> dict[str, Any]:
-    """What a metric says of itself; asked once in a process, because it hashes the weights that it measures with."""
+    """Describe a metric; cached, because it hashes the weights that the metric measures with."""
     made = _metric(text, offline)
     return made.describe() if hasattr(made, "describe") else {}
 
 
 def describe(named: Named, offline: bool = False) -> dict[str, Any]:
-    """What of a metric determines its values."""
+    """Return everything that determines the values of a metric."""
     return {"name": str(named), **_facts(str(named), offline)}
 
 
 def embedding_key(named: Named, offline: bool = False) -> str | None:
-    """Under which name a record has the embeddings of a metric of sets; metrics with the same embedding share them."""
+    """Return the key of a set metric's embeddings in a record, None for other metrics; metrics with the same embedding
+    share them.
+    """
     if not is_set(metric(named, offline)):
         return None
     facts = json.dumps(_facts(str(named), offline), sort_keys=True, default=str)
@@ -143,7 +146,7 @@ def embedding_key(named: Named, offline: bool = False) -> str | None:
 def _scores(
     task: Task, clean: np.ndarray, estimate: np.ndarray, rate: int, prompt: str | None, damage: Damage | None = None
 ) -> dict[str, Any]:
-    """Every metric of an estimate, (channels, time); embeddings, for metrics of sets, are of each source."""
+    """Score an estimate, (channels, time), with every metric; for metrics of sets, embed each source."""
     sources = damage.sources if damage else 1
     stretches = damage.stretches(clean.shape[-1]) if damage else None
     scores: dict[str, Any] = {}
@@ -166,7 +169,7 @@ def _damage(task: Task, material: Material) -> Damage:
 
 
 def _truth(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The clip itself: what an estimate's embeddings are compared with."""
+    """Measure the clip itself: the reference for the embeddings of estimates."""
     damage = _damage(task, material) if task.operator else None
     if damage and damage.measured.ndim == 2:
         length = material.clean.shape[-1]
@@ -178,21 +181,21 @@ def _truth(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dic
 
 
 def _measurement(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What is left of the clip; of a mixture, for every source."""
+    """Measure the operator's output; for a mixture, against every source."""
     damage = _damage(task, material)
     audio = like_truth(damage.measured, damage.rate, material.clean, material.sample_rate)
     return {"finished": _measured(task, material, damage, audio)}
 
 
 def _heard(name: str, audio: np.ndarray, sources: int) -> dict[str, np.ndarray]:
-    """A sound to keep, or one for each source."""
+    """Name the audio to keep: one file, or one for each source."""
     if sources == 1:
         return {name: audio}
     return {f"{name}-{number}": part for number, part in enumerate(np.split(audio, sources), 1)}
 
 
 def _round_trip(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Each source, encoded and decoded."""
+    """Measure each source, encoded and decoded."""
     backbone = _backbone(task)
     damage = _damage(task, material) if task.operator else None
     costs, started = Costs(), time.perf_counter()
@@ -204,7 +207,7 @@ def _round_trip(task: Task, material: Material, sounds: dict[str, np.ndarray]) -
 
 
 def _solve(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The raw estimate, and the finished one."""
+    """Restore the clip, and measure the raw and the finished estimate."""
     assert task.solver is not None
     damage = _damage(task, material)
     backbone = _backbone(task) if task.model else None
@@ -227,7 +230,7 @@ def _solve(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dic
 
 
 def _edit(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The clip made what its target says."""
+    """Edit the clip towards its target, and measure the result."""
     assert task.solver is not None
     if material.target is None:
         raise DiffmusicError("the dataset does not say what this clip is to become")
@@ -253,7 +256,7 @@ _DO: Mapping[Kind, Callable[[Task, Material, dict[str, np.ndarray]], dict[str, A
 
 
 def _measured(task: Task, material: Material, damage: Damage | None, estimate: np.ndarray) -> dict[str, Any]:
-    """The scores of an estimate; for a problem also how well it explains the measurement, and the part's LSD."""
+    """Score an estimate; for a problem also its misfit to the measurement, and the LSD of the damaged part."""
     rate = material.sample_rate
     if damage is None:
         return _scores(task, material.clean, estimate, rate, material.target)

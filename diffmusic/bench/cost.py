@@ -1,4 +1,4 @@
-"""What a suite will take: cells, passes through network and decoder, and time, before anything is measured."""
+"""Estimate of a suite's cost before it runs: cells, passes through network and decoder, and time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ PASSES = ("network_forward", "network_backward", "decoder_forward", "decoder_bac
 
 @dataclass(frozen=True)
 class Expected:
-    """What the cells of one prior will take. seconds: of one pass each, measured here; None where it is not here."""
+    """Expected cost of one prior's cells. seconds: of one pass of each kind, measured here; None if the prior is not
+    here.
+    """
 
     model: str
     cells: int
@@ -40,7 +42,7 @@ class Expected:
     problems: Sequence[str]
 
     def lines(self) -> Iterator[str]:
-        """As a reader has it."""
+        """Yield the estimate as lines of text."""
         forward, backward, decoded, gradients = (self.passes[name] for name in PASSES)
         yield (
             f"{self.model}: {self.cells} cells, {forward} passes of the network ({backward} with gradient), {decoded} "
@@ -60,8 +62,10 @@ class Expected:
 
 
 def expected(suite: Suite, given: Sequence[Model]) -> list[Expected]:
-    """For every prior. Each row of each problem is run once on a stand-in, which counts what it is asked."""
-    made = []
+    """Estimate the cost for every prior, by running each row of each problem once on a fake backbone that counts its
+    calls.
+    """
+    estimates = []
     cells = list(plan.cells(suite, given, suite.clips.count))
     for model in given:
         checkpoint = _checkpoint(model.name)
@@ -82,12 +86,12 @@ def expected(suite: Suite, given: Sequence[Model]) -> list[Expected]:
                 passes = {name: count + getattr(costs, name) for name, count in passes.items()}
         timed = _timed(backbone, seconds) if backbone else None
         gflop = checkpoint.gflop if checkpoint else None
-        made.append(Expected(model.name, len(own), passes, timed, gflop, seconds, wrong))
-    return made
+        estimates.append(Expected(model.name, len(own), passes, timed, gflop, seconds, wrong))
+    return estimates
 
 
 def _checkpoint(name: str) -> Checkpoint | None:
-    """What is known of published weights before they are here."""
+    """Look up published weights that are not downloaded yet."""
     for listed, spec in registry().components("backbone").items():
         for each in spec.checkpoints:
             if name in (listed, each.repository):
@@ -105,10 +109,10 @@ def _here(model: Model) -> Backbone | None:
 
 
 def _counted(each: Cell, stand_in: FakeBackbone, rate: int, seconds: float) -> Costs | str:
-    """Passes of a cell, or why it cannot be run."""
+    """Count the passes of a cell, or return why it cannot be run."""
     task = each.task
     operator = task.operator.component("operator") if task.operator else None
-    # Passes depend on the length by windows and gaps alone: where there are none, little audio does.
+    # Passes depend on the length through windows and gaps alone: without them, little audio is enough.
     short = seconds <= stand_in.excerpt_seconds and not isinstance(operator, HasDamage)
     samples = round(rate * (min(seconds, 0.5) if short else seconds))
     count = sources(operator) if operator else 1
@@ -128,7 +132,7 @@ def _counted(each: Cell, stand_in: FakeBackbone, rate: int, seconds: float) -> C
 
 
 def _timed(backbone: Backbone, seconds: float) -> dict[str, float]:
-    """Seconds of one pass each, at the length of a clip; one thread."""
+    """Time one pass of each kind at the length of a clip, in seconds, on one thread."""
     samples = round(min(seconds, backbone.excerpt_seconds) * backbone.sample_rate)
     z = torch.zeros(1, *backbone.latent_shape(samples), device=backbone.device, requires_grad=True)
     condition = backbone.embed(None)
@@ -142,7 +146,7 @@ def _timed(backbone: Backbone, seconds: float) -> dict[str, float]:
 
 
 def _both(call: Callable[[], torch.Tensor], z: torch.Tensor) -> tuple[float, float]:
-    """Seconds of a call, and what its gradient takes besides; the second of two tries."""
+    """Time a call and its gradient, in seconds; the second of two tries counts."""
     for _ in range(2):
         started = time.perf_counter()
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A clip as an operator measured it, and how an estimate of it is judged."""
+"""Simulated measurement of a clip, and the judging of estimates against it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ from diffmusic.problem.operator import Operator
 
 @dataclass(frozen=True)
 class Damage:
-    """A clip as it was measured. given: the operator as the suite has it; bound: the same at the clip's rates; y: the
-    measurement as that sees it, (items, channels, ...)."""
+    """Clip as an operator measured it.
+
+    Attributes:
+        given: the operator as the suite has it.
+        bound: the same operator, bound to the clip's rates.
+        y: the measurement as the bound operator sees it, (items, channels, ...).
+    """
 
     given: Operator
     bound: BoundOperator
@@ -32,7 +37,12 @@ class Damage:
 
     @classmethod
     def of(cls, named: Named, material: Material, snr: float | None, seed: int) -> Damage:
-        """snr: of the white noise in the measurement, dB; None is none. seed: the noise is a function of it."""
+        """Measure a clip.
+
+        Args:
+            snr: of the white noise in the measurement, dB; None for no noise.
+            seed: determines the noise.
+        """
         given = named.component("operator")
         measured, rate, noise = damaged(given, material.clean, material.sample_rate, snr=snr, seed=seed)
         bound, y = BoundOperator.of(given, measured, rate)
@@ -40,7 +50,7 @@ class Damage:
 
     @property
     def sources(self) -> int:
-        """How many channels of the clip one of the measurement mixes."""
+        """Number of the clip's channels that are mixed in one channel of the measurement."""
         return self.bound.sources
 
     def stretches(self, samples: int) -> list[tuple[int, int]] | None:
@@ -48,25 +58,26 @@ class Damage:
         return self.bound.spans(samples) if self.bound.has_place else None
 
     def items(self, audio: np.ndarray) -> Tensor:
-        """An estimate as the operator sees it: (1, channels, time), or (channels, sources, time)."""
+        """Arrange an estimate as the operator expects it: (1, channels, time), or (channels, sources, time)."""
         x = torch.from_numpy(audio)[None]
         return x if self.sources == 1 else x.reshape(self.sources, -1, x.shape[-1]).transpose(0, 1)
 
     def channels(self, items: Tensor) -> np.ndarray:
-        """An estimate as the clip has it, (channels, time); undoes ``items``."""
+        """Arrange an estimate as the clip is, (channels, time); the inverse of ``items``."""
         return items.transpose(0, 1).flatten(0, 1).numpy()
 
     def finished(self, raw: np.ndarray) -> np.ndarray:
-        """With what was observed put back."""
+        """Put the observed samples back into a raw estimate."""
         return self.channels(self.bound.finish(self.items(raw), self.y))
 
     def misfit(self, estimate: np.ndarray) -> float:
-        """``|A x - y| / |y|``."""
+        """Return the relative misfit, ``|A x - y| / |y|``."""
         return float((self.bound.operator.forward(self.items(estimate)) - self.y).norm() / self.y.norm())
 
     def order(self, clean: np.ndarray, estimate: np.ndarray, rate: int) -> Sequence[int]:
-        """Channels in the order in which sources are most like the true ones, by SI-SDR: which is which, a mixture
-        does not say."""
+        """Order the channels so that the sources match the true ones best, by SI-SDR: a mixture does not tell which is
+        which.
+        """
         channels = np.split(np.arange(len(clean)), self.sources)
         orders = [np.concatenate(each).tolist() for each in permutations(channels)] if self.sources <= 4 else []
         if len(orders) < 2:

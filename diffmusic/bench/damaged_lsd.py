@@ -1,4 +1,4 @@
-"""LSD of the part that was damaged: within the gaps, or above the band that was measured."""
+"""LSD of the damaged part: within the gaps, or above the measured band."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from diffmusic.problem.bound import BoundOperator
 
 
 def damaged_lsd(bound: BoundOperator, reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float | None:
-    """LSD over the stretches that its operator names, their mean weighted by length; or, where it measures audio
-    at a lower rate, over the bins above that band, ``mean_n sqrt(mean_k>K (log10 |X| - log10 |Y|)^2)``.
+    """Return the LSD over the damaged part, or None for an operator without one.
 
-    None where an operator has neither. reference, estimate: (channels, time).
+    Over the intervals that the operator names it is their mean, weighted by length; where the operator measures at a
+    lower rate, with ``K`` the last bin of the measured band:
+
+        mean_n sqrt(mean_k>K (log10 |X| - log10 |Y|)^2)
+
+    Args:
+        reference: (channels, time).
+        estimate: (channels, time).
     """
     if bound.has_place:
         return measure_damage(lsd, reference, estimate, sample_rate, bound.spans(reference.shape[-1]))

@@ -1,4 +1,4 @@
-"""A prior of no weights: it is asked all that a real one would be, and answers at once. What is counted is true."""
+"""Backbone without weights that answers every call at once, so that a solver's calls can be counted cheaply."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 HOP = 640
-"""Samples of a latent frame."""
+"""Samples in one latent frame."""
 
 
 @dataclass(frozen=True)
 class FakeBackbone:
-    """A ``Backbone`` with the rate, channels and excerpts of another, whose latents are levels of audio."""
+    """``Backbone`` with the rate, channels and excerpt length of another; its latents are block means of audio."""
 
     sample_rate: int = 16000
     channels: int = 1

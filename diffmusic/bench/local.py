@@ -1,4 +1,4 @@
-"""Cells on this machine: in this process, or in several that are given one after another."""
+"""Execution of cells on this machine: in this process, or in several worker processes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from diffmusic.bench.clips import Material
 from diffmusic.plugins import FILES, add_file
 
 Job = tuple[Any, Task, Material]
-"""What the result is called, and what a cell is made of."""
+"""Key of the result, and the input of a cell."""
 Engine = Callable[[Iterable[Job]], Iterator[tuple[Any, Result]]]
 
 START: Literal["spawn"] = "spawn"
-"""How workers begin: a process that has used a GPU cannot be forked."""
+"""Start method of workers: a process that has used a GPU cannot be forked."""
 ATTEMPTS = 2
-"""How often a cell may take its process down with it before that is its result."""
+"""Tries of a cell whose process dies, before that is its result."""
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """So many threads within."""
+    """Set the number of torch threads within a block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -40,17 +40,17 @@ def threads(count: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Local:
-    """``workers`` processes of ``threads`` threads each; one worker is this process itself.
+    """Engine of ``workers`` processes with ``threads`` threads each; with one worker, this process itself.
 
-    Results depend neither on how many workers there are nor on the order in which they finish, and on the threads only
-    in the last bits.
+    Results depend neither on the number of workers nor on the order in which they finish, and on the number of threads
+    only in the last bits.
     """
 
     workers: int = 1
     threads: int = 1
 
     def __call__(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, Result]]:
-        """Results as they are done."""
+        """Yield results as they finish."""
         if self.workers > 1:
             yield from self._shared(iter(jobs))
             return
@@ -111,7 +111,7 @@ class Local:
 
 
 def _work(connection: Connection, threads: int, plugin_files: list[Path]) -> None:
-    """What a worker does until nobody is left to give it a cell."""
+    """Run cells in a worker until the connection closes."""
     torch.set_num_threads(threads)
     for path in plugin_files:
         add_file(path)

@@ -1,4 +1,4 @@
-"""A component as a suite names it: ``dps steps=25 zeta=0.5``, or a mapping."""
+"""Component as a suite names it: ``dps steps=25 zeta=0.5``, or a mapping."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from diffmusic.plugins import registry
 
 @dataclass(frozen=True)
 class Named:
-    """The name of a component, and parameters for it as they were written."""
+    """Name of a component, and its parameters as they were written."""
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, value: Any) -> Named:
-        """From ``NAME key=value ...`` or ``{name: NAME, key: value}``. Raises ValueError for anything else."""
+        """Parse ``NAME key=value ...`` or ``{name: NAME, key: value}``. Raises ValueError for anything else."""
         if isinstance(value, cls):
             return value
         if isinstance(value, str) and value.split():
@@ -44,11 +44,11 @@ class Named:
         )
 
     def changed(self, more: Mapping[str, Any]) -> Named:
-        """The same with other parameters in the place of its own."""
+        """Return a copy with these parameters added or replaced."""
         return Named(self.name, {**self.parameters, **more})
 
     def component(self, kind: str) -> Any:
-        """The component itself. Raises InputError for a name or a parameter that there is not."""
+        """Return the component. Raises InputError for an unknown name or parameter."""
         key = registry().load(kind, self.name), repr(sorted(self.parameters.items()))
         if key not in _MADE:
             _MADE[key] = load_component(kind, self.name, self.parameters)
@@ -56,11 +56,11 @@ class Named:
 
 
 _MADE: dict[tuple[Any, str], Any] = {}
-"""Components are frozen: what has been built once serves every cell that names it."""
+"""Cache of components: they are frozen, so every cell that names one can share it."""
 
 
 def assigned(value: Any) -> dict[str, Any]:
-    """``"rate=2 gap=1:2 gap=3:4"``, words, or a mapping, as a mapping; what is repeated becomes a list."""
+    """Convert ``"rate=2 gap=1:2 gap=3:4"``, a list of words, or a mapping to a mapping; repeated keys become a list."""
     if isinstance(value, Mapping):
         return {_key(key): each for key, each in value.items()}
     if not isinstance(value, str | Sequence):
@@ -76,5 +76,5 @@ def _key(key: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A parameter's value as a suite's compact form has it."""
+    """Format a parameter's value in the suite's compact form."""
     return ",".join(map(shown, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,4 +1,4 @@
-"""The results as one page: tables that sort, what was kept to listen to, and nothing that is not in the file itself."""
+"""Results as one self-contained HTML page: sortable tables, and the audio that was kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CELL = {"kind": "", "sort": None, "text": "", "more": ""}
 
 
 def page(plan: Mapping[str, Any], tables: Sequence[Table], store: Store) -> bytes:
-    """The page, HTML that holds its sounds and pictures and asks the network for nothing."""
+    """Render the page as HTML that embeds its audio and pictures and makes no network request."""
     from jinja2 import Environment, StrictUndefined
 
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
@@ -80,7 +80,7 @@ def _cells(
 
 
 def _best(column: str, lines: Sequence[Line]) -> float | None:
-    """The best mean of a column, where it is known which way is better and there is something to compare."""
+    """Return the best mean of a column; None if its better direction is unknown or there is nothing to compare."""
     means = [line.values[column].mean for line in lines if column in line.values]
     if len(means) < 2:
         return None
@@ -92,7 +92,7 @@ def _best(column: str, lines: Sequence[Line]) -> float | None:
 
 
 def _clips(plan: Mapping[str, Any], problem: str, store: Store) -> Iterator[dict[str, Any]]:
-    """What was kept of each clip: the truth first, then what was measured, then the rows."""
+    """Yield the kept audio of each clip: the truth first, then the measurement, then the rows."""
     cells = [each for each in plan["cells"] if each["problem"] == problem]
     for clip in dict.fromkeys(each["clip"] for each in cells):
         titled = []
@@ -118,7 +118,7 @@ def _clips(plan: Mapping[str, Any], problem: str, store: Store) -> Iterator[dict
 
 
 def _title(sound: str, row: str) -> str:
-    """``estimate-2`` of a row as a reader has it."""
+    """Title a row's audio (``estimate-2``) for readers."""
     kind, _, source = sound.partition("-")
     return {"estimate": row}.get(kind, kind) + (f", source {source}" if source else "")
 

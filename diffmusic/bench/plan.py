@@ -1,4 +1,4 @@
-"""The cells of a suite, in order, and what makes each of them the one it is."""
+"""Cells of a suite, in order, and the facts that identify each."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TRUTH: Literal["truth"] = "truth"
 MEASUREMENT: Literal["measurement"] = "measurement"
 ROUND_TRIP: Literal["round trip"] = "round trip"
 REFERENCES = (TRUTH, MEASUREMENT, ROUND_TRIP)
-"""Rows that no solver made."""
+"""Rows that no solver makes."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a cell stands in the tables. clip: its number; backbone: None where no prior is asked."""
+    """Position of a cell in the tables. clip: its number; backbone: None if no prior is used."""
 
     problem: str
     row: str
@@ -37,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Cell:
-    """A place, the task that fills it, and the key under which its record is kept."""
+    """Position, task, and the key under which the record is kept."""
 
     place: Place
     task: Task
@@ -46,7 +46,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Model:
-    """A prior of a suite: how it is loaded, and what of it determines a result."""
+    """Prior of a suite: how it is loaded, and what of it determines a result."""
 
     name: str
     device: str = "auto"
@@ -56,9 +56,10 @@ class Model:
 
 
 def cells(suite: Suite, models: Sequence[Model], count: int) -> Iterator[Cell]:
-    """Every cell, without its key: clip after clip goes through everything, so that a table is fair at any time.
+    """Yield every cell, without its key: one clip after another goes through everything, so that a partial table is
+    fair.
 
-    Clips come in an order of which every beginning is spread over all of them. What needs no prior is done once,
+    Clips come in an order of which every beginning is spread over all of them. Cells without a prior are run once,
     whatever the backbones and seeds.
     """
     metrics = tuple(suite.metrics)
@@ -93,28 +94,28 @@ def cells(suite: Suite, models: Sequence[Model], count: int) -> Iterator[Cell]:
 
 
 def spread(count: int) -> list[int]:
-    """The numbers below ``count`` by their binary digits read backwards: 0, the middle, the quarters, the eighths."""
+    """Order the numbers below ``count`` by their reversed binary digits: 0, the middle, the quarters, the eighths."""
     width = max(1, (count - 1).bit_length())
     return sorted(range(count), key=lambda number: int(f"{number * 2**width // count:0{width}b}"[::-1], 2))
 
 
 def keyed(cell: Cell, suite: Suite, library: Library, models: Sequence[Model]) -> Cell:
-    """The cell with its key: a hash of all that determines its result.
+    """Return the cell with its key: a hash of everything that determines its result.
 
-    That is the samples, operator and solver with every parameter (defaults written out), the settings, the weights of
-    the prior, the seed, and the metrics with the weights that they measure with. Versions of packages are in the record
-    and not in the key: a new release does not throw results away; another folder does.
+    That is the samples, operator and solver with every parameter (defaults included), the settings, the weights of the
+    prior, the seed, and the metrics with the weights that they measure with. Package versions are in the record but not
+    in the key: results survive a new release; a new folder starts afresh.
     """
     problem = next(each for each in suite.problems if each.name == cell.place.problem)
     return replace(cell, key=digest(identity(cell, problem, library, models)))
 
 
 def identity(cell_: Cell, problem: Problem, library: Library, models: Sequence[Model]) -> dict[str, Any]:
-    """What the key is a hash of."""
+    """Collect the facts that are hashed into the key."""
     task = cell_.task
     model = next((each for each in models if each.name == task.model), None)
     editing = task.kind == "edit"
-    # Where nothing is prompted nothing is guided, whatever the default is.
+    # Without a prompt there is no guidance, whatever its default.
     guidance = task.settings.weight(editing) if editing or task.settings.prompted else None
     return {
         "kind": task.kind,
@@ -137,13 +138,13 @@ def _written(named: Named | None, kind: str) -> dict[str, Any] | None:
 
 
 def digest(facts: Any) -> str:
-    """Twenty hexadecimal digits of the sha256 of facts as JSON."""
+    """Return twenty hexadecimal digits of the SHA-256 of facts as JSON."""
     text = json.dumps(facts, sort_keys=True, default=str, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def document(suite: Suite, cells: Sequence[Cell], library: Library, models: Sequence[Model]) -> dict[str, Any]:
-    """All that tables need beside the records: what was planned, in order, and what was measured with."""
+    """Return everything that tables need except the records: the planned cells in order, the metrics and the models."""
 
     offline = any(each.offline for each in models)
 

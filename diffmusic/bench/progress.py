@@ -1,4 +1,4 @@
-"""How long the rest of a run will take, by what has been done of it."""
+"""Estimate of a run's remaining time, from the cells that are done."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from diffmusic.bench.plan import Place
 
 
 class Pace:
-    """Seconds of the cells that are done; a cell that is not is expected to take as long as its likes did."""
+    """Times of finished cells, in seconds; a pending cell is expected to take as long as similar ones did."""
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)
 
     def add(self, place: Place, seconds: float) -> None:
-        """A cell took that long."""
+        """Record the time of a finished cell."""
         for likes in self._likes(place):
             self._seconds[likes].append(seconds)
 
     @staticmethod
     def _likes(place: Place) -> Sequence[tuple[object, ...]]:
-        """The same row in the same problem, in any problem, with any prior; any cell."""
+        """Return keys of similarity, nearest first: same row in the same problem, in any problem, with any prior; any
+        cell.
+        """
         return (
             (place.problem, place.row, place.backbone),
             (place.row, place.backbone),
@@ -31,21 +33,21 @@ class Pace:
         )
 
     def expected(self, place: Place) -> float | None:
-        """Seconds, by the nearest likes there are; None where nothing has been done."""
+        """Estimate the seconds of a cell from the most similar finished ones; None if nothing is finished."""
         for likes in self._likes(place):
             if likes in self._seconds:
                 return sum(self._seconds[likes]) / len(self._seconds[likes])
         return None
 
     def left(self, places: Iterable[Place], workers: int = 1) -> float | None:
-        """Seconds for these cells, shared among workers."""
+        """Estimate the seconds that these cells take, shared among workers."""
         each = [self.expected(place) for place in places]
         known = [seconds for seconds in each if seconds is not None]
         return sum(known) / max(1, workers) if len(known) == len(each) else None
 
 
 def duration(seconds: float) -> str:
-    """As a reader has it: 40 s, 12 min, 3.5 h, 2.1 days."""
+    """Format a duration: 40 s, 12 min, 3.5 h, 2.1 days."""
     for limit, unit, name in ((90, 1, "s"), (5400, 60, "min")):
         if seconds < limit:
             return f"{seconds / unit:.0f} {name}"

@@ -13,8 +13,7 @@ from diffmusic.errors import InputError
 
 
 class Number(Keys):
-    """What somebody measured of a solver in a problem: by the names that components have here. model: the prior.
-    values: by the names of metrics here."""
+    """Published values of one solver in one problem, under the component names used here."""
 
     operator: str | None = None
     solver: str
@@ -23,7 +22,7 @@ class Number(Keys):
 
 
 class Published(Keys):
-    """A table of somebody else's. source: where it stands; conditions: what it was measured on."""
+    """Table from a publication. source: its reference; conditions: what it was measured on."""
 
     source: str
     conditions: str = ""
@@ -31,7 +30,7 @@ class Published(Keys):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A table from its file. Raises InputError for one that is not as it should be."""
+    """Read a table from a file. Raises InputError for an invalid file."""
     try:
         return Published.model_validate(yaml_file.read(path)).model_dump()
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Cells on a Ray cluster: the same function on the same arguments, so the same results."""
+"""Execution of cells on a Ray cluster: the same function on the same arguments, so the same results."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from diffmusic.errors import InputError, reason
 from diffmusic.plugins import FILES, add_file
 
 RETRIES = 3
-"""How often a cell is begun again whose worker or machine is gone."""
+"""Retries of a cell whose worker or machine is lost."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Ray cluster: the one at ``address``, or one of this machine alone, which lives as long as the run.
+    """Ray cluster at ``address``, or one on this machine that lives as long as the run.
 
-    Every cell takes one CPU and ``gpus`` of a GPU, and is computed by as many threads as it would be here. The clip
-    goes with it: workers need this package (and the files of ``--plugin``), the weights and what metrics measure with,
-    but neither the dataset nor the folder of the results, which only the driver writes.
+    Every cell takes one CPU and ``gpus`` of a GPU, and is computed by as many threads as it would be here. The clip is
+    sent along: workers need this package (and the files of ``--plugin``), the weights, and what metrics measure with,
+    but neither the dataset nor the results folder, which only the driver writes.
     """
 
     address: str | None = None
@@ -35,7 +35,7 @@ class Cluster:
     threads: int = 1
 
     def __call__(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, Result]]:
-        """Results as they are done. Raises InputError where there is no Ray, or no cluster."""
+        """Yield results as they finish. Raises InputError without Ray or a cluster."""
         try:
             import ray
         except ImportError:
@@ -47,7 +47,7 @@ class Cluster:
                 ray.init(
                     address=self.address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False
                 )
-            except (Exception, SystemExit) as error:  # of many kinds, for whatever answers there and is no cluster
+            except (Exception, SystemExit) as error:  # the kind depends on what answers there instead of a cluster
                 raise InputError(f"no Ray cluster at {self.address or 'this machine'}: {reason(error)}") from None
         try:
             yield from self._spread(ray, iter(jobs))
@@ -56,11 +56,11 @@ class Cluster:
                 ray.shutdown()
 
     def _spread(self, ray: Any, jobs: Iterator[Job]) -> Iterator[tuple[Any, Result]]:
-        # No exception of a cell reaches Ray: what is tried again is what was lost with its worker.
+        # Exceptions of a cell are caught inside it, so Ray retries only cells whose worker was lost.
         work = ray.remote(num_cpus=1, num_gpus=self.gpus, max_retries=RETRIES)(_work)
         running: dict[Any, Any] = {}
         while True:
-            # As many as there is room for, and as many again, so that nobody waits for the next clip to be read.
+            # Twice as many jobs as there are slots, so that no worker waits for the next clip to be read.
             room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(running)
             for name, task, material in itertools.islice(jobs, max(0, room)):
                 running[work.remote(task, material, self.threads, list(FILES))] = name
@@ -76,7 +76,7 @@ class Cluster:
 
 
 def _reach(address: str | None) -> None:
-    """Raise InputError where nothing answers at HOST:PORT; Ray would try for two minutes, and then end this process."""
+    """Raise InputError if nothing answers at HOST:PORT; Ray would try for two minutes, and then end this process."""
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         return
@@ -89,6 +89,6 @@ def _reach(address: str | None) -> None:
 def _work(task: Task, material: Material, count: int, plugin_files: list[Path]) -> Result:
     for path in plugin_files:
         add_file(path)
-    owned = replace(material, clean=material.clean.copy())  # Ray's is shared between processes, and not to be written
+    owned = replace(material, clean=material.clean.copy())  # Ray shares the array between processes, read-only
     with threads(count):
         return cell.run(task, owned)

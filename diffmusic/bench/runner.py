@@ -1,4 +1,4 @@
-"""A suite from its plan to its tables: what is not yet in the folder is measured, then everything is written out."""
+"""Run of a suite from its plan to its tables: measure what is missing in the folder, then write everything out."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from diffmusic.errors import InputError
 from diffmusic.jobs import outputs
 
 Tell = Callable[[Cell, dict[str, Any], int, int, float | None], None]
-"""Called for every cell that is done: which, its record, how many are done, of how many, and the seconds left."""
+"""Callback for every finished cell: the cell, its record, the count of finished and of all cells, and the seconds left.
+"""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A suite, ready to run: its cells with their keys, and where they go."""
+    """Suite ready to run: its cells with their keys, and the folder of results."""
 
     suite: Suite
     library: Library
@@ -33,7 +34,7 @@ class Run:
 
     @classmethod
     def prepare(cls, suite: Suite, folder: Path, models: Sequence[Model]) -> Run:
-        """Load what a key depends on, and leave the plan in the folder. Raises InputError for what is not there."""
+        """Load what keys depend on, and write the plan to the folder. Raises InputError for what is missing."""
         try:
             priors = [_examined(each) for each in models]
             library = Library.of(suite)
@@ -46,7 +47,7 @@ class Run:
         return cls(suite, library, cells, store)
 
     def pending(self, shard: tuple[int, int] = (0, 1), retry: bool = False) -> list[Cell]:
-        """The cells of a shard that are not done, one for each key."""
+        """Return the unfinished cells of a shard, one for each key."""
         number, count = shard
         unique = list({each.key: each for each in self.cells}.values())
         return [each for each in unique[number::count] if not self.store.done(each, retry)]
@@ -81,9 +82,13 @@ def _examined(model: Model) -> Model:
 
 
 def report(folder: Path) -> list[Path]:
-    """Write the tables and the page of what is in a folder. Returns what was written.
+    """Write the tables and the page of the results in a folder.
 
-    results.jsonl: every record but its embeddings, in the order of the plan. table.md: the same for the same records.
+    ``results.jsonl`` has every record without its embeddings, in the order of the plan; ``table.md`` is a function of
+    the records alone.
+
+    Returns:
+        The files written.
     """
     store = Store(folder)
     planned = store.plan()

@@ -1,8 +1,8 @@
-"""A folder of results: one record a cell, written whole or not at all, so that any number of runs may share it.
+"""Folder of results: one record a cell, written whole or not at all, so that several runs may share it.
 
 DIR/plan.json            the cells of the suite, in order, by their keys
 DIR/cells/KEY.json       what was measured in a cell
-DIR/sounds/KEY.NAME.flac what it sounds like, for the clips that are kept
+DIR/sounds/KEY.NAME.flac its audio, for the clips that are kept
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from diffmusic.jobs import outputs, record
 
 @dataclass(frozen=True)
 class Store:
-    """The results in a folder."""
+    """Results in a folder."""
 
     folder: Path
 
     def open(self, plan: dict[str, Any]) -> None:
-        """Make the folder, and leave the plan there. Raises InputError where it cannot be written."""
+        """Create the folder, and write the plan there. Raises InputError if it cannot be written."""
         try:
             for name in ("cells", "sounds"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ class Store:
         outputs.write({self.folder / "plan.json": _json(plan)})
 
     def plan(self) -> dict[str, Any]:
-        """The plan of the last run. Raises InputError for a folder that has none."""
+        """Read the plan of the last run. Raises InputError for a folder without one."""
         try:
             made: dict[str, Any] = json.loads((self.folder / "plan.json").read_text())
         except FileNotFoundError:
@@ -45,14 +45,14 @@ class Store:
         return made
 
     def done(self, cell: Cell, retry: bool = False) -> bool:
-        """Whether a cell needs no more work. retry: one that failed does."""
+        """Tell whether a cell needs no more work. retry: a failed cell does."""
         found = self.record(cell.key)
         if found is None or (retry and found["error"]):
             return False
         return bool(found["error"]) or not cell.task.keep or bool(self.sounds(cell.key))
 
     def record(self, key: str) -> dict[str, Any] | None:
-        """What was measured, or None where nothing has been."""
+        """Read the record of a cell; None if it has none."""
         try:
             found: dict[str, Any] = json.loads((self.folder / "cells" / f"{key}.json").read_text())
         except FileNotFoundError:
@@ -60,16 +60,16 @@ class Store:
         return found
 
     def records(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Those there are."""
+        """Read the records that exist."""
         return {key: found for key in keys if (found := self.record(key)) is not None}
 
     def sounds(self, key: str) -> dict[str, Path]:
-        """The sounds of a cell by their names: clean, measured, estimate."""
+        """List the audio files of a cell by name: clean, measured, estimate."""
         paths = sorted((self.folder / "sounds").glob(f"{key}.*.flac"))
         return {path.name.split(".")[1]: path for path in paths}
 
     def put(self, cell: Cell, facts: dict[str, Any], result: Result) -> None:
-        """Keep a result. The record comes last: what has one is complete."""
+        """Keep a result. The record is written last, so that a cell with a record is complete."""
         place = self.folder / "sounds"
         outputs.write({place / f"{cell.key}.{name}.flac": sound for name, sound in result.sounds.items()})
         document = {"key": cell.key, **facts, **result.record}

@@ -1,4 +1,4 @@
-"""A suite as its YAML file says it: read and checked, with every row of every problem written out."""
+"""Suite from its YAML file: read and validated, with every row of every problem expanded."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _component(kind: str) -> Any:
 
 
 class Keys(BaseModel):
-    """A mapping in a suite: a key that there is not is refused, and the one that was meant is named."""
+    """Mapping in a suite that refuses unknown keys and suggests the key that was meant."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -52,10 +52,13 @@ class Keys(BaseModel):
 
 
 class Settings(Keys):
-    """What a run is told beside the parameters of its solver.
+    """Settings of a run in addition to its solver's parameters.
 
-    guidance: by default that of ``solve`` and ``edit``. prompted: tell a restorer what the clip is, where the dataset
-    knows. strength and source_guidance are those of ``edit``.
+    Attributes:
+        guidance: by default that of ``solve`` and ``edit``.
+        prompted: give a restorer the clip's prompt, where the dataset has one.
+        strength: of ``edit``.
+        source_guidance: of ``edit``.
     """
 
     steps: Annotated[int, Field(ge=1)] = 25
@@ -65,17 +68,17 @@ class Settings(Keys):
     source_guidance: Annotated[float, Field(ge=0)] = EditSettings.source_guidance
 
     def weight(self, editing: bool) -> float:
-        """The guidance that applies."""
+        """Return the classifier-free guidance weight that applies."""
         default = EditSettings.guidance if editing else RestoreSettings.guidance
         return default if self.guidance is None else self.guidance
 
     def restoring(self, prompt: str | None, **others: Any) -> RestoreSettings:
-        """The settings of ``restore``: the raw estimate of a clip, told what it is where the row says so."""
+        """Build the settings of ``restore`` for the raw estimate of a clip, with its prompt if ``prompted``."""
         told = (prompt,) if prompt is not None and self.prompted else ()
         return RestoreSettings(steps=self.steps, prompt=told, guidance=self.weight(False), finish=False, **others)
 
     def editing(self, target: str, source: str, **others: Any) -> EditSettings:
-        """The settings of ``edit``, towards a target."""
+        """Build the settings of ``edit`` towards a target."""
         return EditSettings(
             (target,), source, strength=self.strength, steps=self.steps, guidance=self.weight(True),
             source_guidance=self.source_guidance, **others,
@@ -84,7 +87,7 @@ class Settings(Keys):
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: a solver, and the settings it is run with."""
+    """Row of the table: a solver with its settings."""
 
     label: str
     solver: Named
@@ -92,8 +95,10 @@ class Row:
 
     @classmethod
     def of(cls, label: str, words: Named) -> Row:
-        """From one list of parameters for both; where a solver has a parameter of the name of a setting, it is the
-        solver's. Raises InputError for what neither knows."""
+        """Split one list of parameters into the solver's and the settings; a name that both have is the solver's.
+
+        Raises InputError for a name that neither has.
+        """
         own = [each.name for each in parameters(registry().load("solver", words.name))]
         known = [*own, *Settings.model_fields]
         for name in words.parameters:
@@ -109,9 +114,9 @@ class Row:
 
 
 class Entry(Keys):
-    """A solver in a suite: one row, or one for every combination of the values in ``grid``.
+    """Solver in a suite: one row, or one for every combination of the values in ``grid``.
 
-    problems: the names of those in which it is a row; all by default.
+    problems: the names of the problems in which it is a row; by default all.
     """
 
     solver: Annotated[Named, BeforeValidator(Named.parse)]
@@ -130,7 +135,7 @@ class Entry(Keys):
         return self
 
     def rows(self, change: Mapping[str, Any]) -> list[Row]:
-        """Its rows; ``change`` are parameters in the place of its own, of which the label says nothing."""
+        """Expand into rows. change: parameters that override its own; the label does not show them."""
         made = []
         for values in itertools.product(*self.grid.values()):
             tried = assigned(dict(zip(self.grid, values, strict=True)))
@@ -141,11 +146,13 @@ class Entry(Keys):
 
 
 class Problem(Keys):
-    """What is done to every clip: an operator that is to be inverted, or an edit towards the clip's target.
+    """Problem applied to every clip: an operator to invert, or an edit towards the clip's target.
 
-    solvers: rows of this problem alone. change: parameters of the suite's solvers in this problem, by their label or
-    name. sources: the stems that a mixture is made of, the last source being all others. snr: noise in the
-    measurement, dB.
+    Attributes:
+        solvers: rows of this problem alone.
+        change: parameters of the suite's solvers in this problem, by their label or name.
+        sources: the stems that a mixture is made of; the last source is the sum of all others.
+        snr: noise in the measurement, dB.
     """
 
     name: str = ""
@@ -175,11 +182,13 @@ class Problem(Keys):
 
 
 class Clips(Keys):
-    """Which excerpts of which recordings: ``count`` of them, spread over the dataset, each of ``seconds`` that begin
-    where ``seed`` says.
+    """Selection of excerpts: ``count`` of ``seconds`` each, spread over the dataset, with starts drawn by ``seed``.
 
-    rate: Hz that they are brought to. mono: mix the channels. audible: excerpts are drawn again while any source of
-    theirs has a smaller root mean square. names: the recordings, instead of a spread.
+    Attributes:
+        rate: sample rate to convert to, Hz.
+        mono: mix the channels.
+        audible: an excerpt is drawn again while any of its sources has a smaller root mean square.
+        names: the recordings to use instead of a spread.
     """
 
     count: Annotated[int, Field(ge=1)] = 1
@@ -197,10 +206,12 @@ class Clips(Keys):
 
 
 class Suite(Keys):
-    """What ``diffmusic bench`` runs: clips x problems x solvers x backbones x seeds.
+    """Benchmark that ``diffmusic bench`` runs: clips x problems x solvers x backbones x seeds.
 
-    keep: of how many clips the sounds are kept, for the page to play. published: a file of others' numbers, which the
-    table shows beside these. needs: what has to be there before it can run, for those who lack it.
+    Attributes:
+        keep: number of clips whose audio is kept, for the page to play.
+        published: file of published numbers to show in the tables.
+        needs: what has to be installed or downloaded first, shown to those who lack it.
     """
 
     title: str
@@ -243,7 +254,7 @@ class Suite(Keys):
         return self
 
     def rows(self, problem: Problem) -> list[Row]:
-        """The rows of a problem: its own, then those of all."""
+        """Return the rows of a problem: its own, then those of all problems."""
         shared = [each for each in self.solvers if each.problems is None or problem.name in each.problems]
         known = {key for each in shared for key in (each.label, each.solver.name, str(each.solver)) if key}
         for key in problem.change:
@@ -258,8 +269,11 @@ class Suite(Keys):
 
 
 def read(path: Path) -> Suite:
-    """A suite from its file; what it names by a relative path lies beside it. Raises InputError, one line with the
-    place in the file, for anything that is wrong with it."""
+    """Read a suite from its file; relative paths in it are relative to the file's folder.
+
+    Raises:
+        InputError: the file is invalid; one line that names the place in it.
+    """
     given = yaml_file.read(path)
     if not isinstance(given, dict):
         raise InputError(f"{path} is no suite: it holds no keys such as title, dataset, problems")
@@ -277,7 +291,7 @@ def read(path: Path) -> Suite:
 
 
 def complaint(error: ValidationError) -> str:
-    """The first thing that is wrong, as one line: where, and what."""
+    """Format the first validation error as one line: the place, and the complaint."""
     first = error.errors()[0]
     words = [f"[{each}]" if isinstance(each, int) else f".{each}" for each in first["loc"]]
     message = first["msg"].removeprefix("Value error, ")

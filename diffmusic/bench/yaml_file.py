@@ -1,4 +1,4 @@
-"""YAML as its reader expects it: 2:3 is text and no number of minutes, 1e-3 is a number, a key stands once."""
+"""YAML without its surprises: 2:3 is text, not minutes; 1e-3 is a number; a key may occur only once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from diffmusic.errors import InputError
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML with the scalars of YAML 1.2's core schema, of which only true and false are truths."""
+    """PyYAML loader with the scalars of YAML 1.2's core schema, except that only true and false are booleans."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
@@ -37,7 +37,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader
 
 
 def read(path: Path) -> Any:
-    """What a YAML file holds. Raises InputError, with the line, for one that cannot be read."""
+    """Read a YAML file. Raises InputError, with the line, for one that cannot be read."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
