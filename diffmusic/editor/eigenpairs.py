@@ -1,16 +1,18 @@
-"""Principal components of what a denoiser does not know.
+"""Principal components of a denoiser's uncertainty.
 
 In the frame ``z_sigma = z_0 + sigma n`` the posterior covariance of the clean latent is the Jacobian of the denoiser,
 
     Cov[z_0 | z] = sigma^2 dD/dz
 
-(H. Manor and T. Michaeli, "On the posterior distribution in denoising", arXiv:2309.13598; eq. 7 of arXiv:2402.10009.
-The second line of eq. 9 there lacks a factor ``sqrt(abar)``.) Its leading eigenvectors are found from products with
-vectors, ``J v = (D(z + h v) - D(z)) / h``, or with central differences ``(D(z + h v) - D(z - h v)) / (2 h)``.
+Its leading eigenvectors are found from products with vectors, ``J v = (D(z + h v) - D(z)) / h``, or with central
+differences ``(D(z + h v) - D(z - h v)) / (2 h)``.
 
-The paper iterates 50 times on ``N`` vectors and keeps the last. Here all products stay: Rayleigh and Ritz's best
-approximation within the space that they span (block Lanczos; Y. Saad, "Numerical methods for large eigenvalue
-problems", chapter 6) is as good after a few, and its residual tells when to stop.
+The paper iterates 50 times on ``N`` vectors and keeps the last. Here all products are kept: the best approximation
+within the space that they span, by Rayleigh and Ritz (block Lanczos; Y. Saad, "Numerical methods for large eigenvalue
+problems", chapter 6), is as good after a few, and its residual tells when to stop.
+
+Source: H. Manor and T. Michaeli, "On the posterior distribution in denoising", arXiv:2309.13598; eq. 7 of
+arXiv:2402.10009. The second line of eq. 9 there lacks a factor ``sqrt(abar)``.
 """
 
 from __future__ import annotations
@@ -24,16 +26,20 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 Search = Generator[Tensor, Tensor, "Pairs"]
-"""Yields vectors, (block, dim), is sent their products with a symmetric matrix, and returns what it found: so that many
-searches can have their products taken together."""
+"""Coroutine: yields vectors, (block, dim), receives their products with a symmetric matrix, and returns ``Pairs``, so
+that several searches share one batch.
+"""
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Leading eigenpairs of a matrix.
 
-    values: decreasing, (count,). vectors: orthonormal rows, (count, dim), float64.
-    residuals: ``|A v - lambda v| / lambda_1`` of each. products: how many were taken.
+    Attributes:
+        values: decreasing, (count,).
+        vectors: orthonormal rows, (count, dim), float64.
+        residuals: ``|A v - lambda v| / lambda_1`` of each.
+        products: number of matrix products taken.
     """
 
     values: Tensor
@@ -43,11 +49,11 @@ class Pairs:
 
 
 def search(start: Tensor, count: int, products: int, tolerance: float) -> Search:
-    """The ``count`` leading eigenpairs of a symmetric matrix, from vectors ``start``, (block, dim).
+    """Search for the ``count`` leading eigenpairs of a symmetric matrix, from start vectors, (block, dim).
 
-    It ends after so many products, or when every residual is below ``tolerance``. A block of one takes the fewest
-    products, a larger one fewer calls with more at a time. The matrix is taken to be its own symmetric part: a guided
-    or trained denoiser's Jacobian is so only nearly.
+    The search ends after ``products`` products, or once every residual is below ``tolerance``. A block of one takes the
+    fewest products, a larger one fewer calls with more vectors each. The matrix is replaced by its symmetric part,
+    because the Jacobian of a guided or trained denoiser is only nearly symmetric.
     """
     width = len(start)
     block = _orthonormal(start.double(), None)
@@ -71,7 +77,7 @@ def search(start: Tensor, count: int, products: int, tolerance: float) -> Search
 def leading(
     product: Callable[[Tensor], Tensor], start: Tensor, count: int, products: int, tolerance: float = 0.0
 ) -> Pairs:
-    """``search`` with the products of one matrix: ``product`` maps (block, dim) to the same."""
+    """Run ``search`` on one matrix, given as a function ``product`` from (block, dim) to the same shape."""
     running = search(start, count, products, tolerance)
     block = next(running)
     while True:
@@ -83,7 +89,7 @@ def leading(
 
 
 def _orthonormal(rows: Tensor, basis: Tensor | None) -> Tensor:
-    """Orthonormal rows that span those given, less what lies in ``basis``; twice, for one pass leaves rounding."""
+    """Return an orthonormal basis of the rows' part outside ``basis``; done twice, because one pass leaves rounding."""
     for _ in range(2):
         if basis is not None:
             rows = rows - (rows @ basis.T) @ basis
@@ -92,9 +98,11 @@ def _orthonormal(rows: Tensor, basis: Tensor | None) -> Tensor:
 
 
 def matched(values: Tensor, vectors: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """The same eigenpairs in the order and with the signs that make each most like its namesake in ``like``,
-    (count, dim): by the assignment with the largest sum of ``|cos|``, so that a component keeps its meaning from one
-    noise level to the next."""
+    """Sort eigenpairs, and choose their signs, to match their namesakes in ``like``, (count, dim).
+
+    The assignment has the largest sum of ``|cos|``, so that a component keeps its meaning from one noise level to the
+    next.
+    """
     cosines = (like @ vectors.T).numpy()
     _, order = linear_sum_assignment(-np.abs(cosines))
     signs = np.where(cosines[np.arange(len(order)), order] < 0, -1.0, 1.0)
@@ -102,9 +110,13 @@ def matched(values: Tensor, vectors: Tensor, like: Tensor) -> tuple[Tensor, Tens
 
 
 def entropy(vectors: Tensor) -> Tensor:
-    """``-sum_f p_f ln p_f`` of the energy ``p_f`` that components, (..., channels, frames, *rest), have in each frame;
-    in nats, (...,) for latents with ``rest`` of one dimension or none. Large for what changes much of the recording
-    (arXiv:2402.10009, appendix D)."""
+    """Return the entropy over frames of components, (..., channels, frames, *rest), in nats, (...,):
+
+        -sum_f p_f ln p_f,   p_f the share of the energy in frame f
+
+    Latents may have ``rest`` of one dimension or none. It is large for a component that changes much of the recording.
+    Source: arXiv:2402.10009, appendix D.
+    """
     energy = vectors.square()
     p = energy.sum(-1).sum(-2)
     p = p / p.sum(-1, keepdim=True).clamp(min=1e-30)

@@ -1,17 +1,22 @@
-"""The latent code of a recording under a stochastic sampler, and sampling again with it.
+"""Latent code of a recording under a stochastic sampler, and sampling again with it.
 
 In the frame ``z_sigma = z_0 + sigma n`` a sampler moves by ``z_{i+1} = m(z_i) + s_i n_i``, with ``m`` and ``s`` of
-``diffmusic.solver``. Any path ``z_0 + sigma_i n_i`` that ends in the recording is what the sampler would have done, had
-its noise been ``n_i = (z_{i+1} - m(z_i)) / s_i`` (I. Huberman-Spiegelglas et al., "An edit friendly DDPM noise space",
-arXiv:2304.06140, eq. 5). Here the code is kept as the path and its means, and the residual ``r_i = z_{i+1} - m(z_i)``
-takes the place of ``s_i n_i``: nothing is divided by ``s``, which is 0 at the last step, so that the last step is exact
-too (the published code leaves its noise out, and with it the last of the detail).
+``diffmusic.solver``. Any path ``z_0 + sigma_i n_i`` that ends in the recording is one that the sampler would have
+taken, had its noise been
 
-Sampling again under another text adds what the text changes of the mean:
+    n_i = (z_{i+1} - m(z_i)) / s_i
+
+Here the code is kept as the path and its means, and the residual ``r_i = z_{i+1} - m(z_i)`` replaces ``s_i n_i``:
+nothing is divided by ``s``, which is 0 at the last step, so that the last step is exact too (the published code leaves
+its noise out, and with it the last of the detail).
+
+Sampling again under another text adds the text's change of the mean:
 
     z~_{i+1} = m~(z~_i) + r_i = z_{i+1} + (m~(z~_i) - m(z_i))
 
 Written the second way, the same text gives back the recording bit for bit.
+
+Source: I. Huberman-Spiegelglas et al., "An edit friendly DDPM noise space", arXiv:2304.06140, eq. 5.
 """
 
 from __future__ import annotations
@@ -30,10 +35,13 @@ from diffmusic.solver.steps import deviations, mean
 
 @dataclass(frozen=True)
 class LatentCode:
-    """The latent code of ``z_0``.
+    """Latent code of ``z_0``.
 
-    sigmas: the levels, ``levels + 1`` of them, the last 0. path: ``z_i`` at each, (levels + 1, items, ...), the last
-    ``z_0`` itself. clean: ``D(z_i)`` under the source, (levels, items, ...). means: ``m(z_i)``, of the same shape.
+    Attributes:
+        sigmas: the noise levels, ``levels + 1`` of them, the last 0.
+        path: ``z_i`` at each, (levels + 1, items, ...), the last ``z_0`` itself.
+        clean: ``D(z_i)`` under the source, (levels, items, ...).
+        means: ``m(z_i)``, of the same shape.
     """
 
     sigmas: tuple[float, ...]
@@ -43,28 +51,36 @@ class LatentCode:
 
     @property
     def residuals(self) -> Tensor:
-        """``r_i = z_{i+1} - m(z_i)``, (levels, items, ...)."""
+        """Residuals ``r_i = z_{i+1} - m(z_i)``, (levels, items, ...)."""
         return self.path[1:] - self.means
 
     def noise(self, eta: float = 1.0) -> Tensor:
-        """The noise maps ``n_i = r_i / s_i`` of all steps but the last, which has none, (levels - 1, items, ...)."""
+        """Return the noise maps ``n_i = r_i / s_i`` of all steps but the last, which has none, (levels - 1, items,
+        ...).
+        """
         scales = [deviations(a, b, eta)[1] for a, b in zip(self.sigmas[:-2], self.sigmas[1:-1], strict=True)]
         return torch.stack([r / s for r, s in zip(self.residuals, scales, strict=False)])
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> LatentCode:
-        """The code with a linear map, (..., channels, frames, ...) to the same, applied to everything in it."""
+        """Apply a linear map, (..., channels, frames, ...) to the same shape, to every part of the code."""
         return dataclasses.replace(self, path=change(self.path), clean=change(self.clean), means=change(self.means))
 
 
 def independent_path(task: Edit) -> Tensor:
-    """``z_i = z_0 + sigma_i n_i`` with independent ``n_i``, (levels + 1, items, ...): the edit-friendly path
-    (arXiv:2304.06140, eq. 6)."""
+    """Draw the edit-friendly path ``z_i = z_0 + sigma_i n_i`` with independent ``n_i``, (levels + 1, items, ...).
+
+    Source: arXiv:2304.06140, eq. 6.
+    """
     return torch.stack([task.z0 + sigma * task.noise(i) if sigma else task.z0 for i, sigma in enumerate(task.sigmas)])
 
 
 def posterior_path(task: Edit, eta: float = 1.0) -> Tensor:
-    """``z_{i+1} = z_0 + k (z_i - z_0) / sigma_i + s n_i``, (levels + 1, items, ...): a draw of the sampler's own steps
-    given ``z_0`` (C. H. Wu and F. De la Torre, CycleDiffusion, arXiv:2210.05559, Algorithm 1)."""
+    """Draw the sampler's own steps given ``z_0``, (levels + 1, items, ...):
+
+        z_{i+1} = z_0 + k (z_i - z_0) / sigma_i + s n_i
+
+    Source: C. H. Wu and F. De la Torre, CycleDiffusion, arXiv:2210.05559, Algorithm 1.
+    """
     z = task.z0 + task.sigmas[0] * task.noise(0)
     path = [z]
     for index, (sigma, sigma_next) in enumerate(zip(task.sigmas, task.sigmas[1:], strict=False)):
@@ -75,12 +91,17 @@ def posterior_path(task: Edit, eta: float = 1.0) -> Tensor:
 
 
 def extrapolated(clean: Tensor, before: Tensor | None, levels: Sequence[float], order: int) -> Tensor:
-    """``D + (D - D_before) / (2 r)``, ``r = ln(sigma_before / sigma) / ln(sigma / sigma')``: what the second-order
-    multistep SDE-DPM-Solver++ (C. Lu et al., arXiv:2211.01095) puts in the place of ``D``; ``D`` itself at first order,
-    at the first step and at the last.
+    """Extrapolate the clean estimate as the second-order multistep SDE-DPM-Solver++ does:
 
-    levels: ``sigma_before, sigma, sigma'``. With it, ``eta = 1`` and levels even in log sigma, the sampler is that of
-    Stable Audio; at first order the SDE solver is DDPM.
+        D + (D - D_before) / (2 r),   r = ln(sigma_before / sigma) / ln(sigma / sigma')
+
+    At first order, at the first step and at the last it is ``D`` itself. With it, ``eta = 1`` and levels even in log
+    sigma, the sampler is that of Stable Audio; at first order the SDE solver is DDPM.
+
+    Args:
+        levels: ``sigma_before, sigma, sigma'``.
+
+    Source: C. Lu et al., arXiv:2211.01095.
     """
     if order == 1 or before is None or levels[-1] == 0:
         return clean
@@ -89,17 +110,20 @@ def extrapolated(clean: Tensor, before: Tensor | None, levels: Sequence[float], 
 
 
 def cleaned(task: Edit, points: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """``D`` at points, (points, items, ...), each at its level, under the source's text."""
+    """Return ``D`` at points, (points, items, ...), each at its level, under the source's text."""
     levels = [sigma for sigma in sigmas for _ in range(points.shape[1])]
     clean = task.denoise(points.flatten(0, 1), levels, task.source)
     return clean.reshape(*points.shape[:2], *clean.shape[1:])
 
 
 def invert(task: Edit, path: Tensor, eta: float = 1.0, order: int = 1, done: float = 0.5) -> LatentCode:
-    """The code of ``task.z0`` along a path, under the source's text.
+    """Compute the code of ``task.z0`` along a path, under the source's text.
 
     The points of the path are known beforehand, so that many go through the network together. Only the levels of the
-    edit are inverted. done: what part of the work this is.
+    edit are inverted.
+
+    Args:
+        done: share of the work that the inversion is, for progress.
     """
     items, levels = len(task.z0), len(task.sigmas) - 1
     size = max(1, (task.denoise.batch or 1) // (items * len(task.source.passes)))
@@ -125,9 +149,10 @@ def replay(
     drift: Callable[[int, Tensor], Tensor | float] = lambda index, clean: 0.0,
     begun: float = 0.5,
 ) -> Tensor:
-    """Sample again with the code under the targets, (targets * items, ...) (module docstring).
+    """Sample again with the code under the targets, (targets * items, ...); the equation is in the module's docstring.
 
-    drift: what is added to ``z_{i+1}`` at step ``i``, given ``D`` under the target.
+    Args:
+        drift: maps step ``i`` and ``D`` under the target to what is added to ``z_{i+1}``.
     """
     z, before = task.each_target(code.path[0]), None
     for index, sigma, sigma_next in task.levels(begun):
@@ -141,8 +166,10 @@ def replay(
 
 
 def shifted(x: Tensor, frames: int, dim: int) -> Tensor:
-    """``x`` moved by so many frames along ``dim``; what enters at the border is a stretch of the same map from beside
-    it (arXiv:2304.06140, appendix A, takes one from elsewhere in the map too)."""
+    """Shift ``x`` by a number of frames along ``dim``, and fill the border with a neighbouring stretch of the same map.
+
+    arXiv:2304.06140, appendix A, fills it from elsewhere in the map too.
+    """
     count = x.shape[dim]
     place = torch.arange(count)
     origin = torch.where((place - frames >= 0) & (place - frames < count), place - frames, place + frames)

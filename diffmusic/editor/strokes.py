@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from torch import Tensor
 
 Stroke = tuple[float, float, float, float, float]
-"""Seconds from and to, Hz from and to, and by how many dB."""
+"""Start and end in seconds, lowest and highest frequency in Hz, and the change in dB."""
 
 
 def _parse(value: Any) -> Any:
@@ -33,11 +33,12 @@ Strokes = Annotated[tuple[Stroke, ...], BeforeValidator(_parse)]
 
 
 def painted(x: Tensor, sample_rate: int, strokes: Sequence[Stroke], offset: float = 0.0, n_fft: int = 1024) -> Tensor:
-    """Audio, (..., time), whose spectrogram is raised or lowered where strokes lie:
+    """Raise or lower the spectrogram of audio, (..., time), where strokes lie:
 
-    y = STFT^-1(10^(dB / 20) STFT(x)) within a stroke, Hann windows of ``n_fft`` samples, a quarter apart
+        y = STFT^-1(10^(dB / 20) STFT(x)) within a stroke, Hann windows of ``n_fft`` samples, a quarter apart
 
-    offset: the second of the recording at which ``x`` begins.
+    Args:
+        offset: the second of the recording at which ``x`` begins.
     """
     window = torch.hann_window(n_fft, device=x.device, dtype=x.dtype)
     flat = x.reshape(-1, x.shape[-1])

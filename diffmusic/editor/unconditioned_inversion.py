@@ -1,7 +1,7 @@
-"""The unconditioned inversion of J. Liu and E. Lian, "Abstract Sound Fusion with Unconditioned Inversion Model".
+"""Unconditioned inversion: a DPM-Solver++ step run backwards with the model's output fixed to the clean latent.
 
-The paper runs a DPM-Solver++ step backwards with the model's output held at the clean latent, so that neither network
-nor prompt is asked. With ``x_0`` the clean latent, ``t`` noisier than ``t-1``, ``lambda = ln(alpha / sigma)``:
+Neither network nor prompt is used. With ``x_0`` the clean latent, ``t`` noisier than ``t-1``, ``lambda = ln(alpha /
+sigma)``:
 
     SDE, eq. 6:  x_t = (sigma_t / sigma_(t-1)) e^(lambda_(t-1) - lambda_t)
                        (x_(t-1) - alpha_(t-1) (1 - e^(-2 (lambda_(t-1) - lambda_t))) x_0)
@@ -12,12 +12,14 @@ In the frame ``z = x / alpha``, with ``s = sigma / alpha`` the noise level, both
 
     z_t = z_0 + (s_t / s_1)^p (z_1 - z_0)
 
-Everything depends on what it starts from. The variance-exploding schedule (Stable Audio, the paper's model) has
-``alpha = 1`` and starts at ``z_1 = x_0 = z_0``: **the inverted latent is the clean latent, at every level**. A
-variance-preserving one that starts with ``x_1 = x_0`` has ``z_1 = sqrt(1 + s_1^2) z_0``, and the inverted latent is the
-clean one times a factor that grows with the noise (for the SDE and a small ``s_1`` it is ``1 + s_t^2 / 2``). The
-recursion itself multiplies rounding by ``(s_t / s_1)^p``, three million on Stable Audio's levels: the closed form is
-what is computed, and the recursion only a test.
+Everything depends on the start. The variance-exploding schedule (Stable Audio, the paper's model) has ``alpha = 1`` and
+starts at ``z_1 = x_0 = z_0``: **the inverted latent is the clean latent, at every level**. A variance-preserving one
+that starts with ``x_1 = x_0`` has ``z_1 = sqrt(1 + s_1^2) z_0``, and the inverted latent is the clean one times a
+factor that grows with the noise (for the SDE and a small ``s_1`` it is ``1 + s_t^2 / 2``). The recursion itself
+multiplies rounding by ``(s_t / s_1)^p``, three million on Stable Audio's levels: the code computes the closed form, and
+the recursion serves only as a test.
+
+Source: J. Liu and E. Lian, "Abstract Sound Fusion with Unconditioned Inversion Model".
 """
 
 from __future__ import annotations
@@ -31,10 +33,14 @@ Kind = Literal["sde", "ode"]
 
 
 def inverted(clean: Tensor, sigma: float, kind: Kind = "sde", start: float | None = None) -> Tensor:
-    """``z_t = (1 + (sqrt(1 + s_1^2) - 1) (s_t / s_1)^p) z_0``, of the shape of the clean latent.
+    """Return the inverted latent, of the shape of the clean latent:
 
-    sigma: ``s_t``. start: ``s_1``, the lowest level of a variance-preserving schedule; None for a variance-exploding
-    one, which returns the clean latent. Below ``start`` nothing has been inverted yet.
+        z_t = (1 + (sqrt(1 + s_1^2) - 1) (s_t / s_1)^p) z_0
+
+    Args:
+        sigma: ``s_t``.
+        start: ``s_1``, the lowest level of a variance-preserving schedule; None for a variance-exploding one, which
+            returns the clean latent. Below ``start`` nothing has been inverted yet.
     """
     if start is None or sigma <= 0:
         return clean
@@ -44,13 +50,14 @@ def inverted(clean: Tensor, sigma: float, kind: Kind = "sde", start: float | Non
 
 
 def noise_map(z: Tensor, clean: Tensor, sigma: float) -> Tensor:
-    """``(z_t - z_0) / s_t``, the noise that would make ``z_t`` of the clean latent (eq. 9)."""
+    """Return ``(z_t - z_0) / s_t``, the noise that would make ``z_t`` of the clean latent (eq. 9)."""
     return (z - clean) / sigma
 
 
 def retained_deviation(sigma: float, sigma_below: float) -> float:
-    """``s_t sqrt((s_t / s_b)^2 - 1)``: the deviation of the noise in an inverted latent that keeps the SDE's stochastic
-    term, inverted in one step from ``sigma_below`` (section 4.1.1, case c).
+    """Return the deviation of the noise in an inverted latent that keeps the SDE's stochastic term:
+
+        s_t sqrt((s_t / s_b)^2 - 1),   inverted in one step from s_b = ``sigma_below`` (section 4.1.1, case c)
 
     Kept in every step from ``s_1`` on it adds up to the same with ``s_b = s_1``: more noise than the level stands for,
     without bound. There is none at the level that the inversion starts at, which has 0 below it.
