@@ -1,4 +1,4 @@
-"""The contract tests that every operator, solver, backbone, metric, embedding and dataset has to pass, anyone's.
+"""Contract tests that every operator, solver, backbone, metric, embedding and dataset has to pass.
 
 ``@parametrize_with_checks([MyOperator()])`` in a plugin's own tests makes one of each check; ``check_operator`` and the
 like run all checks at once; ``diffmusic check NAME`` prints every result.

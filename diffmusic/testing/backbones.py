@@ -1,4 +1,4 @@
-"""What every backbone is held to."""
+"""Contract checks for backbones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from diffmusic.testing.checks import Check, relative
 
 
 def backbone_checks(backbone: Any) -> list[Check]:
-    """The checks of a backbone."""
+    """Return the checks of a backbone."""
     return [_backbone_contract, _levels, _round_trip, _gradient, _identity_without_noise, _items_alone]
 
 

@@ -1,4 +1,4 @@
-"""What the checks of every kind of component share."""
+"""Shared parts of the checks of every kind of component."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every dataset is held to."""
+"""Contract checks for datasets."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from diffmusic.errors import InputError
 from diffmusic.testing.checks import Check, frozen
 
 LOOKED_AT = 3
-"""Recordings that are opened: a dataset may be large."""
+"""Number of recordings that are opened: a dataset may be large."""
 LEFT_OVER = 0.3
-"""Of the norm of the audio: how far its sources may fail to add up to it. In published stem files it is up to 0.17."""
+"""Limit of the difference between the audio and the sum of its sources, relative to the norm of the audio. In published
+stem files it is up to 0.17.
+"""
 
 
 def dataset_checks(dataset: Any) -> list[Check]:
-    """The checks of a dataset as ``diffmusic.datasets.contract`` describes it."""
+    """Return the checks of a dataset as ``diffmusic.datasets.contract`` describes it."""
     return [_dataset_contract, _names, _clips, _excerpts, _sources, _refusals]
 
 

@@ -1,4 +1,4 @@
-"""What every editor is held to."""
+"""Contract checks for editors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DIM = 32
 
 @dataclass(frozen=True, eq=False)
 class TextPrior(GaussianPrior):
-    """A Gaussian prior that reads: a condition is a vector, (dim,), by which its mean moves."""
+    """Gaussian prior with prompts: a condition is a vector, (dim,), that shifts the mean."""
 
     def denoise(self, z: Tensor, sigma: float, condition: Any = None) -> Tensor:
         if condition is None:
@@ -33,7 +33,7 @@ class TextPrior(GaussianPrior):
 
 
 def text_prior(dim: int = DIM) -> TextPrior:
-    """Neighbouring samples correlated by 0.8, mean 0."""
+    """Return a prior with mean 0 whose neighbouring samples are correlated by 0.8."""
     place = torch.arange(dim, dtype=torch.float64)
     return TextPrior(torch.zeros(dim, dtype=torch.float64), 0.8 ** (place[:, None] - place).abs())
 
@@ -49,7 +49,7 @@ def task(
     prior: GaussianPrior | None = None,
     **more: Any,
 ) -> Edit:
-    """An edit on a Gaussian prior, float64, whose items are different draws from it."""
+    """Build an edit on a Gaussian prior, float64, whose items are different draws from it."""
     prior = prior or text_prior()
     dim = len(prior.mean)
     root = torch.linalg.cholesky(prior.covariance)
@@ -64,7 +64,7 @@ def task(
 
 
 def editor_checks(editor: Any) -> list[Check]:
-    """The checks of an editor."""
+    """Return the checks of an editor."""
     return [_editor_contract, _pure, _rows_alone, _reaches_the_target, _regions]
 
 

@@ -1,4 +1,4 @@
-"""What every metric is held to, of pairs and of sets."""
+"""Contract checks for metrics of pairs and of sets."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from diffmusic.testing.checks import RATE, Check
 PROMPT = "a sine tone with noise"
 SHAPES = ((1, 400, 8000), (2, 4000, 44100), (5, 2000, 48000))
 ITEMS = 16
-"""Recordings of a set: as many as an extrapolation over its size needs."""
+"""Recordings in a set: as many as an extrapolation over its size needs."""
 
 
 def metric_checks(metric: Any) -> list[Check]:
-    """The checks of a metric as ``diffmusic.metrics.contract`` describes it."""
+    """Return the checks of a metric as ``diffmusic.metrics.contract`` describes it."""
     if is_set(metric):
         return [_embeddings, _pure_embedding, _any_length, _distances, _described]
-    # What a text says of a recording does not fade with the first noise.
+    # A match with a prompt does not fade with the first noise.
     ordered = [] if takes_prompt(metric) else [_ordered]
     return [_number, _pure_metric, *ordered, *([_whole] if takes_damage(metric) else []), _any_shape]
 
 
 @dataclass(frozen=True)
 class _Frechet:
-    """The Fréchet distance in an embedding."""
+    """Fréchet distance in an embedding."""
 
     embedding: Embedding
 
@@ -78,7 +78,9 @@ def _value(metric: PairMetric, pair: tuple[np.ndarray, np.ndarray], rate: int = 
 
 
 def _probe(metric: Any) -> tuple[np.ndarray, Sequence[np.ndarray], int]:
-    """A reference, estimates from good to bad, and their rate: the metric's own where it has any, or a noisy tone."""
+    """Return a reference, estimates from good to bad, and their rate: the metric's own if it has any, else a noisy
+    tone.
+    """
     if hasattr(metric, "probe"):
         return metric.probe()  # type: ignore[no-any-return]
     pairs = [_pair(error=error) for error in (0.001, 0.01, 0.1)]
@@ -125,7 +127,7 @@ def _whole(metric: Any) -> str:
 def _any_shape(metric: Any) -> str:
     for channels, samples, rate in SHAPES:
         value = _value(metric, _pair(channels, samples, rate=rate), rate)
-        # There may be nothing in it of what a metric with audio of its own hears.
+        # This audio may hold nothing that a metric with its own probe audio measures.
         silent = math.isnan(value) and not hasattr(metric, "probe")
         assert not silent, f"{channels} channels of {samples} samples at {rate} Hz give NaN"
     return "1 to 5 channels, 400 samples and more, 8 to 48 kHz"
@@ -172,7 +174,7 @@ def _apart(metric: SetMetric) -> str:
 
 
 def _ordered_distances(metric: SetMetric, first: int) -> str:
-    """Distances of clean recordings to noisy ones, the first of which is that of the seed ``first``."""
+    """Compare distances of clean recordings to noisy ones, the first of which is that of the seed ``first``."""
 
     def several(error: float, first: int) -> np.ndarray:
         pairs = (_pair(error=error, seed=seed) for seed in range(first, first + ITEMS))

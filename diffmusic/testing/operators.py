@@ -1,4 +1,4 @@
-"""What every operator is held to."""
+"""Contract checks for operators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from diffmusic.testing.checks import RATE, SAMPLES, Check, audio, frozen, relati
 
 
 def operator_checks(operator: Operator) -> list[Check]:
-    """The checks that apply to this operator."""
+    """Return the checks that apply to this operator."""
     checks: list[Check] = [_contract, _repeatable, _silent, _pure, _batch, _precision, _differentiable, _any_length]
     if is_linear(operator):
         checks += [_linear]
@@ -28,7 +28,7 @@ def operator_checks(operator: Operator) -> list[Check]:
 
 
 def _input(operator: Operator, batch: int = 2, samples: int = SAMPLES, seed: int = 0) -> Tensor:
-    """Audio that the operator takes: a channel for each source."""
+    """Return audio that the operator takes: a channel for each source."""
     return audio(batch, sources(operator), samples, seed)
 
 
@@ -51,7 +51,7 @@ def _repeatable(operator: Operator) -> str:
 
 
 def _silent(operator: Operator) -> str:
-    # What is added to the music is noise, and comes with the problem (--noise-std), not with the operator.
+    # Additive noise belongs to the problem (--noise-std), not to the operator.
     loudest = float(operator.forward(torch.zeros_like(_input(operator))).abs().max())
     assert loudest < 1e-9, f"silence is measured as {loudest:.1e}: the operator adds something of its own"
     return "silence stays silence"
@@ -89,7 +89,7 @@ def _precision(operator: Operator) -> str:
 
 
 def _differentiable(operator: Operator) -> str:
-    # A directional derivative in float64: as telling as gradcheck here, at any length.
+    # A directional derivative in float64 is as telling as gradcheck here, at any length.
     x, direction = _input(operator, 1).requires_grad_(), _input(operator, 1, seed=1)
     y = operator.forward(x)
     assert y.requires_grad, "the measurement carries no gradient"

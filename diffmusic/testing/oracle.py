@@ -1,4 +1,4 @@
-"""A prior and a problem whose posterior is known in closed form, to hold solvers against."""
+"""Prior and problem whose posterior is known in closed form, to measure solvers against."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ from diffmusic.solver.sampling import iterate
 
 @dataclass(frozen=True, eq=False)
 class GaussianPrior:
-    """``z_0 ~ N(mean, covariance)``, a backbone without network whose latent is the audio itself.
+    """Gaussian prior, a backbone without network whose latent is the audio itself; its denoiser is exact:
 
-    ``E[z_0 | z] = mean + C (C + sigma^2 I)^-1 (z - mean)``, exact. mean: (dim,), covariance: (dim, dim), float64.
+        z_0 ~ N(mean, covariance),   E[z_0 | z] = mean + C (C + sigma^2 I)^-1 (z - mean)
+
     Its "mel" is the waveform, so that the vocoder-mel misfit is linear too.
+
+    Attributes:
+        mean: (dim,), float64.
+        covariance: ``C``, (dim, dim), float64.
     """
 
     mean: Tensor
@@ -41,7 +46,7 @@ class GaussianPrior:
         return values, vectors
 
     def sigmas(self, steps: int) -> Tensor:
-        """Geometric from 80 to 0.005, then 0."""
+        """Return levels, geometric from 80 to 0.005, then 0."""
         levels = torch.logspace(torch.log10(torch.tensor(80.0)), torch.log10(torch.tensor(0.005)), steps)
         return torch.cat([levels.double(), torch.zeros(1, dtype=torch.float64)])
 
@@ -71,7 +76,7 @@ class GaussianPrior:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """``y = M x`` along time; matrix: (measurements, time)."""
+    """Operator ``y = M x`` along time; matrix: (measurements, time)."""
 
     matrix: Tensor
 
@@ -104,7 +109,9 @@ class Hole:
 class Oracle:
     """A Gaussian prior, measurements of one draw from it, and the exact posterior.
 
-    mean = m + K (y - A m) and covariance = C - K A C, with K = C A^T (A C A^T)^-1; the measurement has no noise.
+        mean = m + K (y - A m),   covariance = C - K A C,   K = C A^T (A C A^T)^-1
+
+    The measurement has no noise.
     """
 
     prior: GaussianPrior
@@ -131,7 +138,7 @@ class Oracle:
         return cls(prior, hole, hole.forward(x), *_posterior(prior, a, a @ x))
 
     def draw(self, solver: Any, steps: int = 100, count: int = 1024, seed: int = 0) -> Tensor:
-        """``count`` estimates by a solver, (count, dim)."""
+        """Draw ``count`` estimates with a solver, (count, dim)."""
         problem = Problem(self.operator, self.measured.expand(count, 1, -1), features=self.prior.mel)
         prior = Prior(self.prior, len(self.mean), Costs())
         sigmas = self.prior.sigmas(steps).tolist()
@@ -140,11 +147,16 @@ class Oracle:
         return prior.decode(state.z)[:, 0]
 
     def mean_error(self, estimates: Tensor) -> float:
-        """``||average - mean|| / ||mean - prior mean||``: 0 is exact, 1 is as if nothing had been measured."""
+        """Return the relative error of the estimates' mean:
+
+            ||average - mean|| / ||mean - prior mean||
+
+        0 is exact, 1 is as if nothing had been measured.
+        """
         return float((estimates.mean(0) - self.mean).norm() / (self.mean - self.prior.mean).norm())
 
     def spread_ratio(self, estimates: Tensor) -> float:
-        """Standard deviation of the estimates over the posterior's, averaged as variance over all samples."""
+        """Return the estimates' standard deviation over the posterior's, averaged as variance over all samples."""
         return float((estimates.var(0).sum() / self.covariance.diagonal().sum()).sqrt())
 
 

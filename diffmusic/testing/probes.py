@@ -1,4 +1,4 @@
-"""One small operator of each kind that there is, for solvers that take some kinds and refuse others."""
+"""Small operators, one of each kind, for solvers that take some kinds and refuse others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Echo:
-    """A linear operator with an adjoint, as long as the audio."""
+    """Linear operator with an adjoint, as long as the audio."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x + 0.5 * torch.nn.functional.pad(x, (100, 0))[..., : x.shape[-1]]
@@ -42,7 +42,7 @@ class Echo:
 
 @dataclass(frozen=True)
 class Half:
-    """A lower sample rate."""
+    """Operator that measures at half the sample rate."""
 
     sample_rate: int = RATE
     measured_rate: int = RATE // 2
@@ -56,7 +56,7 @@ class Half:
 
 @dataclass(frozen=True)
 class Magnitude:
-    """Magnitudes without phases."""
+    """Operator that measures magnitudes without phases."""
 
     @property
     def stft(self) -> STFT:
@@ -71,7 +71,7 @@ class Magnitude:
 
 @dataclass(frozen=True)
 class Sum:
-    """Two sources in one channel."""
+    """Mixture of two sources in one channel."""
 
     sources: int = 2
 

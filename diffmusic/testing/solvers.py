@@ -1,4 +1,4 @@
-"""What every solver is held to."""
+"""Contract checks for solvers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from diffmusic.testing.probes import PROBES
 
 
 def solver_checks(solver: Any, tolerance: float = 0.5, steps: int = 50) -> list[Check]:
-    """The checks that apply to this solver."""
+    """Return the checks that apply to this solver."""
     if isinstance(solver, Editor):
         return editor_checks(solver)
     if isinstance(solver, DirectSolver):
@@ -91,7 +91,7 @@ def _walk(solver: Any, oracle: Oracle) -> str:
 def _direct(solver: Any) -> str:
     solver = bind(solver, sample_rate=RATE)
     taken = []
-    # A solver for operators that are not here may bring one of them.
+    # A solver for operators that are missing here may bring one of them.
     for name, operator in (PROBES | ({"its own probe": solver.probe()} if hasattr(solver, "probe") else {})).items():
         x = audio(2, sources(operator), getattr(operator, "length", SAMPLES))
         y = operator.forward(x)
@@ -99,7 +99,7 @@ def _direct(solver: Any) -> str:
         try:
             first, again = (solver.estimate(Problem(operator, y)) for _ in range(2))
         except InputError:
-            continue  # it says that this is not its problem
+            continue  # it refuses this problem
         assert torch.equal(y, kept), f"{name}: it changed the measurement"
         assert first.shape == x.shape, f"{name}: the estimate has shape {tuple(first.shape)}, not {tuple(x.shape)}"
         assert bool(torch.isfinite(first).all()), f"{name}: the estimate is not finite"
