@@ -1,14 +1,16 @@
-"""Capturing a sound: a low-rank adapter that lets a prior's network know one recording by its prompt.
+"""Fine-tuning on one recording: a low-rank adapter by which a prior's network reproduces it from its prompt.
 
-    W  ->  W + (alpha / r) B A,   A of rank r, B = 0 at first        (E. Hu et al., "LoRA", arXiv:2106.09685)
+    W  ->  W + (alpha / r) B A,   A of rank r, B = 0 at first
 
     min_{A, B}  E_sigma,n  (1 + sigma^2) / sigma^2  mean |D(z_0 + sigma n, sigma, c) - z_0|^2
 
 for every linear and convolutional layer of the network, with ``z_0`` the recording's latents and ``c`` its prompt. The
-weight makes the error of a latent of unit variance equally large at every level (T. Karras et al., arXiv:2206.00364,
-table 1, with ``sigma_data = 1``); it is the plain error of ``v``, whatever the network predicts. Nothing is meant to
-generalise: the recording is to be remembered. The layers are peft's, and what is trained is a copy of the network that
-shares its weights with the original, which never changes.
+weight makes the error of a latent of unit variance equally large at every noise level (table 1 of Karras et al., with
+``sigma_data = 1``); it is the plain error of ``v``, whatever the network predicts. The adapter is meant to remember the
+recording, not to generalise. The layers are peft's; training works on a copy of the network that shares its weights
+with the original, which never changes.
+
+Source: E. Hu et al., "LoRA", arXiv:2106.09685; T. Karras et al., arXiv:2206.00364.
 """
 
 from __future__ import annotations
@@ -35,22 +37,26 @@ from diffmusic.prior.guidance import Embedder
 from diffmusic.solver.noise import generator
 
 NETWORKS = ("unet", "transformer")
-"""The field of a backbone that holds its network, by diffusers' names for it."""
+"""Field of a backbone that holds its network, by diffusers' names for it."""
 FORMAT = "diffmusic-adapter-1"
 PROBES = 6
-"""Levels, spread over all, at which what was learnt is measured, always with the same noise."""
+"""Noise levels, spread over all, at which the loss is measured, always with the same noise."""
 GAIN = 0.01
-"""What the measured loss must fall by, relatively, to count as progress."""
+"""Relative decrease of the measured loss that counts as progress."""
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """What was learnt, and of what.
+    """Trained low-rank weights, with the model and prompt they belong to.
 
-    weights: the matrices ``A`` and ``B`` of every layer, by peft's names, float32 on the CPU. They are trained and used
-    in float32 too, whatever the network computes in.
-    alpha: the scale of ``B A``, over its rank. prompt: by which the recording is known.
-    model: what the backbone said of itself, its hash above all. losses: what was measured, first and last included.
+    Attributes:
+        weights: the matrices ``A`` and ``B`` of every layer, by peft's names, float32 on the CPU. They are trained and
+            used in float32 too, whatever the network computes in.
+        rank: ``r``.
+        alpha: the scale of ``B A``, over its rank.
+        prompt: the text that stands for the recording.
+        model: identity of the backbone, its hash above all.
+        losses: measured losses, first and last included.
     """
 
     weights: dict[str, Tensor]
@@ -61,13 +67,13 @@ class Adapter:
     losses: tuple[float, ...] = ()
 
     def encode(self) -> bytes:
-        """As the bytes of a safetensors file."""
+        """Encode as the bytes of a safetensors file."""
         facts = {field: getattr(self, field) for field in ("rank", "alpha", "prompt", "model", "losses")}
-        return save(self.weights, {FORMAT: json.dumps(facts)})  # one key: the library does not keep their order
+        return save(self.weights, {FORMAT: json.dumps(facts)})  # one key, because the library does not keep their order
 
     @classmethod
     def load(cls, path: Path) -> Adapter:
-        """Read one from a file. Raises InputError for a file that holds none."""
+        """Read an adapter from a file. Raises InputError for a file that holds none."""
         try:
             with safe_open(path, "pt") as file:
                 if FORMAT not in (kept := file.metadata() or {}):
@@ -88,7 +94,7 @@ class Adapter:
 
 
 def peft() -> Any:
-    """The library of the layers. Raises InputError where it is not installed."""
+    """Import peft, the library of the layers. Raises InputError if it is not installed."""
     try:
         import peft
     except ImportError:
@@ -99,7 +105,7 @@ def peft() -> Any:
 
 
 def attach(backbone: Backbone, adapter: Adapter) -> Backbone:
-    """A backbone that knows what the adapter learnt; the one given, and its weights, stay as they are.
+    """Return a copy of a backbone with the adapter attached; the original and its weights stay as they are.
 
     Raises InputError for an adapter that was made for another model.
     """
@@ -116,13 +122,15 @@ def attach(backbone: Backbone, adapter: Adapter) -> Backbone:
 
 
 def identity(backbone: Backbone) -> str:
-    """What tells one model from another: the hash of its weights, or its name."""
+    """Identify a model by the hash of its weights, or else by its name."""
     known = backbone.describe()
     return str(known.get("sha256") or known.get("name"))
 
 
 def _adapted(backbone: Any, rank: int, alpha: float) -> tuple[Any, nn.Module]:
-    """A backbone whose network has adapters, and that network: a copy that shares every weight with the original."""
+    """Return a backbone whose network has adapters, and that network: a copy that shares every weight with the
+    original.
+    """
     field = next((name for name in NETWORKS if isinstance(getattr(backbone, name, None), nn.Module)), None)
     if field is None or not dataclasses.is_dataclass(backbone):
         raise InputError(f"this backbone has no network that can be tuned (a field {' or '.join(NETWORKS)})")
@@ -148,7 +156,7 @@ def shared_copy(network: nn.Module) -> nn.Module:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """The first ``A`` is drawn by torch's own generator: leave it as it was."""
+    """Seed torch's own generator, which draws the first ``A``, and restore its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -169,13 +177,21 @@ def capture(
     costs: Costs | None = None,
     tick: Callable[[float], None] = lambda done: None,
 ) -> Adapter:
-    """Learn a recording by its prompt, by Adam.
+    """Learn a recording by its prompt, with Adam. The weights with the lowest measured loss are kept.
 
-    z0: its latents, (items, channels, frames, ...), of ``seconds`` of sound. steps: of the optimiser, at most; each
-    sees one item at one level, and ``window`` of its frames where it has more. rank: ``r``; rate: of learning, falling
-    to 0 along a cosine. patience: how often the measured loss, every 25 steps, may fail to fall before it stops; what
-    was best is kept.
-    Raises InputError without peft, Diverged if the loss is no longer finite.
+    Args:
+        z0: latents of the recording, (items, channels, frames, ...).
+        prompt: the text that is to stand for it.
+        steps: of the optimiser, at most; each sees one item at one noise level.
+        rank: ``r``.
+        rate: learning rate, falling to 0 along a cosine.
+        patience: how often the loss, measured every 25 steps, may fail to fall before training stops.
+        window: frames of an item that a step sees, where it has more.
+        seconds: duration of ``z0``.
+
+    Raises:
+        InputError: peft is not installed.
+        Diverged: the loss is no longer finite.
     """
     costs = costs or Costs()
     with _seeded(seed):
@@ -223,7 +239,7 @@ def capture(
             if failures > patience or step == steps:
                 break
         place, start, which = torch.rand(3, generator=draw).tolist()
-        # Levels follow the golden ratio: any few of them are spread over all.
+        # Noise levels follow the golden ratio, so that any few of them are spread over all.
         sigma = lowest * math.exp(span * ((step * 0.618034 + place / 10) % 1))
         item = z0[int(which * len(z0))][None][:, :, excerpt(start)]
         optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""From a recording to edited ones: find the stretch that changes, encode it, let an editor work, put the rest back."""
+"""Editing of a recording: find the stretch that changes, encode it, run an editor, put the rest back."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def edit(
     Args:
         audio: (channels, time), full scale 1.
         sample_rate: Hz.
-        editor: how it is changed.
+        editor: the method.
         backbone: the prior.
-        settings: what it is to become, and everything else.
-        progress: called with the part of the work that is done, 0 to 1.
+        settings: targets, segments, strength, and everything else.
+        progress: callback for the share of the work that is done, 0 to 1.
 
     Raises:
         InputError: something does not fit together.
@@ -91,8 +91,14 @@ def edit(
 
 @dataclass(frozen=True)
 class EditSetup:
-    """A recording made ready for editors: the stretch ``[first, last)``, in samples, that is edited, its latents, and
-    how much of an edit is heard at each of its samples."""
+    """Recording prepared for editors: its edited stretch as latents, and the way back.
+
+    Attributes:
+        edit: input of the editor.
+        passage: the encoded stretch.
+        first, last: the stretch ``[first, last)``, in samples.
+        edit_mask: share of the edit in each sample of the stretch.
+    """
 
     edit: Edit
     passage: EncodedRecording
@@ -135,20 +141,20 @@ class EditSetup:
         return cls(task, passage, first, last, places.mask(segments, times, settings.fade))
 
     def task(self, seed: int, draw: int = 0, tick: ProgressCallback = lambda done: None) -> Edit:
-        """What an editor is given for one draw."""
+        """Return the editor's input for one draw."""
         return dataclasses.replace(self.edit, noise=lambda number: self.passage.noise(seed, draw, number), tick=tick)
 
     def put_back(self, z: Tensor, audio: np.ndarray) -> None:
-        """Write what latents sound like into the recording, (channels, time), as far as it is to be heard."""
+        """Decode latents, and write them into the recording, (channels, time), weighted by the edit mask."""
         made, stretch = self.passage.audio_of(z), audio[:, self.first : self.last]
-        # Exact at both ends: nothing but the edit where it is heard alone, nothing of it outside.
+        # Exact at both ends: only the edit where its weight is 1, nothing of it where the weight is 0.
         stretch[:] = self.edit_mask * made + (1 - self.edit_mask) * stretch
 
 
 def _text(
     embed: Embedder, target: str, settings: EditSettings, segments: Sequence[Segment], masks: Sequence[Tensor]
 ) -> Text:
-    """A target with the prompts that segments have of their own."""
+    """Combine a target with the prompts of segments that have their own."""
     negative = settings.negative_prompt
     base = embed.text(target, negative, settings.guidance)
     own = [(segment.prompt, mask) for segment, mask in zip(segments, masks, strict=True) if segment.prompt is not None]

@@ -1,4 +1,4 @@
-"""A recording as a latent prior knows it, and the way back: level, rate, channels and windows."""
+"""Recording encoded as latents of a prior, with the way back: loudness, rate, channels and windows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from diffmusic.solver.noise import generator
 
 @dataclass(frozen=True)
 class EncodedRecording:
-    """``z`` are the latents of ``x = resample(audio) / gain``; ``audio_of`` leads back.
+    """Latents ``z`` of ``x = resample(audio) / gain``; ``audio_of`` is the inverse.
 
-    audio: the recording as the backbone hears it, (items, channels, time) at its rate. An item is a channel of the
-        recording where the backbone is mono, else the whole recording.
-    z: its latents, (items, channels, frames, ...). gain: of the recording, for all its channels.
-    channels, length, sample_rate: of the recording itself.
+    Attributes:
+        audio: the recording as the backbone's input, (items, channels, time) at its rate. An item is a channel of the
+            recording where the backbone is mono, else the whole recording.
+        z: its latents, (items, channels, frames, ...).
+        gain: of the recording, for all its channels.
+        channels, length, sample_rate: of the recording itself.
     """
 
     backbone: Backbone
@@ -46,7 +48,7 @@ class EncodedRecording:
         return cls(backbone, x, encode(backbone, x, costs), gain, len(audio), audio.shape[-1], sample_rate, costs)
 
     def audio_of(self, z: Tensor) -> np.ndarray:
-        """The recording that latents stand for, (channels, time), float64, as long and as loud as the one encoded."""
+        """Decode latents to a recording, (channels, time), float64, as long and as loud as the one encoded."""
         x = decode(self.backbone, z, self.audio.shape[-1], self.costs).cpu().double()
         x = x[:, 0] if self.backbone.channels == 1 else x[0]
         if len(x) != self.channels:
@@ -54,48 +56,52 @@ class EncodedRecording:
         return resample(self.gain * x.numpy(), self.backbone.sample_rate, self.sample_rate, self.length)
 
     def noise(self, *key: int) -> Tensor:
-        """The standard normal field of a key, such as (seed, sample, number), of the shape of ``z``; items share it."""
+        """Draw the standard normal field of a key such as (seed, sample, number), of the shape of ``z``; items share
+        it.
+        """
         field = torch.randn(self.z.shape[1:], generator=generator(*key), dtype=torch.float32)
         return field.to(self.z).expand_as(self.z)
 
     def round_trip(self) -> np.ndarray:
-        """What encoding and decoding alone make of the recording: the ceiling of any edit's fidelity."""
+        """Decode the recording's own latents: the ceiling of any edit's fidelity."""
         return self.audio_of(self.z)
 
 
 def _channels(x: Tensor, count: int) -> Tensor:
-    """(channels, time) with ``count`` channels: one is copied, more are cut or the last is repeated."""
+    """Convert (channels, time) to ``count`` channels: one is copied, more are cut or the last is repeated."""
     return x[[min(channel, len(x) - 1) for channel in range(count)]]
 
 
 def whole_or_windowed(backbone: Backbone, samples: int) -> Backbone:
-    """The backbone for a recording of that many samples: windows over it, where it was trained on less.
+    """Return the backbone for a recording of that many samples, in windows if it was trained on less.
 
-    A hundredth more passes as one: the windows that restoring plans are rounded.
+    A hundredth more than it was trained on is accepted, because restoring rounds the lengths of its windows.
     """
     return Windowed.of(backbone) if samples > 1.01 * backbone.excerpt_seconds * backbone.sample_rate else backbone
 
 
 def denoiser(backbone: Backbone, costs: Costs, batch: int | None, samples: int) -> Denoiser:
-    """Return a denoiser for latents of so many samples. batch: by default one on a CPU, where more change the last
-    bits."""
+    """Return a denoiser for latents of so many samples.
+
+    batch: by default one on a CPU, where larger batches change the last bits.
+    """
     return Denoiser(whole_or_windowed(backbone, samples), costs, batch or (1 if backbone.device.type == "cpu" else 16))
 
 
 def window_frames(backbone: Backbone) -> int:
-    """Latent frames of the length that a backbone was trained on."""
+    """Return the number of latent frames that a backbone was trained on."""
     return backbone.latent_shape(round(backbone.excerpt_seconds * backbone.sample_rate))[1]
 
 
 def encode(backbone: Backbone, x: Tensor, costs: Costs) -> Tensor:
-    """Latents of (items, channels, time), one item at a time."""
+    """Encode (items, channels, time) as latents, one item at a time."""
     counted = Counted(whole_or_windowed(backbone, x.shape[-1]), costs)
     with torch.no_grad():
         return torch.cat([counted.encode(item[None]) for item in x])
 
 
 def decode(backbone: Backbone, z: Tensor, samples: int, costs: Costs) -> Tensor:
-    """Audio (items, channels, samples) of latents, one item at a time."""
+    """Decode latents to audio (items, channels, samples), one item at a time."""
     counted = Counted(whole_or_windowed(backbone, samples), costs)
     with torch.no_grad():
         return torch.cat([counted.decode(item[None], samples) for item in z])

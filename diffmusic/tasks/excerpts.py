@@ -1,4 +1,4 @@
-"""The excerpts of a recording that a prior solves: at its rate, its level and its channels, and put together again."""
+"""Excerpts of a recording that a prior restores: converted to its rate, loudness and channels, and joined again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from diffmusic.tasks.snapshot import Snapshot, StepCallback
 
 @dataclass(frozen=True)
 class Run:
-    """What is the same for every window of a run. bound: the operator at the rate of the result."""
+    """Constants of a run, shared by its windows. bound: the operator at the rate of the result."""
 
     bound: BoundOperator
     solver: Solver
@@ -50,15 +50,18 @@ class Run:
         progress: ProgressCallback | None,
         on_step: StepCallback | None,
     ) -> Tensor:
-        """Raw estimates of a measurement (1, channels, ...): for each sample what ``finish`` takes, (1, channels,
-        time), or (channels, sources, time). The measurement wherever no window lies."""
+        """Return raw estimates of a measurement (1, channels, ...), one for each sample.
+
+        Each has the shape that ``finish`` takes: (1, channels, time), or (channels, sources, time). Outside of all
+        windows it is the measurement.
+        """
         sources, channels, samples = self.bound.sources, measured.shape[1], self.settings.samples
         if spans == [windows.Window(0, self.length, 0, self.length)]:
             raw = torch.zeros(samples, channels, sources, self.length, dtype=torch.float64)
         else:
             raw = measured.double().transpose(0, 1).repeat(samples, 1, 1, 1)
         components = stereo.split(measured[0])
-        # What the prior solves at a time: as many channels as it has, of one window, for one posterior sample.
+        # The prior solves at a time as many channels as it has, of one window, for one posterior sample.
         width = self.backbone.channels
         items = [(draw, first) for draw in range(samples) for first in range(0, channels, width)]
         size = self.settings.batch or (1 if self.backbone.device.type == "cpu" else 8)
@@ -72,7 +75,7 @@ class Run:
                     if progress:
                         progress((done + part) / (len(spans) * len(groups)))
 
-                # Where the recording has fewer channels than the prior, its last one stands for the others too.
+                # Where the recording has fewer channels than the prior, its last one is copied.
                 chosen = [[min(first + k, channels - 1) for k in range(width)] for _, first in group]
                 generators = [each for draw, _ in group for each in self._generators(draw, number)]
                 estimates = self._solve(components[torch.tensor(chosen)], span, generators, tick, on_step)
@@ -84,10 +87,10 @@ class Run:
         return raw if sources > 1 else raw.transpose(1, 2)
 
     def _generators(self, draw: int, window: int) -> list[torch.Generator]:
-        """The generators of one item: one, or one for each source.
+        """Return the generators of one item: one, or one for each source.
 
-        Components share their noise: what is equal in both stays equal, and the stereo image does not wander. Sources
-        do not: they are different music.
+        Components share their noise, so that what is equal in both stays equal and the stereo image does not wander.
+        Sources do not, because they are different music.
         """
         key = (self.settings.seed, draw, window)
         return [generator(*key, n) for n in range(self.bound.sources)] if self.bound.sources > 1 else [generator(*key)]
@@ -100,14 +103,15 @@ class Run:
         tick: ProgressCallback,
         on_step: StepCallback | None,
     ) -> np.ndarray:
-        """Estimates of a window, (items, channels, sources, time) at the rate of the result, of measurements (items,
-        channels, ...)."""
+        """Estimate a window, (items, channels, sources, time) at the rate of the result, from measurements (items,
+        channels, ...).
+        """
         rate = self.backbone.sample_rate
         sources, (items, width) = self.bound.sources, measured.shape[:2]
-        # Each channel of a mixture is measured by itself: (items * channels, 1, ...).
+        # Each channel of a mixture is measured on its own: (items * channels, 1, ...).
         bound, y = self._observed(measured if sources == 1 else measured.flatten(0, 1)[:, None], span)
         power = bound.power(y)
-        if sources > 1:  # an item has one level, or its stereo image would move
+        if sources > 1:  # an item has one gain, or its stereo image would move
             power = power.reshape(items, width).mean(1).repeat_interleave(width).reshape(-1, 1, 1)
         gain = level.gain(power)
         scale = gain.reshape(-1, *[1] * (y.ndim - 1))
@@ -131,7 +135,7 @@ class Run:
                 on_step(Snapshot(start, stop, done, steps, step.sigma_next, state.z, prior, gain))
 
         estimate = sample(self.solver, problem, prior, sigmas, generators, watch)
-        # Around pure silence the answer is silence; the prior knows no level so low.
+        # Pure silence is answered with silence; the prior knows no level so low.
         restored = torch.where(power > 0, estimate * gain, torch.zeros_like(estimate))
         audio = resample(restored.cpu().double().numpy(), rate, self.bound.rate, span.stop - span.start)
         audio = audio.reshape(items, width, sources, audio.shape[-1])
@@ -146,7 +150,7 @@ class Run:
         return audio
 
     def _observed(self, measured: Tensor, span: windows.Window) -> tuple[BoundOperator, Tensor]:
-        """The operator at the prior's rate, and what it measured of a window, (batch, channels, ...) float32."""
+        """Return the operator at the prior's rate, and its measurement of a window, (batch, channels, ...) float32."""
         rate, device = self.backbone.sample_rate, self.backbone.device
         bound = self.bound.at(rate, span.start / self.bound.rate)
         if bound.has_own_rate:

@@ -1,4 +1,4 @@
-"""What of a measurement is compared: ``T`` of the vocoder-mel constraint."""
+"""Feature map ``T`` of the vocoder-mel constraint: the form in which measurements are compared."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from diffmusic.prior.backbone import Backbone
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import Operator, observed
 
-# Seconds that a frame of a log-mel is taken to see.
+# Seconds of audio that one frame of a log-mel covers.
 _FRAME = 0.064
 
 
 def features(operator: BoundOperator, backbone: Backbone) -> Callable[[Tensor], Tensor]:
-    """``T``, from measurements (batch, channels, ...) to (batch, ..., frames, bands), by what the operator measures.
+    """Return ``T`` for an operator: maps measurements (batch, channels, ...) to (batch, ..., frames, bands).
 
     operator: bound to the backbone's rate, and to the excerpt.
     """
@@ -30,14 +30,17 @@ def features(operator: BoundOperator, backbone: Backbone) -> Callable[[Tensor], 
         return _around(operator.operator, backbone) if operator.has_damage else backbone.mel
     if measured_rate > rate:
         return lambda y: backbone.mel(sinc_resample(y, measured_rate, rate))
-    # Above its own Nyquist frequency a measurement says nothing: bands there would hold splatter and rounding,
-    # which a logarithm makes as large as music.
+    # A measurement has no content above its Nyquist frequency: bands there would hold splatter and rounding, which
+    # a logarithm makes as large as music.
     return lambda y: LogMel(MelSpec.at(measured_rate))(y.flatten(0, 1)).unflatten(0, y.shape[:2])
 
 
 def _around(operator: Operator, backbone: Backbone) -> Callable[[Tensor], Tensor]:
-    """The backbone's log-mel, each frame weighted by how much of it was measured. Of one that is mostly lost there
-    is the logarithm of a window's tail, which swings with a few samples and would outweigh all the music."""
+    """Return the backbone's log-mel, with each frame weighted by the share of it that was measured.
+
+    A frame that is mostly lost holds the logarithm of a window's tail, which swings with a few samples and would
+    outweigh all the music.
+    """
 
     def weighted(y: Tensor) -> Tensor:
         mel = backbone.mel(y)

@@ -1,4 +1,4 @@
-"""From two recordings to one: learn the reference, walk by its prompt, put the original in at a noise level."""
+"""Fusion of two recordings: learn the reference, sample with its prompt, insert the original at a noise level."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from diffmusic.tasks.result import Result
 from diffmusic.tasks.settings import FuseSettings, LearnSettings
 
 LEVEL = 3.0
-"""The noise level at which the original is put in."""
+"""Default noise level at which the original is inserted."""
 WINDOW = (0.8, 16.0)
-"""The fusion window: levels from where the original is all that is heard to where the reference is."""
+"""Fusion window: from the level at which only the original is audible to the one at which only the reference is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,7 @@ def learn(
     costs: Costs | None = None,
     progress: ProgressCallback | None = None,
 ) -> Adapter:
-    """Learn the adapter by which a prior knows a recording, (channels, time) at ``sample_rate`` Hz, under a prompt
-    (``adapter.capture``)."""
+    """Learn the adapter of a recording, (channels, time) at ``sample_rate`` Hz, by ``adapter.capture``."""
     passage = EncodedRecording.of(reference, sample_rate, backbone, costs or Costs())
     return capture(
         backbone,
@@ -79,7 +78,7 @@ def fuse(
     levels: Sequence[float] = (),
     progress: ProgressCallback | None = None,
 ) -> Fused:
-    """Put a recording into the walk that a prompt leads.
+    """Insert a recording into the sampling that a prompt guides.
 
     Args:
         original: (channels, time), full scale 1.
@@ -87,12 +86,11 @@ def fuse(
         editors: one for each fusion, such as ``diffmusic_solvers.fusion.Fusion`` at several levels. They share their
             noise.
         backbone: the prior.
-        settings: the prompt that leads to the reference, and everything else. With no prompt and no adapter the prior
-            alone completes what was put in, which is how the paper looks at what an inverted latent holds
-            (``diffmusic reconstruct``).
-        adapter: what was learnt of the reference.
-        levels: taken into the prior's own levels, so that the walk visits them.
-        progress: called with the part of the work that is done, 0 to 1.
+        settings: the prompt of the reference, and everything else. With no prompt and no adapter the prior alone
+            completes the inverted latent, which is how the paper examines its content (``diffmusic reconstruct``).
+        adapter: fine-tuned weights of the reference.
+        levels: noise levels that the walk has to visit, merged into the prior's own.
+        progress: callback for the share of the work that is done, 0 to 1.
 
     Raises:
         InputError: something does not fit together.
@@ -139,8 +137,8 @@ def fuse(
 def visiting(sigmas: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
     """Replace, for each of ``levels``, the nearest unused noise level (in log sigma).
 
-    What lies above the highest or far below the lowest changes nothing: it is the highest, or 0.
-    Raises InputError where there are more levels than places.
+    A level above the highest counts as the highest, one far below the lowest as 0: the difference would change nothing.
+    Raises InputError for more levels than there are noise levels to replace.
     """
     own = np.log(np.asarray(sigmas[:-1]))
     wanted = np.log([each for each in levels if sigmas[-2] <= each <= sigmas[0]])
@@ -154,7 +152,7 @@ def visiting(sigmas: Sequence[float], levels: Sequence[float]) -> tuple[float, .
 
 
 def sweep(window: tuple[float, float], count: int) -> tuple[float, ...]:
-    """``count`` levels across a window, even in log sigma, from the lowest, which is nearest to the original."""
+    """Return ``count`` levels across a window, even in log sigma, from the lowest, which is nearest to the original."""
     low, high = window
     if not 0 < low < high or count < 1:
         raise InputError(f"a window from {low:g} to {high:g}: write LOW:HIGH, both noise levels above 0")

@@ -1,4 +1,4 @@
-"""From a damaged recording to a restored one: find the damage, solve its surroundings, put the rest back."""
+"""Restoration of a recording: find the damage, restore its surroundings, put the rest back."""
 
 from __future__ import annotations
 
@@ -68,18 +68,19 @@ def restore(
     progress: ProgressCallback | None = None,
     on_step: StepCallback | None = None,
 ) -> Restoration:
-    """Restore what was measured.
+    """Restore a measurement.
 
     Args:
         measured: audio, (channels, time), full scale 1, or magnitudes, (channels, frames, bins).
         sample_rate: of the measurement, Hz.
-        operator: what damaged it.
-        solver: how it is solved.
-        backbone: the prior, or what loads it once all else is known to fit; not needed by a classical solver.
+        operator: the damage to invert.
+        solver: the method.
+        backbone: the prior, or a function that loads it once all else is known to fit; not needed by a classical
+            solver.
         settings: everything else.
-        length: samples of the result, where the measurement does not tell.
-        progress: called with the part of the work that is done, 0 to 1.
-        on_step: called after every step; it may ask for the clean estimate so far.
+        length: samples of the result, where the measurement does not determine it.
+        progress: callback for the share of the work that is done, 0 to 1.
+        on_step: callback after every step; it may ask for the clean estimate so far.
 
     Raises:
         InputError: operator, audio, solver and prior do not fit together.
@@ -118,7 +119,7 @@ def restore(
         spans = plan(bound, length, backbone)
         text = _text(backbone, settings, bound.sources)
         run = Run(bound, solver, backbone, length, text, settings, costs)
-        # A prior of several channels hears the image itself.
+        # A prior of several channels models the stereo image itself.
         stereo = StereoTransform.of(y[0], settings.stereo, backbone.channels == 1 and bound.linear)
         raw = run.estimates(y, stereo, spans, progress, on_step)
         items = bound.items(y)
@@ -143,14 +144,14 @@ def restore(
 
 
 def _fit(x: Tensor, length: int) -> Tensor:
-    """A direct estimate, cut or padded with silence to ``length`` samples."""
+    """Cut a direct estimate, or pad it with silence, to ``length`` samples."""
     return torch.nn.functional.pad(x, (0, max(0, length - x.shape[-1])))[..., :length]
 
 
 def _text(
     backbone: Backbone, settings: RestoreSettings, sources: int
 ) -> tuple[tuple[Any, ...], tuple[Any, ...], float]:
-    """Conditions, contrasts and weight; no contrast where both passes of guidance would be the same."""
+    """Embed conditions, contrasts and weight; no contrast where both passes of guidance would be the same."""
     negative = settings.negative_prompt
     prompts: list[str | None] = [*several(settings.prompt)] or [None]
     if len(prompts) not in (1, sources):
@@ -161,8 +162,10 @@ def _text(
 
 
 def plan(operator: BoundOperator, length: int, backbone: Backbone) -> list[windows.Window]:
-    """The windows of a recording that have to be solved. Raises InputError if the damage is too long, or if the
-    prior has nothing to add."""
+    """Plan the windows of a recording that have to be restored.
+
+    Raises InputError if the damage is too long, or if the prior has nothing to add.
+    """
     sample_rate = operator.rate
     lowered = operator.has_own_rate and operator.spectrogram is None
     if lowered and operator.measured_rate >= backbone.sample_rate:

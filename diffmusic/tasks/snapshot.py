@@ -1,4 +1,4 @@
-"""The state of a restoration after a step, for whoever wants to see it on its way."""
+"""State of a restoration after a step, for callbacks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Snapshot:
         return self.prior.backbone.sample_rate
 
     def estimate(self) -> np.ndarray:
-        """Compute the clean estimate ``Dec(D(z))`` at the recording's level, (items, channels, time).
+        """Compute the clean estimate ``Dec(D(z))`` at the recording's loudness, (items, channels, time).
 
         It takes a pass of the network and one of the decoder, which count as costs of the run.
 
@@ -55,4 +55,4 @@ class Snapshot:
 
 
 StepCallback = Callable[[Snapshot], None]
-"""Called after every step of every excerpt."""
+"""Callback after every step of every excerpt."""
