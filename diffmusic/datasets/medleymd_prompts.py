@@ -1,4 +1,4 @@
-"""MedleyMDPrompts: captions of the MusicDelta songs of MedleyDB, and what edits should make of them."""
+"""MedleyMDPrompts: captions of the MusicDelta songs of MedleyDB, and target captions for edits."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ TABLES = {
 
 @dataclass(frozen=True)
 class MedleyMDPrompts:
-    """One entry for each target caption: the song, the source caption that goes with it (``prompt``), and ``target``.
+    """Edits of MedleyDB's MusicDelta songs: one entry for each target caption, with the song, the source caption that
+    belongs to it (``prompt``), and ``target``.
 
     Read from captions_sources.csv and captions_targets.csv, whose ``source_caption_index`` counts the source captions
     of a song from 1. A name is that of the song and the number of its target: ``MusicDelta_Rock_MIX/3``. Rows that make
-    no edit are reported and left out: an index or a flag that is none, a target that its source says already, the same
-    edit a second time, a song that is not in the folder. The audio is MedleyDB's, and does not come with the captions.
+    no edit are reported and left out: an invalid index or flag, a target equal to its source caption, the same edit a
+    second time, a song that is not in the folder. The audio is MedleyDB's, and does not come with the captions.
+
     Source: H. Manor and T. Michaeli, arXiv:2402.10009, CC-BY-4.0.
     """
 
@@ -41,15 +43,15 @@ class MedleyMDPrompts:
     without_source: Annotated[bool, Doc("only targets that make sense without the source caption")] = False
 
     def names(self) -> Sequence[str]:
-        """The edits, in the order of the table. Raises InputError where there is none."""
+        """List the edits, in the order of the table. Raises InputError where there is none."""
         return list(self._edits())
 
     def duration(self, name: str, /) -> float:
-        """Seconds of the song."""
+        """Return the seconds of the song."""
         return files.duration(self._edit(name).song)
 
     def load(self, name: str, /, start: float = 0.0, seconds: float | None = None) -> Clip:
-        """The song, with both captions."""
+        """Load the song, with both captions."""
         edit = self._edit(name)
         recording = files.read(edit.song, start, seconds)
         samples = recording.samples.astype(np.float32)
@@ -68,7 +70,7 @@ class MedleyMDPrompts:
 
 @dataclass(frozen=True)
 class Edit:
-    """A song, its source caption, its target caption, and whether the target makes sense without the source."""
+    """Song, source caption, target caption, and whether the target makes sense without the source."""
 
     song: Path
     source: str
@@ -78,7 +80,7 @@ class Edit:
 
 @cache
 def _read(folder: Path, audio: Path) -> dict[str, Edit]:
-    """The edits of the two tables, by name; the rows that make none are reported, once in a process."""
+    """Read the edits of the two tables, by name; rows that make none are reported, once in a process."""
     sources, targets = (_rows(folder / name, columns) for name, columns in TABLES.items())
     captions: dict[str, list[str]] = defaultdict(list)
     for _, (song, caption) in sources:
@@ -114,9 +116,10 @@ def _read(folder: Path, audio: Path) -> dict[str, Edit]:
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
-    """The number of each line and its values, in the order of the columns. Short lines have empty ones.
+    """Read the number of each line and its values, in the order of the columns; missing values are empty.
 
-    Raises InputError for a file that is not there, or without these columns."""
+    Raises InputError for a file that is not there, or without these columns.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

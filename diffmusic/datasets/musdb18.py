@@ -20,19 +20,22 @@ LAYOUT = f"MUSDB18 is unpacked as train/ and test/, with TRACK{SUFFIX} in each"
 
 @dataclass(frozen=True)
 class MUSDB18:
-    """The songs of MUSDB18 as stem files, which the program ffmpeg reads: AAC in stereo at 44.1 kHz, the streams
-    mixture, drums, bass, other and vocals. A name is that of a file without .stem.mp4.
+    """Songs of MUSDB18 as stem files, read with ffmpeg: AAC in stereo at 44.1 kHz, the streams mixture, drums, bass,
+    other and vocals.
 
-    Each stream was coded by itself, and all above 16 kHz is lost, so that the sources add up to the mixture only up to
-    that. The samples are those of the package musdb, unrounded, and as many as the file tells. Source: Z. Rafii et al.,
-    "The MUSDB18 corpus for music separation", doi:10.5281/zenodo.1117372; for academic use only.
+    A name is that of a file without .stem.mp4. Each stream was coded on its own, and everything above 16 kHz is lost,
+    so that the sources add up to the mixture only up to that. The samples are those of the package musdb, unrounded,
+    and as many as the file declares.
+
+    Source: Z. Rafii et al., "The MUSDB18 corpus for music separation", doi:10.5281/zenodo.1117372; for academic use
+    only.
     """
 
     path: Annotated[Path, Doc("the folder that holds train/ and test/")]
     split: Annotated[Literal["train", "test"], Doc("which songs")] = "test"
 
     def names(self) -> Sequence[str]:
-        """The songs, by name. Raises InputError for a folder of another layout."""
+        """List the songs by name. Raises InputError for a folder of another layout."""
         folder = subfolder(self.path, self.split, LAYOUT)
         found = sorted(each.name.removesuffix(SUFFIX) for each in folder.glob(f"*{SUFFIX}"))
         if not found:
@@ -40,12 +43,12 @@ class MUSDB18:
         return found
 
     def duration(self, name: str, /) -> float:
-        """Seconds of a song."""
+        """Return the seconds of a song."""
         stream = self._streams(name)[0]
         return stream.samples / stream.sample_rate
 
     def load(self, name: str, /, start: float = 0.0, seconds: float | None = None) -> Clip:
-        """A song with its sources."""
+        """Load a song with its sources."""
         streams = self._streams(name)
         rate, length = streams[0].sample_rate, min(each.samples for each in streams)
         first, count = files.excerpt(start, seconds, rate, length, name)

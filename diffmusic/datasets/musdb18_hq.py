@@ -19,8 +19,10 @@ LAYOUT = "MUSDB18-HQ is unpacked as train/ and test/, with TRACK/{mixture,drums,
 
 @dataclass(frozen=True)
 class MUSDB18HQ:
-    """Songs in stereo at 44.1 kHz with the sources drums, bass, other and vocals, whose sum they are: 100 to train and
-    50 to test. A name is that of a song's folder.
+    """Songs in stereo at 44.1 kHz, the sums of their sources drums, bass, other and vocals: 100 to train and 50 to
+    test.
+
+    A name is that of a song's folder.
 
     Source: Z. Rafii et al., "MUSDB18-HQ", doi:10.5281/zenodo.3338373; for academic use only.
     """
@@ -29,7 +31,7 @@ class MUSDB18HQ:
     split: Annotated[Literal["train", "test"], Doc("which songs")] = "test"
 
     def names(self) -> Sequence[str]:
-        """The songs, by name. Raises InputError for a folder of another layout, or a song without all its files."""
+        """List the songs by name. Raises InputError for a folder of another layout, or a song without all its files."""
         folder = subfolder(self.path, self.split, LAYOUT)
         found = sorted(each.parent.name for each in folder.glob("*/mixture.wav"))
         if not found:
@@ -41,11 +43,11 @@ class MUSDB18HQ:
         return found
 
     def duration(self, name: str, /) -> float:
-        """Seconds of a song."""
+        """Return the seconds of a song."""
         return files.duration(self._folder(name) / "mixture.wav")
 
     def load(self, name: str, /, start: float = 0.0, seconds: float | None = None) -> Clip:
-        """A song with its sources."""
+        """Load a song with its sources."""
         folder = self._folder(name)
         return read(name, folder / "mixture.wav", {s: folder / f"{s}.wav" for s in SOURCES}, start, seconds)
 

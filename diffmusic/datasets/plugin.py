@@ -1,4 +1,4 @@
-"""What this package offers to diffmusic; imports no dataset."""
+"""Specs of the datasets in this package; imports none of them."""
 
 from diffmusic.plugins import Spec, hookimpl
 

@@ -1,4 +1,4 @@
-"""What datasets of stems share: a recording and its sources, each a file."""
+"""Shared parts of datasets of stems, in which a recording and each of its sources is a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from diffmusic.errors import InputError, suggestion
 
 
 def read(name: str, mixture: Path, sources: Mapping[str, Path], start: float, seconds: float | None) -> Clip:
-    """The clip of a file and of those of its sources. Raises InputError if one has another rate or shape."""
+    """Read a clip from its file and those of its sources. Raises InputError if one has another rate or shape."""
     whole = files.read(mixture, start, seconds)
     stems = {}
     for source, path in sources.items():
@@ -28,14 +28,14 @@ def read(name: str, mixture: Path, sources: Mapping[str, Path], start: float, se
 
 
 def known(name: str, names: Sequence[str]) -> str:
-    """The name itself. Raises InputError for one that is not among the names."""
+    """Return the name itself. Raises InputError for one that is not among the names."""
     if name not in names:
         raise InputError(f"the dataset holds no {name!r}.{suggestion(name, names) if len(names) <= 200 else ''}")
     return name
 
 
 def subfolder(path: Path, split: str, expected: str) -> Path:
-    """The folder of a split. Raises InputError, which says what is expected, if it is not there."""
+    """Return the folder of a split. Raises InputError, naming the expected layout, if it is not there."""
     if not path.is_dir():
         raise InputError(f"{path}: no such folder")
     if not (path / split).is_dir():
