@@ -1,4 +1,4 @@
-"""A CLAP: embeddings of sounds and of captions in one space."""
+"""CLAP: embeddings of audio and of captions in one space."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from diffmusic.models.folder import load_module, weights_hash
 
 PROBES = ("a solo piano", "loud drums", "a dog barks", "rain on a roof", "a woman is singing", "electric guitar")
 COLLAPSED = 0.98
-"""Mean cosine between captions that have nothing in common, above which a text tower tells none from another. Measured
-on published checkpoints: 0.18 and 0.29, and 0.9993 for one that was converted wrongly."""
+"""Mean cosine between unrelated captions above which a text tower cannot tell them apart.
+
+Measured on published checkpoints: 0.18 and 0.29, and 0.9993 for one that was converted wrongly.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class Clap:
-    """A ClapModel with its tokenizer and feature extractor; embeddings are unit vectors.
+    """ClapModel with its tokenizer and feature extractor; embeddings are unit vectors.
 
-    name: what it was asked for as; folder: where its weights lie.
+    name: as it was asked for; folder: of its weights.
+
     Source: Y. Wu et al., "Large-scale contrastive language-audio pretraining", arXiv:2211.06687.
     """
 
@@ -60,27 +63,30 @@ class Clap:
 
     @torch.no_grad()
     def text(self, captions: Sequence[str]) -> np.ndarray:
-        """(captions, dimensions)."""
+        """Embed captions: (captions, dimensions)."""
         tokens = self.tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt")
         return _unit(self.model.get_text_features(**tokens))
 
     @torch.no_grad()
     def audio(self, x: np.ndarray, sample_rate: int, overlap: float = 0.5, tails: bool = False) -> np.ndarray:
-        """(windows, dimensions) of audio (channels, time); the windows are those of ``diffmusic.metrics.windows``, of
-        the model's length. Shorter audio is repeated to fill one."""
+        """Embed audio (channels, time): (windows, dimensions).
+
+        The windows are those of ``diffmusic.metrics.windows``, of the model's length. Shorter audio is repeated to fill
+        one.
+        """
         features = self.features(x, sample_rate, overlap, tails)
         return _unit(self.model.get_audio_features(**features))
 
     def features(self, x: np.ndarray, sample_rate: int, overlap: float = 0.5, tails: bool = False) -> dict[str, Tensor]:
-        """What the audio tower takes. No window is longer than its own, so that nothing is cropped at random."""
+        """Compute the input of the audio tower. No window is longer than its own, so nothing is cropped at random."""
         rate = self.extractor.sampling_rate
         parts = windows(x, sample_rate, rate, self.length, overlap, tails)
         mels = self.extractor(parts, sampling_rate=rate, return_tensors="pt")["input_features"]
-        # Left to itself, the extractor of a fused model calls one of its windows long, at random.
+        # By default the extractor of a fused model marks one of its windows as long, at random.
         return {"input_features": mels.float(), "is_longer": torch.zeros(len(parts), 1, dtype=torch.bool)}
 
     def score(self, x: np.ndarray, sample_rate: int, caption: str, overlap: float = 0.5, tails: bool = False) -> float:
-        """The CLAP score: the mean over windows of ``cos(audio, caption)``, -1 to 1, higher is better."""
+        """Return the CLAP score: the mean over windows of ``cos(audio, caption)``, -1 to 1, higher is better."""
         return float((self.audio(x, sample_rate, overlap, tails) @ self.text([caption])[0]).mean())
 
     def check_text(self) -> None:
@@ -95,7 +101,7 @@ class Clap:
             )
 
     def describe(self) -> dict[str, Any]:
-        """Its name, the hash of its weights, and the windows that it hears."""
+        """Describe the model: its name, the hash of its weights, and its windows."""
         rate = self.extractor.sampling_rate
         return {
             "embedding": self.name,

@@ -1,4 +1,4 @@
-"""What sets of recordings are compared in: embeddings by name, each loaded once in a process."""
+"""Embeddings in which sets of recordings are compared, by name; each is loaded once in a process."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ class Embedding(Protocol):
 
 @dataclass(frozen=True)
 class Embedded:
-    """What all set metrics share: the embedding of a recording, and what to say of it."""
+    """Base class of set metrics: embeds recordings, and describes the embedding."""
 
     embedding: Annotated[str, Doc(HELP)] = MINI
     access: Access = SAFE
 
     def embed(self, audio: np.ndarray, sample_rate: int, /) -> np.ndarray:
-        """(windows, dimensions), float64, of audio (channels, time): windows half overlapping, of its mono sum."""
+        """Embed audio (channels, time): (windows, dimensions), float64, of half-overlapping windows of its mono sum."""
         return load(self.embedding, self.access).audio(audio, sample_rate).astype(np.float64)
 
     def describe(self) -> dict[str, Any]:
-        """Name and hash of the embedding, its rate and its windows."""
+        """Describe the metric: name and hash of the embedding, its rate and its windows."""
         return load(self.embedding, self.access).describe()
 
 
@@ -75,7 +75,7 @@ class Latents:
 
     @torch.no_grad()
     def audio(self, x: np.ndarray, sample_rate: int) -> np.ndarray:
-        """(windows, dimensions): the dimensions are what a latent has beside time."""
+        """Embed audio: (windows, dimensions); the dimensions are those of a latent other than time."""
         rate = self.backbone.sample_rate
         length = round(self.backbone.excerpt_seconds * rate)
         rows = []
@@ -86,12 +86,12 @@ class Latents:
         return np.stack(rows)
 
     def _time(self, length: int) -> int:
-        """Which dimension of a latent is time: the one that grows with the audio."""
+        """Return the dimension of a latent that is time: the one that grows with the audio."""
         one, two = (self.backbone.latent_shape(n) for n in (length, 2 * length))
         return next(k for k in range(-len(one), 0) if one[k] != two[k])
 
     def describe(self) -> dict[str, Any]:
-        """The hash is that of the encoder's weights where they lie in a folder of their own."""
+        """Describe the encoder; the hash is of its weights alone if they have a separate folder."""
         model = self.backbone.describe()
         vae = getattr(self.backbone, "folder", Path()) / "vae"
         return {
@@ -111,7 +111,7 @@ def load(name: str, access: Access = SAFE) -> Embedding:
         access: Permissions for loading models.
 
     Raises:
-        InputError: For what is none of these, or cannot be had.
+        InputError: The name is none of these, or the model cannot be loaded.
     """
     offered = registry().components("embedding")
     if name in offered:
@@ -136,7 +136,10 @@ def vae(argument: str = "", access: Access = SAFE) -> Latents:
 
 @cache
 def clap(name: str, access: Access = SAFE, speaks: bool = False) -> Clap:
-    """A CLAP by its name. speaks: its text tower is wanted too, and has to work. Raises InputError as ``load`` does."""
+    """Load a CLAP by its name. Raises InputError as ``load`` does.
+
+    speaks: require its text tower, and check that it works.
+    """
     if speaks:
         found = clap(name, access)
         found.check_text()
@@ -149,7 +152,7 @@ def clap(name: str, access: Access = SAFE, speaks: bool = False) -> Clap:
 
 
 def module_folder(name: str, access: Access) -> Path:
-    """The folder of a module of transformers, given itself or by its id on the hub. Raises InputError."""
+    """Find the folder of a module of transformers, from its path or its id on the hub. Raises InputError."""
     folder = Path(name)
     if not folder.is_dir():
         if not hub.is_repository(name):

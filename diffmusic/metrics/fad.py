@@ -1,4 +1,4 @@
-"""The Fréchet distance between two sets of embeddings; of audio embeddings it is the FAD."""
+"""Fréchet distance between two sets of embeddings; of audio embeddings it is the FAD."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from diffmusic.metrics.embeddings import Embedded
 
 @dataclass(frozen=True)
 class FAD(Embedded):
-    """``|m - m'|^2 + tr(C + C' - 2 (C^1/2 C' C^1/2)^1/2)``, lower is better, never negative.
+    """Fréchet audio distance, lower is better, never negative: ``|m - m'|^2 + tr(C + C' - 2 (C^1/2 C' C^1/2)^1/2)``.
 
     m and C: mean and covariance (divisor n - 1) of the embeddings of all windows of all recordings. float64; the root
     is that of a symmetric matrix, so that fewer windows than dimensions, where C is singular, are no trouble. It is
-    biased upwards, the more the fewer windows there are: compare equal counts only, and one embedding with itself.
+    biased upwards, the more the fewer windows there are: compare only equal counts in the same embedding.
+
     Source: K. Kilgour et al., "Fréchet Audio Distance", Interspeech 2019.
     """
 
     def distance(self, reference: np.ndarray, estimate: np.ndarray, /) -> float:
-        """Of embeddings, (windows, dimensions) each. Raises InputError for fewer than two of either."""
+        """Compute the distance of embeddings, (windows, dimensions) each. Raises InputError for fewer than two of
+        either.
+        """
         return frechet_distance(reference, estimate)
 
 
 def frechet_distance(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """``|m - m'|^2 + tr(C + C' - 2 (C^1/2 C' C^1/2)^1/2)`` of embeddings of shape (items, dimensions); see ``FAD``.
+    """Compute ``|m - m'|^2 + tr(C + C' - 2 (C^1/2 C' C^1/2)^1/2)`` of embeddings (items, dimensions); see ``FAD``.
 
     Raises InputError for fewer than two items or for dimensions that differ.
     """

@@ -17,14 +17,15 @@ FEWEST = 16
 
 @dataclass(frozen=True)
 class FADInfinity(Embedded):
-    """``a`` of the least-squares line ``FAD(n) = a + b / n``, lower is better; it may fall below 0.
+    """FAD of infinitely many windows, lower is better: ``a`` of the least-squares line ``FAD(n) = a + b / n``.
 
-    FAD(n): of the whole reference and n windows of the estimate, the mean over ``draws`` subsets without replacement,
-    at ``sizes`` sizes from half of all windows to all. Source: A. Gui et al., "Adapting Fréchet Audio Distance for
-    generative music evaluation", arXiv:2311.01616, after M. Chong and D. Forsyth, arXiv:1911.07023. The toolkit of the
-    former draws with replacement, from 500 windows on: such subsets are smaller samples of the windows, not of the
-    music, and the line then leads back to FAD itself. The bias of the reference remains, and where there are fewer
-    windows than dimensions, some of the estimate's.
+    It may fall below 0. FAD(n): of the whole reference and n windows of the estimate, the mean over ``draws`` subsets
+    without replacement, at ``sizes`` sizes from half of all windows to all. The bias of the reference remains, and
+    where there are fewer windows than dimensions, some of the estimate's.
+
+    Source: A. Gui et al., "Adapting Fréchet Audio Distance for generative music evaluation", arXiv:2311.01616, after M.
+    Chong and D. Forsyth, arXiv:1911.07023. The toolkit of the former draws with replacement, from 500 windows on: such
+    subsets are smaller samples of the windows, not of the music, and the line then leads back to FAD itself.
     """
 
     sizes: Annotated[int, Field(ge=2), Doc("subset sizes")] = 12
@@ -32,7 +33,10 @@ class FADInfinity(Embedded):
     seed: Annotated[int, Field(ge=0), Doc("of the subsets")] = 0
 
     def distance(self, reference: np.ndarray, estimate: np.ndarray, /) -> float:
-        """Of embeddings, (windows, dimensions) each. Raises InputError for fewer than 16 windows of the estimate."""
+        """Compute the distance of embeddings, (windows, dimensions) each.
+
+        Raises InputError for fewer than 16 windows of the estimate.
+        """
         count = len(estimate)
         if count < FEWEST:
             raise InputError(f"FAD-infinity extrapolates from {FEWEST} or more windows, not from {count}")

@@ -15,20 +15,26 @@ SCALE = 100
 
 @dataclass(frozen=True)
 class KAD(Embedded):
-    """``100 (mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j))``, lower is better.
+    """Kernel audio distance, lower is better:
+
+        100 (mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j))
 
     x, y: embeddings of the reference's and the estimate's windows; ``k(u, v) = exp(-|u - v|^2 / (2 s^2))``, s the
     median distance of two windows of the reference. Unbiased, and so below 0 half of the time where the sets are alike;
-    float64. Source: Y. Chung et al., "KAD: No More FAD!", arXiv:2502.15602; the factor 100 is its toolkit's.
+    float64.
+
+    Source: Y. Chung et al., "KAD: No More FAD!", arXiv:2502.15602; the factor 100 is its toolkit's.
     """
 
     def distance(self, reference: np.ndarray, estimate: np.ndarray, /) -> float:
-        """Of embeddings, (windows, dimensions) each. Raises InputError for fewer than two of either."""
+        """Compute the distance of embeddings, (windows, dimensions) each. Raises InputError for fewer than two of
+        either.
+        """
         return kernel_distance(reference, estimate)
 
 
 def kernel_distance(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """``100 MMD^2`` of embeddings of shape (items, dimensions); see ``KAD``.
+    """Compute ``100 MMD^2`` of embeddings of shape (items, dimensions); see ``KAD``.
 
     Raises InputError for fewer than two items, for dimensions that differ, and for a reference whose items are equal.
     """

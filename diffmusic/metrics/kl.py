@@ -1,4 +1,4 @@
-"""Kullback-Leibler divergence of what a classifier hears."""
+"""Kullback-Leibler divergence of a classifier's outputs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ SECONDS = 10.0
 
 @dataclass(frozen=True)
 class KL:
-    """``sum_c p_c (log p_c - log q_c)``, nats, lower is better, 0 where the classifier hears the same.
+    """Kullback-Leibler divergence of class probabilities, nats, lower is better: ``sum_c p_c (log p_c - log q_c)``.
 
-    p, q: probabilities of the classes for reference and estimate, the mean of ``softmax(logits)`` over windows of 10 s,
-    half overlapping (shorter audio is one window, as it is). Source: the paired KL of F. Kreuk et al., "AudioGen",
-    arXiv:2209.15352, whose classifier is PaSST; values of different classifiers do not compare.
+    It is 0 where the classifier's outputs are equal. p, q: probabilities of the classes for reference and estimate, the
+    mean of ``softmax(logits)`` over windows of 10 s, half overlapping (shorter audio is one window, as it is). Values
+    of different classifiers do not compare.
+
+    Source: the paired KL of F. Kreuk et al., "AudioGen", arXiv:2209.15352, whose classifier is PaSST.
     """
 
     classifier: Annotated[
@@ -36,18 +38,18 @@ class KL:
     access: Access = SAFE
 
     def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, /) -> float:
-        """reference, estimate: (channels, time)."""
+        """Compute the divergence of reference and estimate, (channels, time)."""
         p, q = (_classifier(self.classifier, self.access).classes(x, sample_rate) for x in (reference, estimate))
         return max(0.0, float((p * (np.log(p) - np.log(q))).sum()))
 
     def describe(self) -> dict[str, Any]:
-        """Name and hash of the classifier, its rate and its windows."""
+        """Describe the metric: name and hash of the classifier, its rate and its windows."""
         return _classifier(self.classifier, self.access).describe()
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A model of transformers for audio classification, and its feature extractor."""
+    """Audio classification model of transformers with its feature extractor."""
 
     model: Any
     extractor: Any
@@ -56,7 +58,7 @@ class Classifier:
 
     @torch.no_grad()
     def classes(self, x: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Probabilities, (classes,), float64, none of them 0, of audio (channels, time)."""
+        """Return probabilities, (classes,), float64, none of them 0, of audio (channels, time)."""
         rate = self.extractor.sampling_rate
         rows = []
         for part in windows(x, sample_rate, rate, round(SECONDS * rate)):

@@ -1,4 +1,4 @@
-"""LPAPS: how far a recording has gone from another, in the layers of a CLAP."""
+"""LPAPS: distance of two recordings in the layers of a CLAP."""
 
 from __future__ import annotations
 
@@ -16,49 +16,53 @@ from diffmusic.parameters import Doc
 
 Norm = Literal["channels", "tokens"]
 PUBLISHED = (0.1, True)
-"""Overlap of the windows, and what is left at the end as windows too: as the released code cuts them."""
+"""Overlap of the windows, and whether the rest at the end makes windows too: as in the released code."""
 MODEL = Doc("mini (the small CLAP inside this package), a folder or hub id of a ClapModel")
 
 
 @dataclass(frozen=True)
 class LPAPS:
-    """``mean_w sum_l mean_c sum_n (f_lnc / |f_lc| - g_lnc / |g_lc|)^2``, lower is nearer, 0 is the same.
+    """LPAPS, lower is nearer, 0 is the same: ``mean_w sum_l mean_c sum_n (f_lnc / |f_lc| - g_lnc / |g_lc|)^2``.
 
     ``f``, ``g``: outputs of the four stages ``l`` of the audio tower, tokens ``n``, channels ``c``; ``w``: windows of
-    the model's length, one every 9/10 of it. This is what the released code of H. Manor and T. Michaeli,
-    arXiv:2402.10009, computes, and so what its published figures mean: unit vectors are taken along tokens, in the
-    place of channels. The figures themselves need its CLAP (HTSAT-base, music_audioset_epoch_15_esc_90.14).
+    the model's length, one every 9/10 of it. Unit vectors are taken along tokens instead of channels, because the
+    released code does so, and its published figures therefore mean this. The figures themselves need its CLAP
+    (HTSAT-base, music_audioset_epoch_15_esc_90.14).
+
+    Source: the released code of H. Manor and T. Michaeli, arXiv:2402.10009.
     """
 
     embedding: Annotated[str, MODEL] = MINI
     access: Access = SAFE
 
     def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, /) -> float:
-        """reference, estimate: (channels, time), of equal length."""
+        """Compute the distance of reference and estimate, (channels, time), of equal length."""
         return lpaps(clap(self.embedding, self.access), reference, estimate, sample_rate, "tokens", *PUBLISHED)
 
     def describe(self) -> dict[str, Any]:
-        """Name and hash of the model, its rate and its windows."""
+        """Describe the metric: name and hash of the model, its rate and its windows."""
         return clap(self.embedding, self.access).describe()
 
 
 @dataclass(frozen=True)
 class LPAPSChannels:
-    """``mean_w sum_l mean_n sum_c (f_lnc / |f_ln| - g_lnc / |g_ln|)^2``, lower is nearer, 0 is the same.
+    """LPAPS with unit vectors along channels: ``mean_w sum_l mean_n sum_c (f_lnc / |f_ln| - g_lnc / |g_ln|)^2``.
 
-    LPAPS with unit vectors along channels, as LPIPS has them (R. Zhang et al., arXiv:1801.03924; for audio V. Iashin
-    and E. Rahtu, arXiv:2110.08791), unweighted; all else as in ``lpaps``, with whose figures it does not compare.
+    Lower is nearer, 0 is the same. Channels are normalised as in LPIPS, unweighted; all else is as in ``lpaps``, with
+    whose figures it does not compare.
+
+    Source: R. Zhang et al., arXiv:1801.03924; for audio V. Iashin and E. Rahtu, arXiv:2110.08791.
     """
 
     embedding: Annotated[str, MODEL] = MINI
     access: Access = SAFE
 
     def __call__(self, reference: np.ndarray, estimate: np.ndarray, sample_rate: int, /) -> float:
-        """reference, estimate: (channels, time), of equal length."""
+        """Compute the distance of reference and estimate, (channels, time), of equal length."""
         return lpaps(clap(self.embedding, self.access), reference, estimate, sample_rate, "channels", *PUBLISHED)
 
     def describe(self) -> dict[str, Any]:
-        """Name and hash of the model, its rate and its windows."""
+        """Describe the metric: name and hash of the model, its rate and its windows."""
         return clap(self.embedding, self.access).describe()
 
 
@@ -71,8 +75,10 @@ def lpaps(
     overlap: float = 0.5,
     tails: bool = False,
 ) -> float:
-    """The distance of two recordings, (channels, time), of one length, by a norm: see the two classes. overlap, tails:
-    of the windows, see ``diffmusic.metrics.windows``."""
+    """Compute the distance of two recordings, (channels, time), of one length, by a norm: see the two classes.
+
+    overlap, tails: of the windows, see ``diffmusic.metrics.windows``.
+    """
     total = 0.0
     stages = (_stages(clap, x, sample_rate, overlap, tails) for x in (reference, estimate))
     for f, g in zip(*stages, strict=True):
@@ -84,7 +90,7 @@ def lpaps(
 
 @torch.no_grad()
 def _stages(clap: Clap, x: np.ndarray, sample_rate: int, overlap: float = 0.5, tails: bool = False) -> list[Tensor]:
-    """(windows, tokens, channels) after each stage, float64."""
+    """Return (windows, tokens, channels) after each stage, float64."""
     features = clap.features(x, sample_rate, overlap, tails)
     states = clap.model.audio_model(**features, output_hidden_states=True).hidden_states
     return [state.flatten(2).transpose(1, 2).double() for state in states[1:]]

@@ -10,7 +10,7 @@ from diffmusic.audio.resample import resample
 
 
 def mel_l1(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """``mean |M(x) - M(y)|`` in nats, lower is better; ``M`` the log-mel of ``diffmusic.audio.mel`` (64 bands).
+    """Compute ``mean |M(x) - M(y)|`` in nats, lower is better; ``M`` the log-mel of ``diffmusic.audio.mel`` (64 bands).
 
     reference, estimate: (channels, time), of equal shape.
     """

@@ -1,4 +1,4 @@
-"""What this package offers to diffmusic; imports no metric."""
+"""Specs of the metrics in this package; imports none of them."""
 
 from diffmusic.plugins import Spec, hookimpl
 

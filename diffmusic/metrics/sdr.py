@@ -8,13 +8,17 @@ import numpy as np
 
 
 def sdr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """``median_w 10 log10(||x_w||^2 / ||x_w - y_w||^2)`` dB over whole windows ``w`` of one second, higher is better.
+    """Compute the signal-to-distortion ratio of BSS Eval v4 over windows ``w`` of one second, dB, higher is better:
 
-    The SDR of BSS Eval v4 as museval reports it for a track: all channels of a source together, no filter allowed, a
-    window passed over where reference or estimate is silent, and what is left after the last whole window too. A
-    recording of less than a window is one. Limited to 100 dB; NaN where there is no window to measure. reference,
-    estimate: (channels, time), of equal shape. Source: A. Liutkus et al., "The 2018 signal separation evaluation
-    campaign", LVA/ICA 2018; in it SDR is the one of four measures that needs no distortion filters.
+        median_w 10 log10(||x_w||^2 / ||x_w - y_w||^2)
+
+    As museval reports it for a track: all channels of a source together, no filter allowed; a window where reference or
+    estimate is silent is skipped, and so is the rest after the last whole window. A recording of less than a window is
+    one. Limited to 100 dB; NaN where there is no window to measure. reference, estimate: (channels, time), of equal
+    shape.
+
+    Source: A. Liutkus et al., "The 2018 signal separation evaluation campaign", LVA/ICA 2018; in it SDR is the one of
+    four measures that needs no distortion filters.
     """
     length = reference.shape[-1]
     width = min(sample_rate, length)

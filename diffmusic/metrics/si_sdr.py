@@ -6,11 +6,12 @@ import numpy as np
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """``10 log10(||a x||^2 / ||a x - y||^2)`` dB with ``a = <x, y> / ||x||^2``, higher is better.
+    """Compute ``10 log10(||a x||^2 / ||a x - y||^2)`` dB with ``a = <x, y> / ||x||^2``, higher is better.
 
-    The mean over channels; limited to [-100, 100] dB, which stand for no likeness (a silent estimate has none) and
-    for equality. reference, estimate: (channels, time), of equal shape; means are not removed. Source: J. Le Roux
-    et al., "SDR - half-baked or well done?", ICASSP 2019.
+    The mean over channels; limited to [-100, 100] dB, which stand for no likeness (a silent estimate has none) and for
+    equality. reference, estimate: (channels, time), of equal shape; means are not removed.
+
+    Source: J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019.
     """
     energy = np.square(reference).sum(-1, keepdims=True)
     target = (reference * estimate).sum(-1, keepdims=True) / np.maximum(energy, 1e-30) * reference

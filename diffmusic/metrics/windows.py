@@ -1,4 +1,4 @@
-"""Recordings as the models hear them: mono, at one rate, in windows of one length."""
+"""Preparation of recordings for models: mono, at one rate, in windows of one length."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from diffmusic.audio.resample import resample
 def windows(
     x: np.ndarray, sample_rate: int, rate: int, length: int, overlap: float = 0.5, tails: bool = False
 ) -> list[np.ndarray]:
-    """The mean of the channels of x, (channels, time), at ``rate``, in windows of ``length`` samples that overlap by
-    that fraction, each (time,).
+    """Cut the mean of the channels of x, (channels, time), at ``rate``, into windows of ``length`` samples, each
+    (time,).
 
-    The last window ends with the audio, and only audio that is shorter than a window gives a window that is shorter.
-    tails: instead, windows begin at all multiples of the hop, and the last ones are what is left there.
+    overlap: fraction by which neighbours overlap. The last window ends with the audio, and only audio that is shorter
+    than a window gives a window that is shorter. tails: instead, windows begin at all multiples of the hop, and the
+    last ones hold the rest.
     """
     mono = resample(x.mean(0, keepdims=True), sample_rate, rate)[0]
     hop = length - round(length * overlap)
