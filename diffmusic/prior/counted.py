@@ -1,4 +1,4 @@
-"""The one place where passes of a backbone are counted."""
+"""Counting of backbone passes, in one place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from diffmusic.prior.windowed import Windowed
 
 
 class _Tally(torch.autograd.Function):
-    """The identity; its backward counts."""
+    """Identity function whose backward pass counts."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, count: Callable[[], None]) -> Tensor:
@@ -29,30 +29,30 @@ class _Tally(torch.autograd.Function):
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """A backbone whose passes, forward and backward, are counted one per item and window.
+    """Backbone whose passes, forward and backward, are counted one per item and window.
 
-    What a long recording computes again for the backward pass counts as forward.
+    The passes that a long recording repeats for the backward pass count as forward.
     """
 
     backbone: Backbone
     costs: Costs
 
     def denoise(self, z: Tensor, sigma: float, condition: Any) -> Tensor:
-        """``E[z_0 | z_sigma = z]`` of latents that share a level and a condition, in one call a window."""
+        """Return ``E[z_0 | z_sigma = z]`` of latents that share a noise level and a condition, in one call a window."""
         return self._count(self.backbone.denoise(z, sigma, condition), "network", self._windows(z))
 
     def denoise_batch(self, z: Tensor, sigmas: Tensor, conditions: Sequence[Any]) -> Tensor:
-        """The same in one call, for latents each at a level and under a condition of its own."""
+        """Return the same in one call, for latents each at its own noise level and under its own condition."""
         assert isinstance(self.backbone, HasBatch)
         return self._count(self.backbone.denoise_batch(z, sigmas, conditions), "network", 1)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Audio to latents."""
+        """Encode audio as latents."""
         z = self.backbone.encode(x)
         return self._count(z, "encoder", self._windows(z))
 
     def decode(self, z: Tensor, samples: int) -> Tensor:
-        """Latents to audio of that many samples."""
+        """Decode latents to audio of that many samples."""
         return self._count(self.backbone.decode(z, samples), "decoder", self._windows(z))
 
     def _windows(self, z: Tensor) -> int:

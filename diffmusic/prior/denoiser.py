@@ -1,4 +1,4 @@
-"""The denoiser that follows prompts: many latents, levels and prompts in few calls of the network."""
+"""Denoiser under prompts: many latents, noise levels and prompts in few calls of the network."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from diffmusic.prior.windowed import Windowed
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A backbone that answers for many latents at once, each at its own level and under its own text.
+    """Denoiser for many latents at once, each at its own noise level and under its own text.
 
-    backbone: ``Windowed`` where latents are longer than it was trained on: windows and latents then share calls.
-    batch: latents that go through the network together. One at a time gives the same bits whatever else is asked.
-        None: all that share a level and a condition, as one call; this mode can be differentiated.
+    Attributes:
+        backbone: ``Windowed`` where latents are longer than it was trained on: windows and latents then share calls.
+        batch: latents that go through the network together. One at a time gives the same bits whatever else is in the
+            call. None: all that share a level and a condition, as one call; this mode can be differentiated.
     """
 
     backbone: Backbone
@@ -31,7 +32,7 @@ class Denoiser:
     batch: int | None = 1
 
     def __call__(self, z: Tensor, sigma: float | Sequence[float], text: Text | Sequence[Text]) -> Tensor:
-        """``E[z_0 | z_sigma = z]``, of the shape of ``z``, (latents, channels, frames, ...).
+        """Return ``E[z_0 | z_sigma = z]``, of the shape of ``z``, (latents, channels, frames, ...).
 
         sigma, text: one for all latents, or one for each. Raises Diverged for what is not finite, with a ``batch``.
         """
@@ -63,7 +64,7 @@ class Denoiser:
     def _together(
         self, z: Tensor, rows: Sequence[int], sigmas: Sequence[float], conditions: Sequence[Any]
     ) -> list[Tensor]:
-        """Answers for rows of ``z``: one call for all that share a level and a condition."""
+        """Denoise rows of ``z``: one call for all that share a noise level and a condition."""
         counted, groups = Counted(self.backbone, self.costs), dict[Any, list[int]]()
         for place, key in enumerate(zip(sigmas, map(id, conditions), strict=True)):
             groups.setdefault(key, []).append(place)
@@ -75,7 +76,7 @@ class Denoiser:
         return [answers[place] for place in range(len(rows))]
 
     def _shared(self, z: Tensor, sigmas: Sequence[float], conditions: Sequence[Any], batch: int) -> Tensor:
-        """Answers for ``z``, ``batch`` at a time, whatever their levels and conditions; windows count as latents."""
+        """Denoise ``z``, ``batch`` at a time, whatever their noise levels and conditions; windows count as latents."""
         windowed = self.backbone if isinstance(self.backbone, Windowed) else None
         pieces = windowed.pieces(z) if windowed else [z]
         rows = torch.cat(pieces) if len(pieces) > 1 else z

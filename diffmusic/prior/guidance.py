@@ -1,12 +1,12 @@
-"""Prompts, and the denoiser that follows them: many latents, levels and prompts in few calls of the network.
+"""Prompts, and classifier-free guidance by one or several of them.
 
-Classifier-free guidance (J. Ho and T. Salimans, arXiv:2207.12598) is the same in the frame ``z_sigma = z_0 + sigma n``
-as in the network's own. With several prompts, each over its stretch of time ``M_i`` (``sum_i M_i = 1``):
+Guidance is the same in the frame ``z_sigma = z_0 + sigma n`` as in the network's own. With several prompts, each over
+its interval ``M_i`` (``sum_i M_i = 1``):
 
     D = D_u + w (sum_i M_i D_i - D_u)
 
-(H. Manor and T. Michaeli, "Zero-shot unsupervised and text-based audio editing using DDPM inversion",
-arXiv:2402.10009, the released code's multi-prompt guidance).
+Source: J. Ho and T. Salimans, arXiv:2207.12598; for several prompts the released code of H. Manor and T. Michaeli,
+"Zero-shot unsupervised and text-based audio editing using DDPM inversion", arXiv:2402.10009.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from diffmusic.prior.backbone import HasPlace
 
 @dataclass(frozen=True)
 class Text:
-    """What the music is said to be.
+    """Embedded prompts of a recording, with their guidance.
 
-    conditions: embedded prompts, one or several.
-    contrast: what guidance steers away from (the empty or a negative prompt, embedded); None leaves guidance out.
-    guidance: its weight ``w``.
-    masks: where each of several prompts holds, latents' frames, (prompts, frames), summing to 1 over the prompts.
+    Attributes:
+        conditions: embedded prompts, one or several.
+        contrast: what guidance steers away from (the empty or a negative prompt, embedded); None leaves guidance out.
+        guidance: its weight ``w``.
+        masks: weight of each of several prompts at latents' frames, (prompts, frames), summing to 1 over the prompts.
     """
 
     conditions: tuple[Any, ...] = (None,)
@@ -43,11 +44,11 @@ class Text:
 
     @property
     def passes(self) -> tuple[Any, ...]:
-        """The conditions that the network runs under, each once."""
+        """Conditions that the network runs under, each once."""
         return (*self.conditions, self.contrast) if self.guided else self.conditions
 
     def combine(self, parts: Sequence[Tensor]) -> Tensor:
-        """``D`` of one latent, (channels, frames, ...), from that under each of ``passes``."""
+        """Combine the denoised latents under each of ``passes`` to ``D`` of one latent, (channels, frames, ...)."""
         clean = parts[0]
         if self.masks is not None:
             shape = (1, -1, *[1] * (clean.ndim - 2))
@@ -56,9 +57,9 @@ class Text:
 
 
 class Embedder:
-    """Embeds every prompt once, so that texts with the same prompt hold the same object.
+    """Embedder of prompts that embeds each once, so that texts with the same prompt share one object.
 
-    start, seconds: the place of the excerpt in a recording of that length, for a backbone that wants to know
+    start, seconds: the position of the excerpt in a recording of that length, for a backbone that uses it
     (``placed(condition, start, seconds)``).
     """
 
@@ -75,6 +76,6 @@ class Embedder:
         return self._known[prompt or ""]
 
     def text(self, prompt: str | None, negative: str | None = None, guidance: float = 1.0) -> Text:
-        """A text of one prompt; without a contrast where both passes of guidance would be the same."""
+        """Build a text of one prompt; without a contrast where both passes of guidance would be the same."""
         same = (prompt or "") == (negative or "")
         return Text((self(prompt),), None if same else self(negative), guidance)

@@ -11,8 +11,11 @@ from diffmusic.prior.backbone import Backbone
 
 
 def levels(backbone: Backbone, strength: float, steps: int) -> tuple[float, ...]:
-    """``steps + 1`` decreasing levels from ``strength``, evenly in log sigma down to the lowest that the backbone was
-    trained at, then 0. Raises InputError for a strength outside of what it was trained at."""
+    """Return ``steps + 1`` decreasing noise levels: from ``strength`` evenly in log sigma to the lowest trained one,
+    then 0.
+
+    Raises InputError for a strength outside of the levels that the backbone was trained at.
+    """
     known = backbone.sigmas(2).tolist()
     highest, lowest = known[0], known[-2]
     if not lowest < strength <= highest * (1 + 1e-9):
@@ -26,11 +29,11 @@ def levels(backbone: Backbone, strength: float, steps: int) -> tuple[float, ...]
 
 
 def strength(backbone: Any, start: int, steps: int = 200) -> float:
-    """The noise level of the paper's ``T_start``: of ``steps`` sampling steps, the last ``start`` are run.
+    """Return the noise level of the paper's ``T_start``: of ``steps`` sampling steps, the last ``start`` are run.
 
     A network with a grid of training timesteps (AudioLDM2, MusicLDM) is sampled at every ``1000 // steps``-th of them
-    plus one, as diffusers' DDIMScheduler has it: T_start 100 of 200 is timestep 496. Stable Audio has levels even in
-    log sigma. The same index is another level on each, which is why strength is a level here.
+    plus one, as in diffusers' DDIMScheduler: T_start 100 of 200 is timestep 496. Stable Audio has levels even in log
+    sigma. The same index is another level on each, which is why strength is a level here.
     """
     if not 1 <= start <= steps:
         raise InputError(f"`t_start` {start}: it is 1 to {steps} of {steps} steps")
@@ -43,5 +46,5 @@ def strength(backbone: Any, start: int, steps: int = 200) -> float:
 
 
 def frame_rate(backbone: Backbone) -> float:
-    """Latent frames a second: dimension 2 of latents with their batch is time."""
+    """Return latent frames a second: dimension 2 of latents with their batch is time."""
     return backbone.latent_shape(1000 * backbone.sample_rate)[1] / 1000

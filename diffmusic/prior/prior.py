@@ -1,4 +1,4 @@
-"""The prior as a solver sees it: a backbone, its condition, and a count of what was spent."""
+"""Prior of one run: a backbone with its conditions and the count of its passes."""
 
 from __future__ import annotations
 

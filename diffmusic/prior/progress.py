@@ -1,6 +1,6 @@
-"""The callback by which long work tells how far it is."""
+"""Callback for the progress of long work."""
 
 from collections.abc import Callable
 
 ProgressCallback = Callable[[float], None]
-"""Called with the part of the work that is done, 0 to 1."""
+"""Callback for the share of the work that is done, 0 to 1."""

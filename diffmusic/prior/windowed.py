@@ -1,4 +1,4 @@
-"""Recordings longer than what a prior was trained on, solved whole: windows over one latent."""
+"""Priors for recordings longer than they were trained on: windows over one latent."""
 
 from __future__ import annotations
 
@@ -16,25 +16,29 @@ from torch.utils.checkpoint import checkpoint
 from diffmusic.errors import InputError
 from diffmusic.prior.backbone import Backbone
 
-_OVERLAP = 0.25  # of a window, at the least
+_OVERLAP = 0.25  # of a window, at least
 _FADE = 0.1  # of a window's overlap, in its middle, over which decoded windows cross
 
 
 @dataclass(frozen=True, eq=False)
 class Windowed:
-    """A backbone whose latent is as long as the recording, and whose network and codec see a window at a time.
+    """Backbone whose latent is as long as the recording, and whose network and codec see a window at a time.
 
         D(z)   = sum_w a_w D_w(z_w) / sum_w a_w          z_w the latent frames of window w, a_w rises over the overlap
         Dec(z) = sum_w b_w Dec_w(z_w)                      b_w crosses in the middle of the overlap, where both windows
                                                            have context and agree
 
     Windows lie evenly, the last ends with the latent, and neighbours share a quarter or more. There is one latent and
-    so one noise field: windows cannot disagree about what is in both. Restoring and editing have the same windows.
-    Nothing but latents and audio grows with the length; the graph of a window is made again for the backward pass
-    instead of being kept.
-    Source of the average: O. Bar-Tal et al., "MultiDiffusion", ICML 2023, arXiv:2302.08113, equation 5.
+    so one noise field: windows cannot disagree about their common part. Restoring and editing have the same windows.
+    Only latents and audio grow with the length; the graph of a window is computed again for the backward pass instead
+    of being kept.
 
-    axis: the latent's axis of time, without batch. frames: of a window. hop: samples a latent frame stands for.
+    Attributes:
+        axis: the latent's axis of time, without batch.
+        frames: of a window.
+        hop: samples of one latent frame.
+
+    Source of the average: O. Bar-Tal et al., "MultiDiffusion", ICML 2023, arXiv:2302.08113, equation 5.
     """
 
     backbone: Backbone
@@ -44,7 +48,10 @@ class Windowed:
 
     @classmethod
     def of(cls, backbone: Backbone) -> Windowed:
-        """Windows of the length the backbone was trained on. Raises InputError if its latent does not grow in time."""
+        """Build windows of the length that the backbone was trained on.
+
+        Raises InputError if its latent does not grow in time.
+        """
         length = round(backbone.excerpt_seconds * backbone.sample_rate)
         shape, longer = backbone.latent_shape(length), backbone.latent_shape(3 * length)
         growing = [axis for axis, sizes in enumerate(zip(shape, longer, strict=True)) if sizes[0] != sizes[1]]
@@ -86,29 +93,29 @@ class Windowed:
         return self.backbone.describe()
 
     def starts(self, frames: int) -> list[int]:
-        """Where the windows over that many latent frames begin."""
+        """List the starts of the windows over that many latent frames."""
         if frames <= self.frames:
             return [0]
         count = -(-(frames - self.frames) // max(1, self.frames - round(_OVERLAP * self.frames))) + 1
         return [round(k * (frames - self.frames) / (count - 1)) for k in range(count)]
 
     def calls(self, samples: int) -> int:
-        """Windows over a recording of that many samples."""
+        """Count the windows over a recording of that many samples."""
         return len(self.starts(self.latent_shape(samples)[self.axis]))
 
     def windows(self, z: Tensor) -> int:
-        """How many windows lie over latents: calls of the network that one ``denoise`` takes."""
+        """Count the windows over latents: calls of the network that one ``denoise`` takes."""
         return len(self.starts(z.shape[self.axis + 1]))
 
     def latent_shape(self, samples: int) -> tuple[int, ...]:
         return self.backbone.latent_shape(max(samples, self.frames * self.hop))
 
     def pieces(self, z: Tensor) -> list[Tensor]:
-        """The windows of latents, one after another."""
+        """Cut latents into their windows, one after another."""
         return [self._window(z, start) for start in self.starts(z.shape[self.axis + 1])]
 
     def joined(self, parts: Iterable[Tensor], like: Tensor) -> Tensor:
-        """``sum_w a_w part_w / sum_w a_w``, of the shape of ``like``."""
+        """Join windows: ``sum_w a_w part_w / sum_w a_w``, of the shape of ``like``."""
         size = min(self.frames, like.shape[self.axis + 1])
         ramp = torch.minimum(torch.arange(1, size + 1), torch.arange(size, 0, -1)).to(like)
         ramp = (ramp / (round(_OVERLAP * size) + 1)).clamp(max=1).reshape(-1, *[1] * (like.ndim - self.axis - 2))
@@ -152,16 +159,16 @@ class Windowed:
 
 
 def _rise(place: Tensor, overlap: int, hop: int) -> Tensor:
-    """From 0 to 1 across the middle of an overlap of so many frames, at samples counted from where it begins."""
+    """Rise from 0 to 1 across the middle of an overlap of ``overlap`` frames, at samples counted from its start."""
     fade = max(1, round(_FADE * overlap * hop))
     return ((place - (overlap * hop - fade) / 2 + 0.5) / fade).double().clamp(0, 1)
 
 
 def _again(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """The function's value; where a gradient is wanted its inner values are computed again instead of kept."""
+    """Return the function's value; where a gradient is wanted, inner values are computed again instead of kept."""
 
     def alone(z: Tensor) -> Tensor:
-        _trim()  # of the window before, on the way forward as on the way back
+        _trim()  # of the window before, in the forward as in the backward pass
         return function(z)
 
     if not (torch.is_grad_enabled() and z.requires_grad):
@@ -171,15 +178,18 @@ def _again(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
 
 
 def _trim() -> None:
-    """Return freed memory to the system. What is kept of each window lies between what is not, and glibc by itself
-    would keep all of it: 18 MB a window of the mini prior."""
+    """Return freed memory to the system.
+
+    The kept values of each window lie between freed ones, and glibc would keep all of it: 18 MB a window of the mini
+    prior.
+    """
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 
 
 @cache
 def _glibc() -> Any:
-    """The C library where it is glibc, else None."""
+    """Load the C library if it is glibc, else return None."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)
