@@ -15,10 +15,15 @@ from diffmusic.solver.contract import Step
 def misfit_gradient(
     clean: Tensor, variable: Tensor, step: Step, space: Space, squared: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """By how much ``L = ||T A Dec(D) - T y||^2`` exceeds what the noise of the measurement explains, one value a
-    latent, (latents, 1, ...); and the gradient of ``L``, or of its root, with respect to ``variable``.
+    """Return the misfit's excess over what noise explains, one value a latent, (latents, 1, ...), and a gradient.
 
-    clean: ``D``, which depends on ``variable``, or is it. An item that fits exactly has no gradient.
+        L = ||T A Dec(D) - T y||^2
+
+    The gradient is of ``L``, or of its root unless ``squared``, with respect to ``variable``. An item that fits exactly
+    has no gradient.
+
+    Args:
+        clean: ``D``, which depends on ``variable``, or is it.
     """
     misfit = step.problem.misfit(step.prior.decode(clean), space)
     (gradient,) = torch.autograd.grad(misfit.sum(), variable)
@@ -47,19 +52,19 @@ def norms(x: Tensor) -> Tensor:
 def correction(
     clean: Tensor, step: Step, rate: float, space: Space, precondition: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor:
-    """``gamma g``, the step of a given length down the misfit ``L`` at the clean latent ``D``, of its shape:
+    """Return ``gamma g``, a step of a given length down the misfit ``L`` at the clean latent ``D``, of its shape:
 
         g = P grad_D L,   gamma = rate sqrt(dim) s / ||g||,   s = sigma / sqrt(1 + sigma^2)
 
-    with the preconditioner ``P``, the identity unless one is given.
+    with the preconditioner ``P``, the identity by default.
 
-    ``s`` is the spread that a clean latent of unit variance still has at this level. There is no step for an item that
-    fits as well as the noise of the measurement lets it, nor for one whose misfit is flat.
+    ``s`` is the spread that a clean latent of unit variance still has at this noise level. There is no step for an item
+    that fits as well as the noise of the measurement allows, nor for one whose misfit is flat.
     """
     leaf = clean.detach().requires_grad_()
     excess, gradient = misfit_gradient(leaf, leaf, step, space)
     gradient = precondition(gradient) if precondition else gradient
     norm = norms(gradient)
     length = rate * math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
-    # A misfit is flat in silence below the mel's floor, for one.
+    # A misfit is flat in silence below the mel's floor, for example.
     return torch.where((excess > 0) & (norm > 0), length / norm, 0.0) * gradient

@@ -1,12 +1,12 @@
-"""DPM-Solver++ in the sigma frame: the moves between noise levels of orders 1, 2 and 3, with and without fresh noise.
+"""DPM-Solver++ in the sigma frame: moves between noise levels of orders 1, 2 and 3, with and without fresh noise.
 
 In the frame ``z_sigma = z_0 + sigma n`` half the log signal-to-noise ratio is ``lambda = -ln sigma`` for every
-schedule, and ODE and SDE have one solution (C. Lu et al., arXiv:2211.01095, eq. 8 and 20, divided by ``alpha``), with
-``p = 1`` for the ODE, ``p = 2`` for the SDE, ``h = ln(sigma / sigma')``, ``g = (sigma' / sigma)^p`` and ``n`` fresh:
+schedule, and ODE and SDE have one solution, with ``p = 1`` for the ODE, ``p = 2`` for the SDE, ``h = ln(sigma /
+sigma')``, ``g = (sigma' / sigma)^p`` and ``n`` fresh:
 
     z' = g z + p int_0^h exp(-p (h - tau)) D(tau) dtau + sigma' sqrt(1 - g) n            the last term: SDE only
 
-The order says how ``D`` is continued from the last estimates ``D_0, D_1, D_2`` at ``sigma_0 = sigma < sigma_1 <
+The order says how ``D`` is extrapolated from the last estimates ``D_0, D_1, D_2`` at ``sigma_0 = sigma < sigma_1 <
 sigma_2``, with ``r_k h = ln(sigma_(k+1) / sigma_k)``:
 
     1:  z' = g z + (1 - g) D_0 + ...                                  ``transition`` with eta 0 (ODE) or 1 (SDE)
@@ -16,8 +16,10 @@ sigma_2``, with ``r_k h = ln(sigma_(k+1) / sigma_k)``:
 
 ``F_1`` and ``F_2`` are the slope and half the curvature of the parabola through the three estimates, over ``h``; ``b``
 and ``c`` are the exact integrals of ``tau / h`` and its square. The usual implementations (the authors', k-diffusion,
-diffusers) take half of ``c``, which leaves the third order second-order accurate, and diffusers' SDE takes
-``c / 2 - 1``, which does not even vanish with ``h``; ``published`` gives diffusers' numbers.
+diffusers) take half of ``c``, which leaves the third order second-order accurate, and diffusers' SDE takes ``c / 2 -
+1``, which does not even vanish with ``h``; ``published`` gives diffusers' numbers.
+
+Source: C. Lu et al., arXiv:2211.01095, eq. 8 and 20, divided by ``alpha``.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ Order = Literal[1, 2, 3]
 
 @dataclass(frozen=True)
 class Estimate:
-    """The clean estimate ``D`` of shape (batch, ...), and the level ``sigma`` that it was made at."""
+    """Clean estimate ``D`` of shape (batch, ...), and its noise level ``sigma``."""
 
     sigma: float
     clean: Tensor
@@ -47,10 +49,14 @@ def dpm_step(
     noise: Tensor | None = None,
     published: bool = False,
 ) -> Tensor:
-    """``z'`` at ``sigma_next`` from ``z`` at ``history[0].sigma``, both (batch, ...), float arithmetic in their dtype.
+    """Return ``z'`` at ``sigma_next`` from ``z`` at ``history[0].sigma``, both (batch, ...), computed in their dtype.
 
-    history: the newest estimate first; one, two or three of them make the order. noise: ``n`` of the shape of ``z``
-    for the SDE, None for the ODE. At ``sigma_next = 0`` the result is ``D_0``, whatever the order.
+    At ``sigma_next = 0`` the result is ``D_0``, whatever the order.
+
+    Args:
+        history: the newest estimate first; the order is their number, one to three.
+        noise: ``n`` of the shape of ``z`` for the SDE, None for the ODE.
+        published: use diffusers' coefficients (module docstring).
     """
     sigma, now = history[0].sigma, history[0].clean
     if sigma_next == 0:
@@ -77,14 +83,16 @@ def dpm_step(
 
 
 def order_at(index: int, steps: int, order: int, warm_up: int = 1, cool_down: int = 1) -> int:
-    """The order of step ``index`` of ``steps``: 1 for the first ``warm_up`` and the last ``cool_down`` steps, and no
-    more than has been, or is still, to come: as many estimates as there are, and in a walk of fewer than 15 steps
-    one less at each of the last (the rule of diffusers, which is this with the default 1 and 1)."""
+    """Return the order of step ``index`` of ``steps``: 1 for the first ``warm_up`` and the last ``cool_down`` steps.
+
+    In between it is at most the number of steps done or to come: as many estimates as there are, and in a walk of fewer
+    than 15 steps one less at each of the last (the rule of diffusers, which is this with the default 1 and 1).
+    """
     if index < warm_up or steps - index <= cool_down:
         return 1
     return min(order, index + 1, steps - index if steps < 15 else order)
 
 
 def remember(history: Sequence[Estimate], estimate: Estimate, order: int) -> tuple[Estimate, ...]:
-    """The history with a new estimate, as long as ``order`` needs it."""
+    """Return the history with a new estimate, as long as ``order`` needs it."""
     return (estimate, *history)[:order]

@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 def generator(*key: int) -> torch.Generator:
-    """A CPU generator that is a function of its key alone, such as (seed, sample, window)."""
+    """Return a CPU generator determined by its key alone, such as (seed, sample, window)."""
     words = np.random.SeedSequence([int(word) for word in key]).generate_state(2, np.uint32)
     return torch.Generator().manual_seed(int(words[0]) << 31 ^ int(words[1]))
 
 
 def normal(shape: Sequence[int], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
-    """Standard normal noise, (batch, ...): item ``i`` comes from ``generators[i]`` and nothing else.
+    """Draw standard normal noise, (batch, ...): item ``i`` comes from ``generators[i]`` and nothing else.
 
     It is drawn on the CPU in float32 whatever the device and dtype, so that a seed means the same everywhere.
     """

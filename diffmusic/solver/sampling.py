@@ -1,4 +1,4 @@
-"""The one loop: every solver that uses a prior is run by it."""
+"""Sampling loop of every solver that uses a prior."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from diffmusic.solver.contract import Solver, State, Step
 from diffmusic.solver.noise import normal
 
 Watch = Callable[[Step, State], None]
-"""Called with each step and the state that it led to."""
+"""Callback with each step and the state after it."""
 
 
 def iterate(
@@ -25,18 +25,21 @@ def iterate(
     sigmas: Sequence[float],
     generators: Sequence[torch.Generator],
 ) -> Iterator[tuple[Step, State]]:
-    """Walk from noise at ``sigmas[0]`` to ``sigmas[-1]``, yielding each step with the state it led to.
+    """Sample from noise at ``sigmas[0]`` to ``sigmas[-1]``, yielding each step with the state after it.
 
-    sigmas: decreasing noise levels; the last is 0 for a finished estimate.
-    generators: one for each item of the batch.
-    Raises Diverged as soon as a latent is no longer finite.
+    Args:
+        sigmas: decreasing noise levels; the last is 0 for a finished estimate.
+        generators: one for each item of the batch.
+
+    Raises:
+        Diverged: a latent is no longer finite.
     """
     levels = [float(sigma) for sigma in sigmas]
 
     def noise(like: Tensor) -> Tensor:
         return normal(like.shape[1:], generators, like)
 
-    # The first noise is drawn in the measurement's dtype: float64 problems are solved in float64.
+    # The first noise has the measurement's dtype, so that float64 problems are solved in float64.
     state = State(levels[0] * normal(prior.latent_shape, generators, problem.measured))
     for index, (sigma, sigma_next) in enumerate(pairwise(levels)):
         step = Step(index, sigma, sigma_next, problem, prior, noise)
@@ -54,7 +57,7 @@ def sample(
     generators: Sequence[torch.Generator],
     watch: Watch | None = None,
 ) -> Tensor:
-    """The finished estimate, (batch, channels, time), decoded from the last latent of ``iterate``."""
+    """Return the finished estimate, (batch, channels, time), decoded from the last latent of ``iterate``."""
     z = None
     for step, state in iterate(solver, problem, prior, sigmas, generators):
         z = state.z

@@ -1,20 +1,22 @@
 """Moves between noise levels, shared by solvers and editors.
 
-In the frame ``z_sigma = z_0 + sigma n``, with the clean estimate ``D`` at level ``sigma``, the next level
-``sigma'`` and fresh noise ``n``:
+In the frame ``z_sigma = z_0 + sigma n``, with the clean estimate ``D`` at level ``sigma``, the next level ``sigma'``
+and fresh noise ``n``:
 
     s = eta sigma' sqrt(1 - sigma'^2 / sigma^2),   k = sqrt(sigma'^2 - s^2)
     z' = D + k (z - D) / sigma + s n
 
-``eta = 0`` is DDIM, ``eta = 1`` is DDPM (Song et al. 2021, arXiv:2010.02502, eq. 12 and 16, divided by
-``sqrt(abar)``). Both move as if ``z_0`` were ``D``. What it differs from ``D`` by has a variance ``v``, and leaving
-that out makes the samples of a coarse walk too narrow: 26 % of the variance is gone after 25 levels. The optimal
-fresh noise (Bao et al. 2022, "Analytic-DPM", arXiv:2201.06503) has the variance
+``eta = 0`` is DDIM, ``eta = 1`` is DDPM. Both move as if ``z_0`` were ``D``. The difference of ``z_0`` from ``D`` has a
+variance ``v``, and leaving that out makes the samples of a coarse walk too narrow: 26 % of the variance is gone after
+25 levels. The optimal fresh noise has the variance
 
     s^2 + eta^2 (1 - k / sigma)^2 v
 
 and ``v``, the mean over the latent, can be read off one item: ``sigma^2 = E|z - D|^2 + v``, because the error of a
-posterior mean is orthogonal to whatever is a function of ``z``.
+posterior mean is orthogonal to any function of ``z``.
+
+Source: Song et al. 2021, arXiv:2010.02502, eq. 12 and 16, divided by ``sqrt(abar)``; for the optimal noise Bao et al.
+2022, "Analytic-DPM", arXiv:2201.06503.
 """
 
 from __future__ import annotations
@@ -29,13 +31,13 @@ from diffmusic.solver.contract import Step
 
 
 def deviations(sigma: float, sigma_next: float, eta: float) -> tuple[float, float]:
-    """``(k, s)``: the kept and the fresh part of the noise at the next level (module docstring)."""
+    """Return ``(k, s)``: the kept and the fresh part of the noise at the next level (module docstring)."""
     s = eta * sigma_next * math.sqrt(max(0.0, 1.0 - (sigma_next / sigma) ** 2))
     return math.sqrt(max(0.0, sigma_next**2 - s**2)), s
 
 
 def uncertainty(z: Tensor, denoised: Tensor, sigma: float) -> Tensor:
-    """``v = max(0, sigma^2 - |z - D|^2 / dim)``, the mean variance of ``z_0`` given ``z``, one value an item.
+    """Return ``v = max(0, sigma^2 - |z - D|^2 / dim)``, the mean variance of ``z_0`` given ``z``, one value an item.
 
     denoised: the network's own ``D``, before any guidance.
     """
@@ -43,7 +45,7 @@ def uncertainty(z: Tensor, denoised: Tensor, sigma: float) -> Tensor:
 
 
 def transition(z: Tensor, clean: Tensor, step: Step, eta: float, variance: Tensor | float = 0.0) -> Tensor:
-    """From ``z`` at ``step.sigma`` to ``step.sigma_next`` by way of ``clean`` (module docstring).
+    """Move from ``z`` at ``step.sigma`` to ``step.sigma_next`` by way of ``clean`` (module docstring).
 
     variance: ``v``, of shape (batch,); 0 leaves it out. At the last level nothing is added to ``clean``.
     """
@@ -56,12 +58,13 @@ def transition(z: Tensor, clean: Tensor, step: Step, eta: float, variance: Tenso
 
 
 def time_travel(move: Callable[[Tensor, Step], Tensor], z: Tensor, step: Step, repeats: int) -> Tensor:
-    """``z'`` after a move between two levels that is made ``repeats`` times: in between ``z`` goes back up,
+    """Move between two noise levels ``repeats`` times, and return the last ``z'``; in between ``z`` goes back up:
 
         z <- z' + sqrt(sigma^2 - sigma'^2) n
 
-    (A. Lugmayr et al., "RePaint", CVPR 2022, arXiv:2201.09865). move: from ``z`` at ``step.sigma`` to ``z'`` at
-    ``step.sigma_next``. From the last level, 0, nothing goes back up.
+    move: from ``z`` at ``step.sigma`` to ``z'`` at ``step.sigma_next``. From the last level, 0, nothing goes back up.
+
+    Source: A. Lugmayr et al., "RePaint", CVPR 2022, arXiv:2201.09865.
     """
     z = move(z, step)
     if step.sigma_next > 0:
@@ -72,6 +75,6 @@ def time_travel(move: Callable[[Tensor, Step], Tensor], z: Tensor, step: Step, r
 
 
 def mean(z: Tensor, clean: Tensor, sigma: float, sigma_next: float, eta: float) -> Tensor:
-    """``m(z) = D + k (z - D) / sigma``: where the transition of ``diffmusic.solver`` goes before it adds noise."""
+    """Return ``m(z) = D + k (z - D) / sigma``: the transition of ``diffmusic.solver`` before it adds noise."""
     k, _ = deviations(sigma, sigma_next, eta)
     return clean + (k / sigma) * (z - clean)
