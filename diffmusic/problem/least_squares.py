@@ -1,4 +1,4 @@
-"""Linear operators: convolution, and the regularised inversion of whatever has an adjoint."""
+"""Linear operators: convolution, and regularised inversion of any operator with an adjoint."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from diffmusic.problem.operator import HasAdjoint, Operator
 
 
 class LinearOperator(Operator, HasAdjoint, Protocol):
-    """An operator with its transpose."""
+    """Operator with its transpose."""
 
 
 _WINDOW = 0.032  # seconds
 
 
 def convolved(x: Tensor, h: Tensor, transposed: bool = False) -> Tensor:
-    """``h * x`` over the last axis, cut to the length of ``x``; h: (taps,). transposed: the adjoint of that, the
-    correlation ``sum_k h[k] x[n + k]``."""
-    # Of a prime length, minutes would take four times as long and twice the memory.
+    """Compute ``h * x`` over the last axis, cut to the length of ``x``; h: (taps,).
+
+    transposed: compute the adjoint of that, the correlation ``sum_k h[k] x[n + k]``.
+    """
+    # At a prime length, minutes of audio would take four times the time and twice the memory.
     size = next_fast_len(x.shape[-1] + len(h) - 1, real=True)
     response = torch.fft.rfft(h, size)
     product = torch.fft.rfft(x, size) * (response.conj() if transposed else response)
@@ -33,10 +35,14 @@ def convolved(x: Tensor, h: Tensor, transposed: bool = False) -> Tensor:
 def regularised_inverse(
     operator: LinearOperator, y: Tensor, near: Tensor, weight: float, iterations: int = 60
 ) -> Tensor:
-    """``argmin_x |A x - y|^2 + w |A|^2 |x - near|^2`` by conjugate gradients; ``|A|^2`` is the mean gain of ``A^T A``.
+    """Compute ``argmin_x |A x - y|^2 + w |A|^2 |x - near|^2`` by conjugate gradients.
 
-    near, and the result: (batch, channels, time); every item by itself. Each iteration takes one ``forward`` and one
-    ``adjoint``. Source: M. Hestenes and E. Stiefel 1952.
+    ``|A|^2`` is the mean gain of ``A^T A``. Each iteration takes one ``forward`` and one ``adjoint``.
+
+    Args:
+        near: (batch, channels, time), as the result; every item is solved separately.
+
+    Source: M. Hestenes and E. Stiefel 1952.
     """
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -59,14 +65,15 @@ def regularised_inverse(
 
 
 def informed_inverse(operator: LinearOperator, y: Tensor, estimate: Tensor, weight: float, sample_rate: int) -> Tensor:
-    """``argmin_x |A x - y|^2 + w |A|^2 |x - E|^2``, ``E`` the levels of an estimate at the phases of the measurement.
+    """Compute ``argmin_x |A x - y|^2 + w |A|^2 |x - E|^2``, ``E`` the magnitudes of an estimate at the measurement's
+    phases.
 
         F = argmin_x |A x - y|^2 + w |A|^2 |x|^2         the measurement alone: weak where A lets little through
         E = ISTFT(|STFT(estimate)| e^{i arg STFT(F + w estimate)})
 
-    The estimate of a prior has the levels of the music and phases of its vocoder's invention. ``F`` has phases that are
-    right and levels that are too low, and nothing where ``A`` lets nothing through, where ``w`` leaves the estimate its
-    own. (batch, channels, time), as in ``regularised_inverse``.
+    The estimate of a prior has the magnitudes of the music, and phases that its vocoder invented. ``F`` has the right
+    phases and magnitudes that are too low, and nothing where ``A`` lets nothing through; there ``w`` leaves the
+    estimate its phases. Shapes are (batch, channels, time), as in ``regularised_inverse``.
     """
     alone = regularised_inverse(operator, y, torch.zeros_like(estimate), weight)
     near = rephased(estimate, alone + weight * estimate, windows_of(_WINDOW, sample_rate))

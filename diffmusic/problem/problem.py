@@ -1,4 +1,4 @@
-"""An inverse problem: what damaged the audio, what was measured, and how well an estimate explains it."""
+"""Inverse problem: the operator, the measurement, and the misfit of an estimate."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Problem:
 
     @cached_property
     def _waveform_weight(self) -> Tensor:
-        """Of the waveform's squared error in the misfit of both, one value an item."""
+        """Weight of the waveform's squared error in the misfit of both, one value an item."""
         energy = self.measured.square().flatten(1).sum(1)
         return torch.where(energy > 0, self._measured_features[0].numel() / energy, 0.0)
 
