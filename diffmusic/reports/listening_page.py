@@ -1,4 +1,4 @@
-"""One page to listen through some recordings: HTML that holds its sounds and its picture, and needs no other file."""
+"""Listening page for some recordings: one self-contained HTML file with its audio and its picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ audio { width: 20rem; } img { max-width: 100%; } td.number { font-variant-numeri
 
 @dataclass(frozen=True)
 class Track:
-    """A recording, (channels, time) at ``sample_rate`` Hz, its title, and numbers to show beside it by their name."""
+    """Recording, (channels, time) at ``sample_rate`` Hz, with its title, and numbers to show with it by name."""
 
     title: str
     audio: np.ndarray
@@ -30,7 +30,7 @@ class Track:
 
 
 def page(title: str, text: str, tracks: Sequence[Track], picture: bytes) -> bytes:
-    """The page. Sounds are 16-bit FLAC, which every browser plays; picture: a PNG."""
+    """Render the page. Audio is 16-bit FLAC, which every browser plays; picture: a PNG."""
     names = list(dict.fromkeys(name for track in tracks for name in track.numbers))
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ["", "", *names])
     rows = "".join(_row(track, names) for track in tracks)

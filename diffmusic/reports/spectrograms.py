@@ -1,4 +1,4 @@
-"""Spectrograms of a run, for the eye."""
+"""Spectrograms of a run as pictures."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ TICKS = (125, 500, 1000, 2000, 4000, 7500)
 def spectrograms(
     panels: Sequence[tuple[str, np.ndarray]], sample_rate: int, lost: Sequence[tuple[int, int]] = ()
 ) -> bytes:
-    """A PNG with one log-mel spectrogram a panel, on one time and one level scale.
+    """Draw one log-mel spectrogram a panel, on one scale of time and loudness, as a PNG.
 
-    panels: (title, audio of shape (channels, time)); channels are averaged. lost: damaged intervals in samples,
-    marked by lines.
+    Args:
+        panels: (title, audio of shape (channels, time)); channels are averaged.
+        lost: damaged intervals in samples, marked by lines.
     """
     return png(figure(panels, sample_rate, 1, lost))
 
@@ -67,7 +68,7 @@ def figure(
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a PNG, the same bytes for the same drawing."""
+    """Encode a figure as a PNG, the same bytes for the same drawing."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
@@ -80,9 +81,13 @@ def _decibels(audio: np.ndarray, sample_rate: int, spec: MelSpec) -> np.ndarray:
 
 
 def thumbnail(audio: np.ndarray, sample_rate: int, top: float | None = None) -> tuple[bytes, float]:
-    """A log-mel spectrogram without axes as a PNG, a pixel a frame of 20 ms and a band; and its loudest level, dB.
+    """Draw a log-mel spectrogram without axes, and return it as a PNG with its highest loudness, dB.
 
-    audio: (channels, time). top: the level that is brightest, by default its own; 80 dB below it all is dark.
+    A pixel is a frame of 20 ms and a band.
+
+    Args:
+        audio: (channels, time).
+        top: the brightest loudness, by default the audio's highest; 80 dB below it and less is dark.
     """
     from matplotlib import image
 
