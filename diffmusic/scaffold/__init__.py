@@ -1,4 +1,4 @@
-"""What ``diffmusic new`` writes: the modules beside this one are the patterns, and work as they stand."""
+"""Templates of ``diffmusic new``: the other modules in this package are the patterns, and work as they are."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ _KINDS = {
                   "evaluate clean/ restored/ --metrics 'fad embedding={name}'"),
     "dataset": ("{Class}", "sine tones a semitone apart", "", "()", "datasets {name}"),
 }  # fmt: skip
-"""By kind: what the Spec names, its summary and tags, how a test gets at it, and a command that uses it."""
+"""For each kind: target of the Spec, its summary and tags, the test's access to it, and a command that uses it."""
 
 
 def write(kind: str, name: str, folder: Path) -> list[Path]:
-    """Write the distribution ``diffmusic-NAME`` into ``folder``; returns its files.
+    """Write the distribution ``diffmusic-NAME`` into ``folder``; return its files.
 
     Raises InputError for a name that cannot be one, and for a folder that holds one already.
     """

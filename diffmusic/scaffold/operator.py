@@ -1,4 +1,4 @@
-"""What damages the audio."""
+"""Damage of the audio."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from diffmusic.parameters import Doc, Field
 
 @dataclass(frozen=True)
 class Placeholder:
-    """``y[n] = x[n] + gain x[n - d]``, ``d = delay sample_rate``. Shapes: x and y are (batch, channels, time)."""
+    """Echo ``y[n] = x[n] + gain x[n - d]``, ``d = delay sample_rate``. Shapes: x and y are (batch, channels, time)."""
 
     delay: Annotated[float, Field(gt=0), Doc("seconds until the echo")] = 0.05
     gain: Annotated[float, Field(gt=0, lt=1), Doc("of the echo")] = 0.5
@@ -24,9 +24,9 @@ class Placeholder:
         return padded[..., : x.shape[-1]] if samples > 0 else padded[..., -samples:]
 
     def forward(self, x: Tensor) -> Tensor:
-        """The measurement: pure, differentiable, without noise."""
+        """Compute the measurement: pure, differentiable, without noise."""
         return x + self.gain * self._delayed(x, max(1, round(self.delay * self.sample_rate)))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """The transpose. An operator that is not linear has none: leave it out."""
+        """Compute the transpose. An operator that is not linear has none: leave it out."""
         return y + self.gain * self._delayed(y, -max(1, round(self.delay * self.sample_rate)))

@@ -1,4 +1,4 @@
-"""How the measurement is inverted."""
+"""Inversion of the measurement."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from diffmusic.solver import State, Step, correction, transition
 
 @dataclass(frozen=True)
 class Placeholder:
-    """``D* = D - gamma grad_D L``, ``z' = D* + k (z - D*) / sigma + s n``, with ``L = ||T A V Dec(D) - T y||^2``.
+    """Gradient steps on the clean estimate: ``D* = D - gamma grad_D L``, ``z' = D* + k (z - D*) / sigma + s n``.
 
-    ``gamma`` gives the step the length ``rate sqrt(dim) sigma / sqrt(1 + sigma^2)`` (``diffmusic.solver.correction``).
-    z: latents, (batch, ...).
+    ``L = ||T A V Dec(D) - T y||^2``, and ``gamma`` gives the step the length ``rate sqrt(dim) sigma / sqrt(1 +
+    sigma^2)`` (``diffmusic.solver.correction``). z: latents, (batch, ...).
     """
 
     rate: Annotated[float, Field(gt=0), Doc("length of the gradient step, in units of the remaining spread")] = 1.5
@@ -25,7 +25,7 @@ class Placeholder:
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
 
     def step(self, state: State, step: Step) -> State:
-        """One move from ``step.sigma`` to ``step.sigma_next``."""
+        """Move from ``step.sigma`` to ``step.sigma_next``."""
         with torch.no_grad():
             clean = step.prior.denoise(state.z, step.sigma)
         clean = clean - correction(clean, step, self.rate, self.space)
