@@ -1,4 +1,4 @@
-"""The command line. Commands are imported when they are called, so that help and listings stay fast."""
+"""Command line. Commands are imported when they are called, so that help and listings stay fast."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Lists commands from a table and imports one when it is called; plugins may add more."""
+    """Group that lists commands from a table and imports one when it is called; plugins may add more."""
 
     _added: Registry | None = None
 
@@ -97,7 +97,7 @@ def cli() -> None:
 
 
 def _note(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    # Warnings of ours and of plugins are notes to the user; what libraries say to developers is not.
+    # Warnings of diffmusic and plugins are notes to the user; those of libraries are for developers.
     if category is UserWarning:
         say(f"note: {flagged(message)}", err=True)
 
@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _plugins_first(argv: list[str]) -> list[str]:
-    """The same words with every ``--plugin`` in front: which commands and flags there are depends on them."""
+    """Move every ``--plugin`` to the front of the words, because commands and flags depend on them."""
     front: list[str] = []
     rest: list[str] = []
     words = iter(argv)
@@ -151,7 +151,7 @@ def _run(argv: list[str] | None) -> int:
         click.echo(f"stopped; {told}", err=True)
         return 130
     except (MemoryError, RuntimeError) as error:
-        # What torch raises is a RuntimeError that says so.
+        # An out-of-memory error of torch is a RuntimeError with that text.
         if not isinstance(error, MemoryError) and not re.search("out of memory|allocate memory", str(error)):
             raise
         click.echo("error: not enough memory", err=True)

@@ -48,7 +48,7 @@ def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str)
 
 
 def _component(kind: str, name: str, given: Mapping[str, Any], device: str) -> Any:
-    """What is to be checked: its example, or what the settings make of it. Nothing is downloaded for it."""
+    """Load the component to check: its example, or one made from the settings. Nothing is downloaded for it."""
     from diffmusic import testing
     from diffmusic.models.components import load_component
     from diffmusic.models.load import Access, load_model, resolve_device

@@ -1,4 +1,4 @@
-"""``diffmusic doctor``: what a bug report needs to say, and what is wrong here."""
+"""``diffmusic doctor``: facts for a bug report, and faults of this installation."""
 
 from __future__ import annotations
 

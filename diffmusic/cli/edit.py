@@ -76,7 +76,7 @@ def edit(path: Path | None, **given: Any) -> None:
 
 
 def t_start(text: str) -> tuple[int, int]:
-    """``100`` or ``100/200``. Raises InputError for anything else."""
+    """Parse ``100`` or ``100/200``. Raises InputError for anything else."""
     step, _, of = text.partition("/")
     try:
         return int(step), int(of or 200)

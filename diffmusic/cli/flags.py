@@ -1,4 +1,4 @@
-"""Flags: those an operator's dataclass asks for, those every ``solve`` has, and blocks of them that commands share."""
+"""Flags: those of an operator's dataclass, those of every ``solve``, and blocks that commands share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from diffmusic.parameters import Parameter, parameters
 from diffmusic.tasks.loading import default_solver
 
 OPERATOR = "operator_"
-"""What the names of an operator's values begin with, so that they cannot meet those of the common flags."""
+"""Prefix of the names of an operator's values, so that they cannot collide with those of the common flags."""
 
 LIST = "list_"
 """What the names of the files begin with that list stretches of time, for a parameter of the operator."""
@@ -27,7 +27,7 @@ SOLVER: Flags = (
     (("-s", "--set", "settings"), {"multiple": True, "metavar": "KEY=VALUE", "help": "Set a parameter of the solver; "
       "see diffmusic solvers NAME."}),
 )  # fmt: skip
-"""How it is done."""
+"""Flags of the solver and its settings."""
 
 RUN: Flags = (
     (("--seed",), {"type": int, "metavar": "N", "help": "The result is a function of it."}),
@@ -45,7 +45,7 @@ RUN: Flags = (
     (("--json", "as_json"), {"is_flag": True, "help": "Print the run record, one line for each "
       "input, and nothing else."}),
 )  # fmt: skip
-"""What every command that makes audio has: the seed, the prior and how it may be had, and the run record."""
+"""Flags of every command that makes audio: the seed, the prior and its permissions, and the run record."""
 
 OUTPUT: Flags = (
     (("--subtype",), {"metavar": "NAME", "help": "Encoding of the output, such as PCM_24 or FLOAT.  [default: the "
@@ -64,11 +64,11 @@ BATCH: Flags = (
     (("--batch",), {"type": int, "metavar": "N", "help": "Latents in one call of the network; more than 1 changes the "
       "last bits.  [default: 1 on a CPU, else 16]"}),
 )  # fmt: skip
-"""What every command has that walks many latents at once."""
+"""Flags of every command that processes many latents at once."""
 
 
 def options(default: Any, make: Callable[..., Any] = click.option) -> Callable[..., Any]:
-    """``make``, whose help then ends with what a job, the default one, has under that name."""
+    """Wrap ``make`` so that its help ends with the value that the default job has under that name."""
 
     def option(*names: str, **settings: Any) -> Any:
         value = getattr(default, names[-1].lstrip("-").replace("-", "_"), None)
@@ -79,7 +79,7 @@ def options(default: Any, make: Callable[..., Any] = click.option) -> Callable[.
 
 
 def several(option: Callable[..., Any], *blocks: Flags) -> Callable[[Any], Any]:
-    """Blocks of flags as one decorator. option: of the command, from ``options``."""
+    """Apply blocks of flags as one decorator. option: of the command, from ``options``."""
 
     def decorate(command: Any) -> Any:
         for names, settings in reversed([flag for block in blocks for flag in block]):

@@ -1,4 +1,4 @@
-"""What every command that makes audio does with its flags: a job, and names for what it will write."""
+"""Shared parts of the commands that make audio: the job from the flags, and the names of the files to write."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ STREAM = Path("-")
 
 
 def overridden(job: AnyJob, given: Mapping[str, Any]) -> AnyJob:
-    """A job, a dataclass with a solver, with every flag that was given in the place of what it said.
+    """Override fields of a job, a dataclass with a solver, with the flags that are set.
 
-    The parameters of a solver do not outlive it. ``given["settings"]`` are those of the new one, ``KEY=VALUE``.
+    A new solver drops the old one's parameters. ``given["settings"]`` are those of the new one, ``KEY=VALUE``.
     """
     current: Any = job
     names = {field.name for field in dataclasses.fields(current)}
@@ -66,7 +66,8 @@ def named(path: Path, like: Kind) -> Path:
 
 
 def result_path(path: Path, output: Path | None, word: str) -> Path:
-    """Where the result of an input goes: NAME.word.EXT beside it or in the folder ``output``, or ``output`` itself.
+    """Return the path of an input's result: NAME.word.EXT in its folder or in the folder ``output``, or ``output``
+    itself.
 
     EXT is the input's own, unless that cannot be written: then it is that of its format, or ``.wav``. An output without
     an extension is a folder, which is made when something is written. Raises InputError for an extension that cannot be
@@ -141,7 +142,7 @@ def check_results(
 
 
 def variants(base: Path, *counts: tuple[str, int]) -> list[Path]:
-    """``song-1-source1.wav``, ``song-1-source2.wav``, ...: a number for everything that there are several of.
+    """Number a path for several results: ``song-1-source1.wav``, ``song-1-source2.wav``, ...
 
     counts: (word, how many), the slowest first.
     """

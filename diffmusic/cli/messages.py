@@ -1,4 +1,4 @@
-"""Messages of the library as the command line says them."""
+"""Messages of the library in the terms of the command line."""
 
 import re
 
@@ -7,7 +7,7 @@ _SINGULAR = {"levels": "level", "segments": "segment", "targets": "target"}
 
 
 def flagged(message: object) -> str:
-    """A message, which names parameters in backticks, with the flags of the command line in their place."""
+    """Replace the parameters that a message names in backticks by the flags of the command line."""
 
     def flag(found: re.Match[str]) -> str:
         name = _SINGULAR.get(found[1], found[1]).replace("_", "-")

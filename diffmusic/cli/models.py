@@ -1,4 +1,4 @@
-"""``diffmusic models``: the backbones, their weights, what they cost, and how to get them."""
+"""``diffmusic models``: the backbones, their weights, their costs, and how to get them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from diffmusic.models import hub
 from diffmusic.plugins import Checkpoint, Spec, registry
 
 SPEED = 0.09
-"""TFLOP a second of one CPU core: a guided step of MusicLDM, 5.7 TFLOP, took 63 (benchmarks/README.md)."""
+"""TFLOP a second of one CPU core: a guided step of MusicLDM, 5.7 TFLOP, took 63 s (benchmarks/README.md)."""
 
 RUNTIME = 0.5
-"""GB of Python and its libraries."""
+"""GB of memory for Python and its libraries."""
 
 
 @click.command()
@@ -74,7 +74,7 @@ def models(
 
 
 def _rows() -> list[tuple[str, Spec, Checkpoint | None]]:
-    """Every backbone with each of its checkpoints, or with none."""
+    """List every backbone with each of its checkpoints, or with none."""
     specs = registry().components("backbone").items()
     return [(name, spec, each) for name, spec in specs for each in (spec.checkpoints or (None,))]
 
@@ -84,7 +84,7 @@ def _names() -> list[str]:
 
 
 def _find(name: str) -> Checkpoint | None:
-    """The checkpoint of a repository, or the first of a backbone."""
+    """Find the checkpoint of a repository, or the first of a backbone."""
     return next((each for known, _, each in _rows() if each and name in (known, each.repository)), None)
 
 
@@ -113,7 +113,7 @@ def _plain(name: str, spec: Spec, checkpoint: Checkpoint | None) -> dict[str, An
 
 
 def estimated(checkpoint: Checkpoint, seconds: float, steps: int) -> dict[str, Any]:
-    """What ``diffmusic`` takes with a checkpoint: figures measured at its training length, taken as linear in time.
+    """Estimate the needs of a checkpoint: figures measured at its training length, taken as linear in time.
 
     An excerpt is no longer than the training length, and a prompt doubles the passes of the network.
     """

@@ -1,4 +1,4 @@
-"""``diffmusic new KIND NAME``: a distribution to begin from."""
+"""``diffmusic new KIND NAME``: write a distribution to start from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``diffmusic reconstruct INPUT``: put its latent into a walk at a level, and see how much of it comes back."""
+"""``diffmusic reconstruct INPUT``: insert its latent at a noise level, and see how much of it comes back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind: the files, the lines on the terminal, and the bar before them."""
+"""Results of a command: its files, its lines on the terminal, and its progress bar."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def leave(contents: Mapping[Path, bytes], document: Mapping[str, Any]) -> dict[s
 
 
 def _panels(outcome: Outcome) -> list[tuple[str, np.ndarray]]:
-    """Titles and audio, (channels, time): what was measured, the first sample, and the truth."""
+    """Return titles and audio, (channels, time): the measurement, the first sample, and the truth."""
 
     def split(name: str, audio: np.ndarray) -> list[tuple[str, np.ndarray]]:
         several = np.split(audio, outcome.sources)

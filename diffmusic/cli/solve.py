@@ -10,7 +10,7 @@ from diffmusic.plugins import registry
 
 
 class Operators(click.Group):
-    """One sub-command for each installed operator; only the one that is asked for is imported."""
+    """Group with one sub-command for each installed operator; only the one that is asked for is imported."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(registry().components("operator"))

@@ -1,4 +1,4 @@
-"""What ``diffmusic solve OPERATOR`` does once its flags are read."""
+"""Execution of ``diffmusic solve OPERATOR`` once its flags are parsed."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _grouped(paths: tuple[Path, ...], prepared: Prepared) -> list[tuple[Path, ..
 
 
 def _job(operator: str, given: dict[str, Any]) -> RestoreJob:
-    """The job of the flags, over that of ``--config``, over the defaults."""
+    """Build the job from the flags, over that of ``--config``, over the defaults."""
     job = RestoreJob.from_record(record.load(given["config"])) if given["config"] else RestoreJob(operator=operator)
     if job.operator != operator:
         job = dataclasses.replace(job, operator=operator, operator_parameters={})
