@@ -1,4 +1,4 @@
-"""CycleDiffusion: the sampler's own noise, given the recording, replayed under the target."""
+"""CycleDiffusion: the sampler's noise given the recording, replayed under the target."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from diffmusic.parameters import Doc, Field
 
 @dataclass(frozen=True)
 class CycleDiffusion:
-    """C. H. Wu and F. De la Torre, "A latent space of stochastic diffusion models", arXiv:2210.05559, Algorithm 1.
+    """CycleDiffusion: a draw of the sampler's path given the recording, replayed under the target.
 
         z_{i+1} = z_0 + k (z_i - z_0) / sigma_i + s n_i          a draw of the path given the recording
         r_i     = z_{i+1} - m(z_i)                               under the source
         z~      <- m~(z~) + r_i                                  under the target
 
     The noise maps are distributed as those of sampling. It is the baseline that ``ddpm-inversion`` is compared with:
-    structure is imprinted in its maps less. Levels are those of the edit, not steps of the training grid.
+    its maps carry less of the recording's structure. Levels are those of the edit, not steps of the training grid.
+
+    Source: C. H. Wu and F. De la Torre, "A latent space of stochastic diffusion models", arXiv:2210.05559, Algorithm 1.
     """
 
     eta: Annotated[float, Field(gt=0, le=1), Doc("fresh noise of the sampler that is inverted")] = 1.0

@@ -1,4 +1,4 @@
-"""DAPS: draw a clean latent from the prior, fit it to the data, and make fresh noise for the next level."""
+"""DAPS: draw a clean latent from the prior, fit it to the data, and add fresh noise for the next level."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from diffmusic.solver import State, Step, correction, uncertainty
 
 @dataclass(frozen=True)
 class DAPS:
-    """Decoupled annealing posterior sampling (B. Zhang et al., CVPR 2025, arXiv:2407.01521, Proposition 1).
+    """Decoupled annealing posterior sampling: a draw from the prior is fitted to the data at every noise level.
 
         D   = denoise(z, sigma),   v = max(0, sigma^2 - |z - D|^2 / dim)
         x_0 = D + sqrt(v) n                                      a draw from the prior, p(z_0 | z)
@@ -24,20 +24,22 @@ class DAPS:
     z: latents, (batch, ...); ``L(x) = ||T A V Dec(x) - T y||^2``, its gradient through vocoder and decoder only. At the
     last level there is nothing to draw, and ``x_0 = D``. ``unit``, ``dim`` and ``v`` are of one item.
 
-    Where it differs from the paper, in the estimate. There it is the end of the probability-flow ODE, and
-    ``p(z_0 | z) = N(., sigma^2 I)`` (eq. 7). The ODE's end has the prior's own spread already, and adding to it can
-    double the variance; the posterior mean with the variance that is missing (``diffmusic.solver``) leaves a Gaussian
-    prior as it is, and costs one pass through the network.
+    The estimate differs from the paper's. There it is the end of the probability-flow ODE, and ``p(z_0 | z) = N(.,
+    sigma^2 I)`` (eq. 7). The ODE's end has the prior's own spread already, and adding to it can double the variance;
+    the posterior mean with the missing variance (``diffmusic.solver``) leaves a Gaussian prior as it is, and costs one
+    pass through the network.
 
-    In the data step. Langevin's (eq. 6 and 7) needs ``1 / noise^2`` and a step below the misfit's steepest curvature:
-    through a decoder into log-mel that curvature spans decades and the noise is the model's own error. Here the draw
-    comes first and the descent after it, with steps of given length as in ``diffmusic``: perturbing and then fitting
-    samples the posterior of a linear operator too, and what ``L`` is scaled by does not matter. Descent that is cut
-    short stays near ``x_0``, by at most ``rate sqrt(dim) s (1 + 1/2 + ... + 1/J)``, a bound that shrinks with what the
-    prior does not know. It also stops where ``L(x)`` is no more than the noise of the measurement explains.
+    The data step differs too. Langevin's (eq. 6 and 7) needs ``1 / noise^2`` and a step below the misfit's steepest
+    curvature: through a decoder into log-mel that curvature spans decades and the noise is the model's own error. Here
+    the draw comes first and the descent after it, with steps of given length as in ``diffmusic``: perturbing and then
+    fitting samples the posterior of a linear operator too, and the scale of ``L`` does not matter. A descent that is
+    cut short stays near ``x_0``, within ``rate sqrt(dim) s (1 + 1/2 + ... + 1/J)``, a bound that shrinks with the
+    prior's uncertainty. It also stops where ``L(x)`` is no more than the noise of the measurement explains.
 
     On a Gaussian prior it is exact in the limit of many levels; the error of the mean falls as one over their number,
-    because ``v I`` knows nothing of how the latent's parts depend on each other, and each ``denoise`` makes up for it.
+    because ``v I`` ignores how the latent's parts depend on each other, and each ``denoise`` makes up for it.
+
+    Source: B. Zhang et al., CVPR 2025, arXiv:2407.01521, Proposition 1.
     """
 
     rate: Annotated[float, Field(gt=0), Doc("length of the first data step, in units of the remaining spread")] = 0.75

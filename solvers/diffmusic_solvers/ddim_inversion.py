@@ -15,15 +15,17 @@ from diffmusic.solver import mean
 
 @dataclass(frozen=True)
 class DDIMInversion:
-    """J. Song et al., arXiv:2010.02502; P. Dhariwal and A. Nichol, arXiv:2105.05233, appendix F.
+    """DDIM inversion: up to the edit's noise level under the source, and down under the target.
 
         up:    z_b = z_a + (sigma_b - sigma_a) (z_a - D(z_a, sigma_b)) / sigma_b      under the source, from sigma_a = 0
         down:  z_a = D(z_b, sigma_b) + sigma_a (z_b - D(z_b, sigma_b)) / sigma_b      under the target
 
     The way up would undo the way down if ``D`` were taken at ``z_b``, which is not known yet. ``corrections`` takes it
-    at the last estimate of ``z_b`` instead, over again (fixed-point iteration): one network pass a level each.
-    Guidance of the source makes the two directions disagree more; it is best left low. There is no fresh noise: the
-    samples of a target are all the same.
+    at the last estimate of ``z_b`` instead, repeatedly (fixed-point iteration): one network pass a level each. Guidance
+    of the source makes the two directions disagree more; it is best left low. There is no fresh noise: the samples of a
+    target are all the same.
+
+    Source: J. Song et al., arXiv:2010.02502; P. Dhariwal and A. Nichol, arXiv:2105.05233, appendix F.
     """
 
     corrections: Annotated[int, Field(ge=0), Doc("fixed-point iterations at each level on the way up")] = 0
@@ -37,7 +39,7 @@ class DDIMInversion:
         return z
 
     def ascent(self, task: Edit) -> Tensor:
-        """The inverted path, (levels + 1, items, ...), from the highest level to ``z_0``."""
+        """Return the inverted path, (levels + 1, items, ...), from the highest level to ``z_0``."""
         path, low = [task.z0], 0.0
         for number, high in enumerate(reversed(task.sigmas[:-1]), 1):
             z = path[-1]

@@ -17,8 +17,7 @@ from diffmusic.solver import deviations
 
 @dataclass(frozen=True)
 class DDPMInversion:
-    """I. Huberman-Spiegelglas et al., arXiv:2304.06140, eq. 5 and 6; for audio H. Manor and T. Michaeli,
-    arXiv:2402.10009, eq. 3 and 4.
+    """Edit-friendly DDPM inversion: the recording as residuals of a stochastic sampler, replayed under the target.
 
         z_i   = z_0 + sigma_i n_i,   n_i independent              the path of the recording
         r_i   = z_{i+1} - m(z_i)                                  under the source
@@ -30,10 +29,13 @@ class DDPMInversion:
     The code may be changed before it is replayed: ``shift`` moves it in time; ``stroke`` raises or lowers a region of
     the spectrogram by ``z~_{i+1} += s_i amount ((M - z_0) - (D~ - D))``, with ``M`` the latents of the painted
     recording. It is eq. 7 of arXiv:2304.06140, ``s_i amount B (M - D)``, where ``D`` is exact; elsewhere it draws
-    nothing that was not painted, and it stops where it has arrived.
+    nothing that was not painted, and it stops once the result has arrived at ``M``.
 
-    Where it differs from the released code of both papers: residuals in the place of noise maps, the last step
-    included; only the levels of the edit are inverted; ``k^2 = sigma'^2 - s^2`` at any ``eta``.
+    It differs from the released code of both papers: residuals replace noise maps, the last step included; only the
+    levels of the edit are inverted; ``k^2 = sigma'^2 - s^2`` at any ``eta``.
+
+    Source: I. Huberman-Spiegelglas et al., arXiv:2304.06140, eq. 5 and 6; for audio H. Manor and T. Michaeli,
+    arXiv:2402.10009, eq. 3 and 4.
     """
 
     eta: Annotated[float, Field(gt=0, le=1), Doc("fresh noise of the sampler that is inverted")] = 1.0
@@ -57,7 +59,7 @@ class DDPMInversion:
         return replay(task, code, self.eta, self.order, drift)
 
     def _wanted(self, task: Edit) -> Tensor:
-        """``M``: the latents of the recording with the strokes painted on it, (items, ...)."""
+        """Return ``M``: the latents of the recording with the strokes painted on it, (items, ...)."""
         if task.encode is None or task.audio is None:
             raise InputError("strokes are drawn on audio, and this edit has none")
         return task.encode(painted(task.audio, task.sample_rate, self.stroke, task.offset))

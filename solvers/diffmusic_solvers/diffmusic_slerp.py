@@ -1,4 +1,4 @@
-"""The slerp form of DiffMusic: the fresh noise turned towards the data along a great circle."""
+"""Slerp form of DiffMusic: the fresh noise turned towards the data along a great circle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from diffmusic.solver import State, Step, deviations, misfit_gradient, norms
 
 @dataclass(frozen=True)
 class DiffMusicSlerp:
-    """What the code released with DiffMusic runs (github.com/jwliao1209/DiffMusic, ``scheduling_diffmusic.py``).
+    """DiffMusic as its released code runs it: the fresh noise is turned towards the data by spherical interpolation.
 
         D  = denoise(z, sigma),   m = D + k (z - D) / sigma      no gradient kept
         g  = grad_D ||T A V Dec(D) - T y||
@@ -24,9 +24,11 @@ class DiffMusicSlerp:
         slerp(a, b, t) = (sin((1 - t) theta) a + sin(t theta) b) / sin(theta),   theta the angle between a and b
 
     z: latents, (batch, ...); ``unit`` and ``theta`` are of one item. It is not Algorithm 1 of the paper, which is
-    ``diffmusic``: the clean latent stays as it is, and the noise is turned instead, its length kept. So it is a sibling
-    of ``dsg`` that turns on the sphere itself, by ``rate`` of the angle, and does not differentiate the network. Only
-    the direction of ``g`` counts, so misfits can be scaled or squared. The last level has no noise, and is not guided.
+    ``diffmusic``: the clean latent stays as it is, and the noise is turned instead, its length kept. So it resembles
+    ``dsg``, but turns on the sphere itself, by ``rate`` of the angle, and does not differentiate the network. Only the
+    direction of ``g`` counts, so misfits can be scaled or squared. The last level has no noise, and is not guided.
+
+    Source: github.com/jwliao1209/DiffMusic, ``scheduling_diffmusic.py``.
     """
 
     rate: Annotated[float, Field(ge=0, le=1), Doc("part of the angle from chance to steepest descent")] = 0.16
@@ -46,7 +48,9 @@ class DiffMusicSlerp:
 
 
 def _slerp(a: Tensor, towards: Tensor, part: float) -> Tensor:
-    """``a`` turned by a part of its angle to the direction ``towards``; itself where there is no such angle."""
+    """Turn ``a`` by a fraction of its angle to the direction ``towards``; return it unchanged where there is no such
+    angle.
+    """
     length, size = norms(a), norms(towards)
     b = length * towards / size.clamp(min=torch.finfo(a.dtype).tiny)
     cosine = (a * b).flatten(1).sum(1).reshape(length.shape) / length.square()

@@ -13,7 +13,7 @@ from diffmusic.solver import State, Step, misfit_gradient, transition
 
 @dataclass(frozen=True)
 class DPS:
-    """Diffusion posterior sampling (H. Chung et al., ICLR 2023, arXiv:2209.14687, Algorithm 1).
+    """Diffusion posterior sampling: gradient steps on the noisy latent, through the network.
 
         D  = denoise(z, sigma)                                   the graph is kept: grad_z goes through the network
         L  = ||T A V Dec(D) - T y||^2
@@ -26,6 +26,8 @@ class DPS:
 
     It costs a backward pass through the network at every level. ``zeta`` also stands for the noise of the measurement,
     and one number cannot be right at all levels: the true weight is ``(A Cov[z_0 | z] A^T + noise^2)^-1``.
+
+    Source: H. Chung et al., ICLR 2023, arXiv:2209.14687, Algorithm 1.
     """
 
     zeta: Annotated[float, Field(gt=0), Doc("step size, in the paper's variance-preserving units")] = 2.0

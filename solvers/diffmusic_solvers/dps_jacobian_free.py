@@ -1,4 +1,4 @@
-"""DPS without the network's Jacobian: what the released DiffMusic code runs under the name DPS."""
+"""DPS without the network's Jacobian: the method that the released DiffMusic code calls DPS."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ class JacobianFreeDPS:
         L  = ||T A V Dec(D) - T y||^2
         z' = D + k (z - D) / sigma + s n - zeta c grad_D sqrt(L),   c = sqrt((1 + sigma^2) (1 + sigma'^2))
 
-    z: latents, (batch, ...). ``zeta`` and ``c`` are those of ``dps``. The code released with DiffMusic
-    (github.com/jwliao1209/DiffMusic, ``scheduling_dps.py``) makes ``x`` a new leaf after the network has run, so that
-    ``D = z - sigma eps`` is differentiated with ``eps`` held fixed, and ``grad_z = grad_D``. It has ``eta = 0`` and
-    ``zeta = 0.0005``.
+    z: latents, (batch, ...). ``zeta`` and ``c`` are those of ``dps``. The code released with DiffMusic makes ``x`` a
+    new leaf after the network has run, so that ``D = z - sigma eps`` is differentiated with ``eps`` held fixed, and
+    ``grad_z = grad_D``. It has ``eta = 0`` and ``zeta = 0.0005``.
 
     It saves the backward pass through the network, and on a Gaussian prior it is the better of the two: the Jacobian
-    shrinks what the prior thinks certain, this step moves it, and the next ``denoise`` carries it to the rest. Like
-    ``dps`` it knows the noise of the measurement by ``zeta`` only.
+    shrinks the parts of which the prior is certain, this step moves them, and the next ``denoise`` carries that to the
+    rest. As in ``dps``, only ``zeta`` accounts for the noise of the measurement.
+
+    Source: github.com/jwliao1209/DiffMusic, ``scheduling_dps.py``.
     """
 
     zeta: Annotated[float, Field(gt=0), Doc("step size, in the paper's variance-preserving units")] = 0.5

@@ -16,7 +16,7 @@ from diffmusic.solver import State, Step, deviations, misfit_gradient, norms
 
 @dataclass(frozen=True)
 class DSG:
-    """Guidance with a spherical Gaussian constraint (L. Yang et al., ICML 2024, arXiv:2402.03201, Algorithm 1).
+    """Guidance with a spherical Gaussian constraint: the fresh noise turned towards the data at constant length.
 
         D  = denoise(z, sigma),   m = D + k (z - D) / sigma      the graph is kept: grad_z goes through the network
         g  = grad_z ||T A V Dec(D) - T y||,   n_s = s n,   r = sqrt(dim) s
@@ -27,8 +27,10 @@ class DSG:
     direction of ``g`` counts, so the misfit's scale and its squaring do not, nor does the frame: all of it is the
     paper's step divided by ``sqrt(abar')``. Levels between two guided ones, ``interval`` apart, are DDPM.
 
-    Nothing in it says how much the measurement is to be trusted: every guided step is as long as every other, also
-    when the data are fitted, and a high rate leaves no noise to draw samples with.
+    The method has no weight for the measurement's noise: every guided step is as long as every other, also when the
+    data are fitted, and a high rate leaves no noise to draw samples with.
+
+    Source: L. Yang et al., ICML 2024, arXiv:2402.03201, Algorithm 1.
     """
 
     rate: Annotated[float, Field(ge=0, le=1), Doc("how far the noise turns from chance to steepest descent")] = 0.2
@@ -58,6 +60,6 @@ class DSG:
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Every item divided by its norm; zero where it has no direction."""
+    """Divide every item by its norm; zero where it has no direction."""
     norm = norms(x)
     return torch.where(norm > 0, x / norm, x)

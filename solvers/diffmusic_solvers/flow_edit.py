@@ -1,4 +1,4 @@
-"""FlowEdit: follow the difference of what source and target make of the same noise; nothing is inverted."""
+"""FlowEdit: follow the difference of source and target on the same noise, without inversion."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from diffmusic.solver import mean
 
 @dataclass(frozen=True)
 class FlowEdit:
-    """V. Kulikov et al., "FlowEdit", arXiv:2412.08629, Algorithm 1, for any denoiser.
+    """FlowEdit for any denoiser: the edit follows the difference of the two prompts on shared noise.
 
         e  = 0                                                          the edit so far, at noise level sigma
         d  = E_n [D~(z_0 + e + sigma n) - D(z_0 + sigma n)]             target less source on shared noise
         e' = d + sigma' (e - d) / sigma,     z = z_0 + e at sigma = 0
 
     The mean is over ``averages`` draws, new at each level. In the velocities ``v = (z - D) / sigma`` this is Euler's
-    step ``e' = e + (sigma' - sigma) (v~ - v)``. FlowEdit's own state, on ``x_t = (1 - t) x_0 + t n``, is
-    ``x_0 + (1 - t) e``; the frames' steps are the same to the last digit, so that flow, variance-exploding and
-    variance-preserving networks share the method. Below ``release`` the target is sampled alone (FlowEdit's ``n_min``).
+    step ``e' = e + (sigma' - sigma) (v~ - v)``. FlowEdit's own state, on ``x_t = (1 - t) x_0 + t n``, is ``x_0 + (1 -
+    t) e``; the frames' steps are the same to the last digit, so that flow, variance-exploding and variance-preserving
+    networks share the method. Below ``release`` the target is sampled alone (FlowEdit's ``n_min``). A target equal to
+    the source leaves the recording as it is.
 
-    Source = target leaves the recording as it is.
+    Source: V. Kulikov et al., "FlowEdit", arXiv:2412.08629, Algorithm 1.
     """
 
     averages: Annotated[int, Field(ge=1), Doc("draws of noise at each level")] = 1

@@ -1,4 +1,4 @@
-"""Fusion: a walk by a reference's prompt, into which the original's latent is put at one noise level."""
+"""Fusion: sampling by a reference's prompt, with the original's latent inserted at one noise level."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ from diffmusic.solver.dpm_solver import Estimate, Order, dpm_step, order_at, rem
 
 @dataclass(frozen=True)
 class Fusion:
-    """Algorithm 1 of J. Liu and E. Lian, "Abstract Sound Fusion with Unconditioned Inversion Model".
+    """Fusion of an original and a reference by unconditioned inversion.
 
         z  = sigma_0 n_0
         z <- z_hat(sigma_i)   at the one level sigma_i = level       the original, inverted (``injected``)
         D  = D_u + w (D_c - D_u),  D_c = denoise(z, sigma, c)        c the reference's prompt, u the negative one
         z' = a step of DPM-Solver++ (``diffmusic.solver.dpm_solver``) of the order that the level allows
 
-    z: latents, (targets * items, ...); the targets are prompts that lead to references. A level of 0 gives the original
-    back (the round trip of its latent), ``inf`` the reference: nothing is put in.
+    z: latents, (targets * items, ...); the targets are prompts of references. A level of 0 gives the original back (the
+    round trip of its latent), ``inf`` the reference: nothing is inserted.
 
-    What is put in replaces ``z``. So all that the levels above hand on is the history of clean estimates ``D``, which
-    the second and the third order continue: for a step or two the fusion is pushed away from what the reference was
-    going to be. ``reset``, which the paper does not have, leaves the history out; then, as with order 1, the levels
-    above are not walked at all. The reference enters below the level, through the network and its prompt.
+    The inserted latent replaces ``z``. So the levels above hand on only the history of clean estimates ``D``, which the
+    second and the third order extrapolate: for a step or two the fusion is pushed away from where the reference was
+    heading. ``reset``, which the paper does not have, leaves the history out; then, as with order 1, the levels above
+    are skipped. The reference enters below the level, through the network and its prompt.
 
     injected: ``inverted`` is the paper's, without any noise (``diffmusic.editor.unconditioned_inversion``): the clean
     latent on a variance-exploding schedule (``start=0``), a louder one on a variance-preserving schedule that starts at
-    the level ``start``. ``diffused`` is ``z_0 + sigma n``, what the network was trained to see, and ``stochastic`` the
+    the level ``start``. ``diffused`` is ``z_0 + sigma n``, as in the network's training, and ``stochastic`` the
     inversion that keeps its random terms: cases b and c of the paper's figure 1. Where segments are edited, the rest is
     the original with the noise of its level.
+
+    Source: J. Liu and E. Lian, "Abstract Sound Fusion with Unconditioned Inversion Model", Algorithm 1.
     """
 
     level: Annotated[float, Field(ge=0), Doc("noise level at which the original is put in")] = 3.0
@@ -58,7 +60,7 @@ class Fusion:
         steps, entry = len(task.sigmas) - 1, self.entry(task.sigmas)
         if entry == steps:
             return task.each_target(task.z0)
-        unheard = entry is not None and (self.reset or self.order == 1)  # nothing above reaches what is below
+        unheard = entry is not None and (self.reset or self.order == 1)  # the levels above have no effect below
         z = task.each_target(task.sigmas[0] * task.noise(0))
         history: tuple[Estimate, ...] = ()
         for index, sigma, sigma_next in task.levels():
@@ -76,8 +78,10 @@ class Fusion:
         return z
 
     def entry(self, sigmas: tuple[float, ...]) -> int | None:
-        """The index of the level that is nearest to ``level`` in log sigma; the last, 0, for one below all others by
-        as much; None for ``inf``."""
+        """Return the index of the noise level nearest to ``level`` in log sigma; None for ``inf``.
+
+        It is the last index, that of level 0, for a ``level`` below all others by as much.
+        """
         if math.isinf(self.level):
             return None
         logs = np.log(np.maximum(sigmas, 1e-30))
@@ -85,7 +89,7 @@ class Fusion:
         return int(np.abs(logs - math.log(max(self.level, 1e-30))).argmin())
 
     def inject(self, task: Edit, index: int) -> Tensor:
-        """The original at level ``index``, (items, ...)."""
+        """Return the original at noise level ``index``, (items, ...)."""
         sigma = task.sigmas[index]
         if self.injected == "diffused":
             return task.z0 + sigma * task.noise(index)

@@ -1,4 +1,4 @@
-"""Griffin-Lim: phases that are consistent with the magnitudes, and nothing known of music."""
+"""Griffin-Lim: phases that are consistent with the magnitudes, without a prior."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from diffmusic.solver.noise import generator
 
 @dataclass(frozen=True)
 class GriffinLim:
-    """``p <- arg(c + m (c - c_before))``, ``c = STFT(ISTFT(y e^{i p}))``, from random phases.
+    """Griffin-Lim from random phases: ``p <- arg(c + m (c - c_before))``, ``c = STFT(ISTFT(y e^{i p}))``.
 
-    momentum 0 is the original of D. Griffin and J. Lim (1984), near 1 the fast variant of N. Perraudin et al. (2013).
     Works for any operator that measures STFT magnitudes. Raises InputError for others.
+
+    Source: momentum 0 is the original of D. Griffin and J. Lim (1984), near 1 the fast variant of N. Perraudin et al.
+    (2013).
     """
 
     iterations: Annotated[int, Field(ge=1), Doc("iterations")] = 64
     momentum: Annotated[float, Field(ge=0, lt=2), Doc("0: the original; 0.99: the fast variant")] = 0.99
 
     def estimate(self, problem: Problem) -> Tensor:
-        """(batch, channels, time)."""
+        """Return the estimate, (batch, channels, time)."""
         operator = problem.operator
         if not isinstance(operator, HasSTFT):
             raise InputError("griffin-lim needs an operator that measures magnitudes, such as stft-magnitude")

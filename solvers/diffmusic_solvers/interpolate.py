@@ -18,7 +18,7 @@ from diffmusic.problem import HasDamage, Problem, damage, has_place, regions
 
 @dataclass(frozen=True)
 class Interpolate:
-    """Fill each lost stretch from the sound on its two sides; nothing is differentiated.
+    """Interpolation of each gap from the sound on its two sides; nothing is differentiated.
 
     autoregressive: both sides are extrapolated by linear prediction and crossfaded (Kauppinen and Roth, DAFx
     2002); strong up to some tens of milliseconds, fading to silence in longer gaps. linear: a straight line.

@@ -1,4 +1,4 @@
-"""The mixture itself, as the estimate of every source: what a separation has to beat."""
+"""Mixture as the estimate of every source: the baseline of separation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from diffmusic.problem import HasAdjoint, Problem, sources
 
 @dataclass(frozen=True)
 class Mixture:
-    """``x = A^T y |y|^2 / <y, A A^T y>``: each source its share of the mixture; nothing is differentiated.
+    """Scaled mixture as the estimate of each source, ``x = A^T y |y|^2 / <y, A A^T y>``; nothing is differentiated.
 
     Works for any operator that mixes sources and has an adjoint. Raises InputError for others.
     """
 
     def estimate(self, problem: Problem) -> Tensor:
-        """(batch, sources, time)."""
+        """Return the estimate, (batch, sources, time)."""
         operator, y = problem.operator, problem.measured
         if sources(operator) < 2 or not isinstance(operator, HasAdjoint):
             raise InputError("mixture needs an operator that mixes two or more unknown sources, such as mixing")

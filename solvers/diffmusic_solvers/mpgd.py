@@ -16,7 +16,7 @@ from diffmusic.solver import State, Step, misfit_gradient, time_travel, transiti
 
 @dataclass(frozen=True)
 class MPGD:
-    """Manifold preserving guided diffusion, in latents (Y. He et al., ICLR 2024, arXiv:2311.16424; MPGD-LDM).
+    """Manifold preserving guided diffusion, in latents (MPGD-LDM).
 
         D  = denoise(z, sigma)                                   no gradient kept
         D* = D - zeta sqrt(1 + sigma'^2) grad_D sqrt(L),   L = ||T A V Dec(D) - T y||^2
@@ -28,6 +28,8 @@ class MPGD:
     its released code, which moves ``x_{t-1}`` by ``zeta``. Per step it is ``dps-jacobian-free`` times ``sqrt(abar_t)``.
 
     repeats: the paper's time travel: ``z`` goes back up, ``z <- z' + sqrt(sigma^2 - sigma'^2) n``, and is moved again.
+
+    Source: Y. He et al., ICLR 2024, arXiv:2311.16424.
     """
 
     zeta: Annotated[float, Field(gt=0), Doc("step size, in the paper's variance-preserving units")] = 4.0

@@ -1,4 +1,4 @@
-"""Hard data consistency: fit the decoded estimate to the data as audio, and encode what that changed."""
+"""Hard data consistency: fit the decoded estimate to the data as audio, and encode the change."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from diffmusic.solver import State, Step, time_travel, transition, uncertainty
 
 @dataclass(frozen=True)
 class Reencode:
-    """The data step in audio, after B. Song et al., "ReSample" (ICLR 2024, arXiv:2307.08123), without a gradient
-    through the decoder.
+    """Data step in audio, without a gradient through the decoder: the decoded estimate is fitted, and the change
+    encoded.
 
         D  = denoise(z, sigma),   x = Dec(D)
         x  <- x - 2 (L(x) - floor) / ||grad L||^2 grad L         L(x) = ||A x - y||^2, ``iterations`` times
@@ -24,14 +24,17 @@ class Reencode:
 
     z: latents, (batch, ...). For a quadratic ``L`` whose least value is ``floor`` the step, twice Polyak's, is the one
     along the gradient that most shortens the way to the solution; for a mask or a sum one is enough. It goes through
-    ``A`` alone, and what ``A`` says nothing about stays as the prior made it. ``floor`` is what noise explains.
+    ``A`` alone, and the parts that ``A`` does not measure stay as the prior made them. ``floor`` is the misfit that
+    noise explains.
 
-    ReSample minimises in the latent itself near the data, and encodes the audio as it is before that. The
-    difference of two encodings is used here, because encoding what was decoded does not give back the latent: where
-    the fit changes nothing, ``D* = D`` exactly. ReSample weighs ``D*`` against ``z'``; here a move is repeated
-    instead, as in ``diffmusic``, which lets the rest of the latent follow what was put in.
+    ReSample minimises in the latent itself near the data, and encodes the audio as it is before that. The difference of
+    two encodings is used here, because encoding the decoded audio does not give back the latent: where the fit changes
+    nothing, ``D* = D`` exactly. ReSample weighs ``D*`` against ``z'``; here a move is repeated instead, as in
+    ``diffmusic``, which lets the rest of the latent follow the change.
 
     It costs two encodings and one decoding a move, and no backward pass.
+
+    Source: after B. Song et al., "ReSample", ICLR 2024, arXiv:2307.08123.
     """
 
     iterations: Annotated[int, Field(ge=1), Doc("data steps in audio at each move")] = 8

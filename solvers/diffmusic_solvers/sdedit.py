@@ -14,13 +14,15 @@ from diffmusic.solver import deviations, mean
 
 @dataclass(frozen=True)
 class SDEdit:
-    """C. Meng et al., "SDEdit", ICLR 2022, arXiv:2108.01073.
+    """SDEdit: noise is added up to the edit's level, and removed under the target.
 
         z  = z_0 + sigma_0 n_0
         z' = D + k (z - D) / sigma + s n,   D = denoise(z, sigma) under the target
 
     z: latents, (targets * items, ...). Where segments are edited, the rest is the source with the noise of its level.
     The source's text is not used.
+
+    Source: C. Meng et al., "SDEdit", ICLR 2022, arXiv:2108.01073.
     """
 
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0

@@ -1,4 +1,4 @@
-"""Band-limited interpolation: what a lower rate holds, at the higher rate, and nothing above."""
+"""Band-limited interpolation: a low-rate measurement at the higher rate, with nothing above its band."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from diffmusic.problem import HasMeasuredRate, HasSTFT, Problem, clean_length
 
 @dataclass(frozen=True)
 class Sinc:
-    """``x = U y``: windowed-sinc interpolation to the rate of the result; nothing is differentiated.
+    """Windowed-sinc interpolation to the rate of the result, ``x = U y``; nothing is differentiated.
 
-    Works for any operator whose measurement is audio at a rate of its own. Raises InputError for others.
+    Works for any operator whose measurement is audio at its own rate. Raises InputError for others.
     """
 
     def estimate(self, problem: Problem) -> Tensor:
-        """(batch, channels, time) at the rate of the result."""
+        """Return the estimate, (batch, channels, time) at the rate of the result."""
         operator = problem.operator
         if not isinstance(operator, HasMeasuredRate) or isinstance(operator, HasSTFT):
             raise InputError("sinc needs an operator that lowers the sample rate, such as resampling")

@@ -1,4 +1,4 @@
-"""The regularised inverse of a linear operator: what can be had of a known response without a prior."""
+"""Regularised inverse of a linear operator: deconvolution by a known response, without a prior."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from diffmusic.problem.least_squares import regularised_inverse
 
 @dataclass(frozen=True)
 class Wiener:
-    """``x = argmin |A x - y|^2 + w |A|^2 |x|^2``, by conjugate gradients; nothing is differentiated.
+    """Regularised inverse, ``x = argmin |A x - y|^2 + w |A|^2 |x|^2``, by conjugate gradients; nothing is
+    differentiated.
 
     For a convolution this is Wiener's filter for white noise and white music. Works for any linear operator with an
     adjoint whose measurement is as long as the audio. Raises InputError for others.
@@ -26,7 +27,7 @@ class Wiener:
     iterations: Annotated[int, Field(ge=1), Doc("iterations of conjugate gradients")] = 60
 
     def estimate(self, problem: Problem) -> Tensor:
-        """(batch, channels, time)."""
+        """Return the estimate, (batch, channels, time)."""
         operator, y = problem.operator, problem.measured
         if not isinstance(operator, HasAdjoint):
             raise InputError("wiener needs a linear operator with an adjoint, such as reverb")
