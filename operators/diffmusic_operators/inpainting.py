@@ -21,10 +21,10 @@ from diffmusic.audio.windows import merge
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field, Rectangle, Span
 
-# How finishing continues the observed sound into the gap: seconds of context, and order of the model.
+# Finishing extrapolates the observed sound into the gap: seconds of context, and order of the model.
 _CONTEXT = 0.1
 _ORDER = 256
-# Equalising: seconds on either side that are compared, and the least there must be of them in all.
+# Equalising compares these seconds on either side, and needs at least so many in all.
 _AROUND = 1.0
 _SHORTEST = 0.25
 
@@ -87,7 +87,7 @@ class Inpainting:
 
     @classmethod
     def example(cls) -> Inpainting:
-        """A mask with a loss in any 50 ms, for the contract tests."""
+        """Return a mask with a loss in any 50 ms, for the contract tests."""
         return cls(mask="random", period=0.05, fraction=0.3)
 
     def validate(self, seconds: float) -> None:
@@ -121,11 +121,11 @@ class Inpainting:
             raise InputError("the gaps cover the whole recording: nothing is left to restore it from")
 
     def _lost(self, begin: float, end: float) -> list[tuple[float, float]]:
-        """Lost stretches that touch ``[begin, end]``, in absolute seconds, sorted and disjoint."""
+        """List lost intervals that touch ``[begin, end]``, in absolute seconds, sorted and disjoint."""
         if self.mask == "gaps":
             spans = list(self.gap)
         else:
-            # Slot i depends on (seed, i) alone, so that every excerpt sees the same mask.
+            # Slot i depends on (seed, i) alone, so that every excerpt has the same mask.
             first, last = int(begin // self.period), int(end // self.period) + 1
             places = np.random.default_rng(self.mask_seed).random(last)[first:]
             if self.mask == "periodic":
@@ -135,7 +135,7 @@ class Inpainting:
         return merge((start, stop) for start, stop in spans if stop > begin and start < end)
 
     def damage(self, samples: int) -> list[tuple[int, int]]:
-        """Lost intervals ``(start, stop)`` of an excerpt of that many samples, in samples."""
+        """Return the lost intervals ``(start, stop)`` of an excerpt of that many samples, in samples."""
 
         lost = self._lost(self.offset, self.offset + samples / self.sample_rate)
         return merge((self._index(start, samples), self._index(stop, samples)) for start, stop in lost)
@@ -181,8 +181,8 @@ class Inpainting:
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
         """Put every observed sample back bit for bit.
 
-        A prior's round trip through decoder and vocoder colours the sound. What it did to the second on either side
-        of a gap is known, since that was observed; ``equalise`` undoes it inside, by at most 6 dB in half octaves.
+        A prior's round trip through decoder and vocoder colours the sound. Its effect on the second on either side of a
+        gap is known, because that was observed; ``equalise`` undoes it inside, by at most 6 dB in half octaves.
 
         Inside each gap, over ``crossfade`` seconds from either edge, the sound observed outside is continued
         by linear prediction and fades into the estimate: the estimate's phase differs from the recording's,
@@ -218,7 +218,7 @@ def _estimated(estimate: Tensor, part: Excerpt, given: Tensor) -> tuple[Tensor, 
 
 
 def _equalised(estimate: Tensor, measurement: Tensor, lost: list[tuple[int, int]], rate: int) -> Tensor:
-    """``estimate`` with each gap filtered by what the prior's round trip did to the second on either side of it."""
+    """Filter each gap of ``estimate`` to undo the round trip's effect on the second on either side of it."""
     total, reach, shortest = measurement.shape[-1], round(_AROUND * rate), round(_SHORTEST * rate)
     kept = np.ones(total, dtype=bool)
     for start, stop in lost:
@@ -238,7 +238,7 @@ def _equalised(estimate: Tensor, measurement: Tensor, lost: list[tuple[int, int]
 
 
 def _continued(fill: Tensor, context: Tensor, fade: int) -> Tensor:
-    """``fill`` with its first ``fade`` samples faded in from the continuation of ``context``."""
+    """Fade the first ``fade`` samples of ``fill`` in from the continuation of ``context``."""
     if not fade or not context.shape[-1]:
         return fill
     rows = context.detach().cpu().double().numpy().reshape(-1, context.shape[-1])

@@ -16,16 +16,16 @@ from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
 
 _WINDOW = 0.128  # seconds; long enough to tell the partials of a low note apart
-_SILENCE = 1e-8  # of full scale, far below what any file holds
+_SILENCE = 1e-8  # of full scale, far below the content of any file
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """``y = sum_i w_i x_i`` over the sources, which are the channels of ``x``.
+    """Weighted sum of sources, ``y = sum_i w_i x_i``, which are the channels of ``x``.
 
-    All sources are unknown and solved jointly, each with a prompt of its own, or some are known: their files are taken
-    off the recording first. Shapes: x is (batch, sources, time), y is (batch, 1, time); every channel of a recording is
-    a mixture by itself.
+    All sources are unknown and solved jointly, each with its own prompt, or some are known: their files are subtracted
+    from the recording first. Shapes: x is (batch, sources, time), y is (batch, 1, time); every channel of a recording
+    is a separate mixture.
     """
 
     count: Annotated[int, Field(ge=2, le=16), Doc("sources in the mixture, the known ones included")] = 2
@@ -43,7 +43,7 @@ class Mixing:
 
     @property
     def sources(self) -> int:
-        """How many sources are unknown."""
+        """Number of unknown sources."""
         return self.count - len(self.known)
 
     def _weights(self, like: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class Mixing:
         return torch.tensor(weights, dtype=like.dtype, device=like.device)[:, None]
 
     def measurement(self, audio: Tensor) -> Tensor:
-        """The recording, (1, channels, time), less what is known of it.
+        """Subtract the known sources from the recording, (1, channels, time).
 
         Raises InputError for a known source of another length or other channels.
         """
@@ -67,26 +67,28 @@ class Mixing:
         return audio
 
     def power(self, y: Tensor) -> Tensor:
-        """``mean y^2 / sum w^2``, as if all sources were equally loud and unlike each other; (batch, 1, 1)."""
+        """Compute ``mean y^2 / sum w^2``, as if all sources were equally loud and uncorrelated; (batch, 1, 1)."""
         return y.square().flatten(1).mean(1).reshape(-1, 1, 1) / self._weights(y).square().sum()
 
     def forward(self, x: Tensor) -> Tensor:
-        """``sum_i w_i x_i``."""
+        """Compute ``sum_i w_i x_i``."""
         if x.shape[1] != self.sources:
             raise ValueError(f"{x.shape[1]} sources where {self.sources} are mixed")
         return (self._weights(x) * x).sum(1, keepdim=True)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """``w_i y`` for every source."""
+        """Compute ``w_i y`` for every source."""
         return self._weights(y) * y
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
-        """``w_i X_i = |w_i E_i| / sum_j |w_j E_j| Y`` in the STFT: the mixture, shared out by the estimates' levels.
+        """Share out the mixture by the estimates' magnitudes, ``w_i X_i = |w_i E_i| / sum_j |w_j E_j| Y`` in the STFT.
 
-        E_i, Y: of the estimates and of the mixture. The shares sum to ``y``, and have its phases, where those of an
-        estimate are its vocoder's invention. The exponent of the levels is 1 and not Wiener's 2, because they are
-        estimates too: A. Liutkus and R. Badeau, "Generalized Wiener filtering with fractional power spectrograms",
-        ICASSP 2015.
+        E_i, Y: of the estimates and of the mixture. The shares sum to ``y``, and have its phases, whereas those of an
+        estimate are invented by its vocoder. The exponent of the magnitudes is 1 and not Wiener's 2, because they are
+        estimates too.
+
+        Source: A. Liutkus and R. Badeau, "Generalized Wiener filtering with fractional power spectrograms", ICASSP
+        2015.
         """
         settings = windows_of(_WINDOW, self.sample_rate)
         shares = torch.empty_like(estimate)

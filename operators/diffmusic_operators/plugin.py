@@ -1,4 +1,4 @@
-"""What this package offers to diffmusic; imports no operator."""
+"""Specs of the operators in this package; imports none of them."""
 
 from diffmusic.plugins import Spec, hookimpl
 

@@ -1,4 +1,4 @@
-"""Resampling: the recording was kept at a lower rate."""
+"""Resampling: the recording was stored at a lower rate."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ _REPEATS = 16
 
 @dataclass(frozen=True)
 class Resampling:
-    """``y = D x``: windowed-sinc interpolation of ``x`` at ``sample_rate`` to the lower ``measured_rate``.
+    """Windowed-sinc interpolation of ``x`` at ``sample_rate`` to the lower ``measured_rate``, ``y = D x``.
 
     INPUT is the recording at the low rate; the result has ``rate``, or ``factor`` times the recording's. Shapes: x and
-    y are (batch, channels, time), each at its own rate. Source of the filter: ``diffmusic.audio.sinc``.
+    y are (batch, channels, time), each at its own rate.
+
+    Source of the filter: ``diffmusic.audio.sinc``.
     """
 
     linear: ClassVar[bool] = True
@@ -31,17 +33,17 @@ class Resampling:
     measured_rate: int = 8000
 
     def clean_rate(self, rate: int) -> int:
-        """Rate of the result, Hz, for a recording at ``rate``."""
+        """Return the rate of the result, Hz, for a recording at ``rate``."""
         return self.rate or rate * self.factor
 
     def observed_rate(self, rate: int) -> int:
-        """Rate of the recording, Hz, that music at ``rate`` is damaged to."""
+        """Return the rate of the recording, Hz, that music at ``rate`` is reduced to."""
         if rate % self.factor:
             raise InputError(f"{rate} Hz cannot be divided by {self.factor}: choose another `factor`")
         return rate // self.factor
 
     def clean_length(self, y: Tensor) -> int:
-        """Samples of the result."""
+        """Return the samples of the result."""
         return round(y.shape[-1] * self.sample_rate / self.measured_rate)
 
     def validate(self, seconds: float) -> None:
@@ -52,11 +54,11 @@ class Resampling:
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """``D x``."""
+        """Compute ``D x``."""
         return sinc_resample(x, self.sample_rate, self.measured_rate)
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
-        """``x <- x + U (y - D x)``, ``U`` the interpolation to the higher rate: the band that was recorded is kept.
+        """Restore the recorded band, ``x <- x + U (y - D x)``, ``U`` the interpolation to the higher rate.
 
         Once would do for a perfect filter; repeated, it also settles the filter's slope (Landweber's iteration).
         """

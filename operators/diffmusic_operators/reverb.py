@@ -22,7 +22,7 @@ _RATE = 48000  # at which a synthetic room is made, so that it is the same room 
 
 @dataclass(frozen=True)
 class Reverb:
-    """``y = h * x``, cut to the length of ``x``; ``h`` is an impulse response.
+    """Convolution ``y = h * x``, cut to the length of ``x``; ``h`` is an impulse response.
 
     The response comes from a file, or is a synthetic room: the direct sound and a noise, a function of the seed, that
     falls by 60 dB in ``decay`` seconds. Shapes: x and y are (batch, channels, time).
@@ -40,7 +40,7 @@ class Reverb:
     sample_rate: int = 16000
 
     def impulse(self, like: Tensor) -> Tensor:
-        """``h`` at ``sample_rate``, (taps,)."""
+        """Return ``h`` at ``sample_rate``, (taps,)."""
         return torch.from_numpy(_impulse(self.response, self.decay, self.direct, self.room, self.sample_rate)).to(like)
 
     def validate(self, seconds: float) -> None:
@@ -48,25 +48,25 @@ class Reverb:
         _impulse(self.response, self.decay, self.direct, self.room, self.sample_rate)
 
     def power(self, y: Tensor) -> Tensor:
-        """``mean y^2 / |h|^2``, (batch, 1, 1)."""
+        """Compute ``mean y^2 / |h|^2``, (batch, 1, 1)."""
         return y.square().flatten(1).mean(1).reshape(-1, 1, 1) / self.impulse(y).square().sum()
 
     def forward(self, x: Tensor) -> Tensor:
-        """``h * x``."""
+        """Compute ``h * x``."""
         return convolved(x, self.impulse(x))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """Correlation with ``h``: ``sum_k h[k] y[n + k]``."""
+        """Correlate with ``h``: ``sum_k h[k] y[n + k]``."""
         return convolved(y, self.impulse(y), transposed=True)
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
-        """A Wiener filter whose prior is the estimate, at the recording's phases (``informed_inverse``)."""
+        """Apply a Wiener filter whose prior is the estimate, at the recording's phases (``informed_inverse``)."""
         return informed_inverse(self, measurement, estimate, self.trust, self.sample_rate)
 
 
 @lru_cache(maxsize=16)
 def _impulse(path: Path | None, decay: float, direct: float, room: int, rate: int) -> np.ndarray:
-    """Taps at ``rate``, float64. Scaled with the rate, so that the sum over taps stays what it is."""
+    """Compute the taps at ``rate``, float64, scaled with the rate so that their sum stays the same."""
     if path is None:
         time = np.arange(round(_RATE * decay * 1.2)) / _RATE
         tail = np.random.default_rng(room).standard_normal(len(time)) * 10 ** (-3 * time / decay)

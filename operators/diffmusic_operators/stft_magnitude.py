@@ -17,10 +17,10 @@ from diffmusic.parameters import Doc, Field
 
 @dataclass(frozen=True)
 class StftMagnitude:
-    """``y = |STFT(x)|`` with a Hann window, frames centred on multiples of the hop, as in ``librosa.stft``.
+    """Magnitudes ``y = |STFT(x)|`` with a Hann window, frames centred on multiples of the hop, as in ``librosa.stft``.
 
-    INPUT is a recording, whose phase is dropped, or a NumPy file of magnitudes. Shapes: x is (batch, channels, time)
-    at ``sample_rate``, y is (batch, channels, frames, bins) of the audio at ``measured_rate``.
+    INPUT is a recording, whose phase is dropped, or a NumPy file of magnitudes. Shapes: x is (batch, channels, time) at
+    ``sample_rate``, y is (batch, channels, frames, bins) of the audio at ``measured_rate``.
     """
 
     n_fft: Annotated[int, Field(ge=16, le=65536, multiple_of=2), Doc("length of window and FFT, samples")] = 1024
@@ -40,11 +40,11 @@ class StftMagnitude:
 
     @property
     def stft(self) -> STFT:
-        """The settings, for whoever works on the spectrogram."""
+        """STFT settings, for solvers that work on the spectrogram."""
         return STFT(self.n_fft, self.hop, self.measured_rate)
 
     def measurement(self, audio: Tensor) -> Tensor:
-        """Magnitudes as they are, or those of a recording (batch, channels, time).
+        """Return magnitudes as they are, or those of a recording (batch, channels, time).
 
         Raises InputError for magnitudes that were not made with this ``n_fft``, or are negative.
         """
@@ -59,22 +59,22 @@ class StftMagnitude:
         return audio
 
     def clean_length(self, y: Tensor) -> int:
-        """Samples that the frames certainly cover."""
+        """Return the samples that the frames certainly cover."""
         return max(1, (y.shape[-2] - 1) * self.hop)
 
     def power(self, y: Tensor) -> Tensor:
-        """``mean_t sum_k |S|^2 / (n_fft sum w^2)`` over all ``n_fft`` bins (Parseval), (batch, 1, 1)."""
+        """Compute ``mean_t sum_k |S|^2 / (n_fft sum w^2)`` over all ``n_fft`` bins (Parseval), (batch, 1, 1)."""
         both = y.square()
         both = both.sum(-1) * 2 - both[..., 0] - both[..., -1]
         energy = torch.hann_window(self.n_fft, dtype=y.dtype).square().sum().item()
         return both.flatten(1).mean(1).reshape(-1, 1, 1) / (self.n_fft * energy)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``|STFT(x)|``."""
+        """Compute ``|STFT(x)|``."""
         return spectrum(sinc_resample(x, self.sample_rate, self.measured_rate), self.stft).abs()
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
-        """Griffin-Lim, the fast variant, from the estimate's phase, with the magnitude that was measured."""
+        """Run the fast Griffin-Lim from the estimate's phase, with the measured magnitude."""
         phase = spectrum(estimate, self.stft).angle()
         if phase.shape != measurement.shape:
             raise InputError(f"magnitudes {tuple(measurement.shape)} do not fit audio of {estimate.shape[-1]} samples")
