@@ -1,20 +1,22 @@
-"""Equalisation: give a sound the spectral balance that another one shows to be right."""
+"""Equalisation: match the spectral balance of a sound to that of an observed one."""
 
 from __future__ import annotations
 
 import numpy as np
 
 LIMIT = 6.0
-"""The most an equaliser gives or takes, dB."""
+"""Limit of an equaliser's gain, either way, dB."""
 _FRAME = 0.064
 _LOWEST = 50.0
 
 
 def gains(estimate: np.ndarray, observed: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """``G(f) = sqrt(P_observed / P_estimate)`` in half-octave bands, of two recordings of the same stretch.
+    """Return the gains that match two recordings of the same interval, in half-octave bands:
+
+        G(f) = sqrt(P_observed / P_estimate)
 
     estimate, observed: (time,). Returns the bands' centres in Hz and their gains in dB, within ``LIMIT``. Where the
-    estimate holds next to nothing (above a prior's band) there is nothing to amplify, and the gain is 0 dB.
+    estimate is almost empty (above a prior's band) there is nothing to amplify, and the gain is 0 dB.
     """
     frame = round(_FRAME * sample_rate)
     edges = _LOWEST * 2.0 ** (0.5 * np.arange(1 + np.log2(0.5 * sample_rate / _LOWEST) // 0.5))
@@ -28,13 +30,13 @@ def gains(estimate: np.ndarray, observed: np.ndarray, sample_rate: int) -> tuple
 
 
 def apply(x: np.ndarray, centres: np.ndarray, decibels: np.ndarray, sample_rate: int) -> np.ndarray:
-    """``x`` (time,) filtered without delay by gains that run straight between the bands in log frequency."""
+    """Filter ``x``, (time,), without delay by gains that are interpolated between the bands in log frequency."""
     hertz = np.fft.rfftfreq(len(x), 1 / sample_rate)
     curve = np.interp(np.log(np.maximum(hertz, 1.0)), np.log(centres), decibels)
     return np.fft.irfft(np.fft.rfft(x) * 10 ** (curve / 20), len(x))
 
 
 def _spectrum(x: np.ndarray, frame: int) -> np.ndarray:
-    """Mean power spectrum over Hann frames that overlap by half."""
+    """Return the mean power spectrum over Hann frames that overlap by half."""
     frames = np.lib.stride_tricks.sliding_window_view(x, frame)[:: frame // 2]
     return np.square(np.abs(np.fft.rfft(frames * np.hanning(frame), axis=-1))).mean(0)

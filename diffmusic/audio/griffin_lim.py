@@ -1,4 +1,4 @@
-"""From a magnitude spectrogram to audio whose spectrogram it is, as nearly as may be."""
+"""Griffin-Lim: audio from a magnitude spectrogram."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from diffmusic.audio.stft import STFT, inverse, spectrum
 def griffin_lim(
     magnitude: Tensor, phase: Tensor, settings: STFT, length: int, iterations: int, momentum: float
 ) -> Tensor:
-    """``c = STFT(ISTFT(S e^{i p}))``, ``p <- arg(c + m (c - c_before))``, audio (..., time) after so many iterations.
+    """Iterate ``c = STFT(ISTFT(S e^{i p}))``, ``p <- arg(c + m (c - c_before))``, and return the audio, (..., time).
 
-    magnitude, phase: (..., frames, bins), the phase in radians. momentum: 0 is D. Griffin and J. Lim 1984; near 1, the
-    fast variant of N. Perraudin et al., "A fast Griffin-Lim algorithm", WASPAA 2013.
+    magnitude, phase: (..., frames, bins), the phase in radians.
+
+    Source: momentum 0 is D. Griffin and J. Lim 1984; near 1, the fast variant of N. Perraudin et al., "A fast
+    Griffin-Lim algorithm", WASPAA 2013.
     """
     before = None
     for _ in range(iterations):

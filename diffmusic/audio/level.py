@@ -1,4 +1,4 @@
-"""The level at which a prior is shown music."""
+"""Loudness of the audio that a prior works on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 LEVEL = 0.1
-"""Root mean square, full scale 1, to which a recording is brought for the prior: -20 dBFS."""
+"""Root mean square, full scale 1, to which a recording is scaled for the prior: -20 dBFS."""
 
 
 def gain(power: Tensor) -> Tensor:
-    """``g = sqrt(power) / LEVEL``, by which audio of that mean square is divided for the prior; 1 for silence."""
+    """Return ``g = sqrt(power) / LEVEL``, the divisor of audio of that mean square for the prior; 1 for silence."""
     return torch.where(power > 0, power.sqrt() / LEVEL, torch.ones_like(power))

@@ -1,4 +1,4 @@
-"""Linear prediction: how a sound that rings would ring on."""
+"""Linear prediction: continuation of a sound that rings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from scipy.signal import lfilter, lfiltic
 
 
 def extrapolate(context: np.ndarray, count: int, order: int) -> np.ndarray:
-    """Continue a signal by ``count`` samples with an autoregressive model of itself.
+    """Continue a signal by ``count`` samples with an autoregressive model of itself:
 
-    x[n] = -sum_{k=1..p} a_k x[n-k], with a from Burg's method, which keeps sinusoids sharp and the filter
-    stable. context: (time,), float64. order: p, lowered to a third of the context where that is shorter.
-    A context that is silent or too short to model continues as zeros.
+        x[n] = -sum_{k=1..p} a_k x[n-k]
+
+    with ``a`` from Burg's method, which keeps sinusoids sharp and the filter stable. A context that is silent or too
+    short to model continues as zeros.
+
+    Args:
+        context: (time,), float64.
+        count: samples to add.
+        order: ``p``, lowered to a third of the context where that is shorter.
     """
     order = min(order, len(context) // 3)
     if order < 1 or count < 1 or float(np.square(context).sum()) < 1e-20:
@@ -23,11 +29,11 @@ def extrapolate(context: np.ndarray, count: int, order: int) -> np.ndarray:
 
 
 def _burg(x: np.ndarray, order: int) -> np.ndarray:
-    """The whitening filter (1, a_1, ..., a_p) of a signal, by Burg's method.
+    """Fit the whitening filter (1, a_1, ..., a_p) of a signal, by Burg's method.
 
-    A sum of sinusoids is predicted exactly at a low order, and what is left to fit is rounding errors; their filter
-    would be unstable. So noise 120 dB below the signal is added, and each stage computes its energies anew (librosa's
-    lpc updates them, and is lost on a clean synthetic tone).
+    A sum of sinusoids is predicted exactly at a low order, and the rest to fit is rounding errors; their filter would
+    be unstable. So noise 120 dB below the signal is added, and each stage computes its energies anew (librosa's lpc
+    updates them, and fails on a clean synthetic tone).
     """
     # The noise turns with the signal, so that opposite signals are continued by opposite ones.
     scale = 1e-6 * np.sqrt(np.square(x).mean()) * np.sign(x[np.argmax(np.abs(x))])
@@ -43,9 +49,12 @@ def _burg(x: np.ndarray, order: int) -> np.ndarray:
 
 
 def bridge(before: np.ndarray, after: np.ndarray, count: int, order: int) -> np.ndarray:
-    """Fill ``count`` samples between two contexts: each is extrapolated into the gap and a raised cosine
-    fades from one to the other (I. Kauppinen and K. Roth, "Audio signal extrapolation: theory and
-    applications", DAFx 2002). One side alone is used where the other is empty."""
+    """Fill ``count`` samples between two contexts, each extrapolated into the gap, with a raised-cosine crossfade.
+
+    One side alone is used where the other is empty.
+
+    Source: I. Kauppinen and K. Roth, "Audio signal extrapolation: theory and applications", DAFx 2002.
+    """
     forward = extrapolate(before, count, order)
     backward = extrapolate(after[::-1], count, order)[::-1]
     if not len(after):

@@ -1,4 +1,4 @@
-"""The log-mel spectrogram that AudioLDM2, MusicLDM and the mini prior are trained on, as a differentiable map."""
+"""Log-mel spectrogram that AudioLDM2, MusicLDM and the mini prior are trained on, as a differentiable map."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MelSpec:
 
     @classmethod
     def at(cls, sample_rate: int) -> MelSpec:
-        """Frames as long and as frequent as the defaults' at another rate, its bands up to the Nyquist frequency."""
+        """Return frames of the defaults' duration and hop at another rate, with bands up to the Nyquist frequency."""
         n_fft = 2 * round(0.032 * sample_rate)
         # Narrower bands would hold no bin.
         return cls(sample_rate, n_fft, round(0.01 * sample_rate), min(64, max(1, n_fft // 8)), high=sample_rate / 2)
@@ -42,18 +42,20 @@ class MelSpec:
         return self.sample_rate / self.hop
 
     def frames(self, samples: int) -> int:
-        """Frames of an excerpt of so many samples: one a hop, at least one."""
+        """Return the frames of an excerpt of so many samples: one a hop, at least one."""
         return max(1, samples // self.hop)
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """``M = log(max(B |STFT(x)|, floor))``, with slaney bands ``B`` and the natural logarithm.
+    """Log-mel ``M = log(max(B |STFT(x)|, floor))``, with slaney bands ``B`` and the natural logarithm.
 
-    Takes audio (batch, time) and gives (batch, frames, bands): time before frequency, as those models lay out the
-    input of their VAE. Frame ``t`` is centred on sample ``(t + 1/2) hop`` (reflect padding of ``(n_fft - hop) / 2``),
-    so a whole number of hops gives exactly ``time / hop`` frames. float64 stays float64; half precisions are computed
-    in float32. Minutes are taken in pieces, whose spectra are computed again for the gradient instead of being kept.
+    Takes audio (batch, time) and gives (batch, frames, bands): time before frequency, as those models lay out the input
+    of their VAE. Frame ``t`` is centred on sample ``(t + 1/2) hop`` (reflect padding of ``(n_fft - hop) / 2``), so a
+    whole number of hops gives exactly ``time / hop`` frames. float64 stays float64; half precisions are computed in
+    float32. Minutes of audio are processed in pieces, whose spectra are computed again for the gradient instead of
+    being kept.
+
     Source: HiFi-GAN's mel, as MusicLDM and AudioLDM2 use it.
     """
 
@@ -81,7 +83,7 @@ class LogMel:
         return self.of_magnitude(self.spectrum(audio).abs())
 
     def spectrum(self, audio: Tensor) -> Tensor:
-        """The STFT of audio (batch, time), complex, (batch, frames, n_fft / 2 + 1)."""
+        """Compute the STFT of audio (batch, time), complex, (batch, frames, n_fft / 2 + 1)."""
         if audio.ndim != 2:
             raise ValueError(f"log-mel takes audio of shape (batch, time), not {tuple(audio.shape)}")
         spec = self.spec
@@ -96,24 +98,27 @@ class LogMel:
         return spectrum.mT[:, :frames]
 
     def of_magnitude(self, magnitude: Tensor) -> Tensor:
-        """The log-mel, (batch, frames, bands), of the magnitude of ``spectrum``."""
+        """Compute the log-mel, (batch, frames, bands), of the magnitude of ``spectrum``."""
         return (magnitude @ self.filters(magnitude).T).clamp(min=self.spec.floor).log()
 
     def raised(self, spectrum: Tensor, change: Tensor) -> Tensor:
-        """``spectrum`` with its bands raised by ``change``, nats, (batch, frames, bands): each bin by what the bands
-        around it are, ``S exp(B^T change / B^T 1)``. Bins above the last band belong to none, and keep what they have.
+        """Raise the bands of ``spectrum`` by ``change``, nats, (batch, frames, bands):
+
+            S exp(B^T change / B^T 1)
+
+        Each bin changes as the bands around it. Bins above the last band belong to none, and stay as they are.
         """
         filters = self.filters(change)
         return spectrum * ((change @ filters) / filters.sum(0).clamp(min=1e-8)).exp()
 
     def filters(self, like: Tensor) -> Tensor:
-        """The bands ``B``, (bands, n_fft / 2 + 1), in the dtype and on the device of ``like``."""
+        """Return the bands ``B``, (bands, n_fft / 2 + 1), in the dtype and on the device of ``like``."""
         return mel_filters(self.spec, like.dtype, like.device)
 
 
 @lru_cache(maxsize=16)
 def mel_filters(spec: MelSpec, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Slaney-normalised triangular filters, (bands, n_fft / 2 + 1); computed in float64, then cast."""
+    """Compute Slaney-normalised triangular filters, (bands, n_fft / 2 + 1), in float64, and cast them."""
     filters = slaney_filters(
         sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.bands, fmin=spec.low, fmax=spec.high,
         htk=False, norm="slaney", dtype="float64",

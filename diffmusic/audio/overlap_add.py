@@ -1,4 +1,4 @@
-"""The inverse of the log-mel's STFT."""
+"""Inverse of the log-mel's STFT."""
 
 import torch
 from torch import Tensor
@@ -6,10 +6,11 @@ from torch.nn import functional
 
 
 def overlap_add(spectrum: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Inverse STFT (Hann) of (batch, frames, n_fft / 2 + 1), trimmed to (batch, frames * hop).
+    """Invert an STFT (Hann) of (batch, frames, n_fft / 2 + 1), trimmed to (batch, frames * hop):
 
-    ``x = sum_t w y_t / sum_t w^2``. Frame ``t`` is centred on sample ``(t + 1/2) hop``, exactly as in ``LogMel``.
-    ``torch.istft`` cannot trim this way.
+        x = sum_t w y_t / sum_t w^2
+
+    Frame ``t`` is centred on sample ``(t + 1/2) hop``, exactly as in ``LogMel``. ``torch.istft`` cannot trim this way.
     """
     frames = spectrum.shape[1]
     window = torch.hann_window(n_fft, dtype=spectrum.real.dtype, device=spectrum.device)

@@ -1,4 +1,4 @@
-"""Changing the sample rate of recordings, by soxr."""
+"""Sample-rate conversion of recordings, by soxr."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from diffmusic.errors import InputError
 
 
 def resample(samples: np.ndarray, rate_in: int, rate_out: int, length: int | None = None) -> np.ndarray:
-    """Band-limited resampling of (..., time), in the input's dtype, linear phase, very high quality.
+    """Resample (..., time), band-limited, in the input's dtype, linear phase, very high quality.
 
     Raises InputError for a recording without samples.
 

@@ -1,4 +1,4 @@
-"""Change of sample rate as a differentiable map, for use inside a problem; files are resampled by soxr."""
+"""Sample-rate conversion as a differentiable map, for use inside a problem; files are resampled by soxr."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from torch.nn import functional
 
 
 def sinc_resample(x: Tensor, rate_in: int, rate_out: int, zeros: int = 32, rolloff: float = 0.97) -> Tensor:
-    """``y[m] = sum_n c w(m/p - n/q) sinc(c (m/p - n/q)) x[n] / q``: band-limited interpolation of (..., time).
+    """Interpolate (..., time), band-limited: ``y[m] = sum_n c w(m/p - n/q) sinc(c (m/p - n/q)) x[n] / q``.
 
     ``q`` and ``p`` are the rates, ``c`` is ``rolloff`` times the lower of them and ``w`` a Kaiser window (beta 12,
     sidelobes below -110 dB) that spans ``zeros`` zero crossings on either side. Linear in x, and exact to float64 where
-    x is. The result has ``ceil(time rate_out / rate_in)`` samples. Source: J. O. Smith, "Digital Audio Resampling".
+    x is. The result has ``ceil(time rate_out / rate_in)`` samples.
+
+    Source: J. O. Smith, "Digital Audio Resampling".
     """
     if rate_in == rate_out:
         return x
@@ -31,7 +33,7 @@ def sinc_resample(x: Tensor, rate_in: int, rate_out: int, zeros: int = 32, rollo
 
 @lru_cache(maxsize=16)
 def _kernel(step: int, phases: int, zeros: int, rolloff: float) -> Tensor:
-    """(phases, 1, taps): the filter of each output sample of a period of ``step`` input samples."""
+    """Return the filter of each output sample of a period of ``step`` input samples, (phases, 1, taps)."""
     cutoff = rolloff * min(1.0, phases / step)  # in units of the input's Nyquist frequency
     reach = math.ceil(zeros / cutoff)
     with torch.inference_mode(False):

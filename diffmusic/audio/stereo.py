@@ -1,4 +1,4 @@
-"""The channels of a recording as a prior is shown them, one at a time."""
+"""Transform of a recording's channels into components, which a prior processes one at a time."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ Stereo = Literal["mid-side", "separate"]
 
 @dataclass(frozen=True)
 class StereoTransform:
-    """``c = W y``, ``y = W^T c`` with ``W`` orthogonal: the components that are solved, from the channels, and back.
+    """Orthogonal transform ``c = W y``, ``y = W^T c`` between channels ``y`` and components ``c``, which are solved.
 
     For stereo ``W`` is mid and side, ``(1, 1) / sqrt(2)`` and ``(1, -1) / sqrt(2)``; else it is the identity. Every row
-    has the sign with which its component correlates with the loudest one, because a log-mel does not hear polarity:
-    without it, channels that are each other's negative would be given the same sound. Components share their noise,
-    so those that are proportional to each other stay so, and with them the place of a sound between the speakers.
+    has the sign with which its component correlates with the loudest one, because a log-mel ignores polarity: without
+    it, channels that are each other's negative would be given the same sound. Components share their noise, so those
+    that are proportional to each other stay so, and with them the position of a sound between the speakers.
     """
 
     weights: Tensor
 
     @classmethod
     def of(cls, measured: Tensor, stereo: Stereo, linear: bool) -> StereoTransform:
-        """The image of a measurement, (channels, time). Components of one that is not linear in the channels, or of
-        magnitudes (channels, frames, bins), are the channels themselves."""
+        """Choose the transform for a measurement, (channels, time).
+
+        Components of one that is not linear in the channels, or of magnitudes (channels, frames, bins), are the
+        channels themselves.
+        """
         channels = len(measured)
         weights = torch.eye(channels, dtype=torch.float64)
         if not linear or channels == 1 or measured.ndim != 2:
@@ -39,11 +42,11 @@ class StereoTransform:
         return cls(weights * torch.where(products[loudest] < 0, -1.0, 1.0)[:, None])
 
     def split(self, channels: Tensor) -> Tensor:
-        """Components of (channels, ...)."""
+        """Transform channels, (channels, ...), into components."""
         return self._apply(self.weights, channels)
 
     def join(self, components: Tensor) -> Tensor:
-        """Channels of (components, ...)."""
+        """Transform components, (components, ...), into channels."""
         return self._apply(self.weights.T, components)
 
     @staticmethod

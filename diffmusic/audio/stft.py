@@ -1,4 +1,4 @@
-"""The short-time Fourier transform, its inverse, and audio that takes its phases from elsewhere."""
+"""Short-time Fourier transform, its inverse, and audio with the phases of another sound."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ class STFT:
 
 
 def windows_of(seconds: float, sample_rate: int) -> STFT:
-    """Windows of about so long, a power of two of samples, a quarter of one from each to the next."""
+    """Return settings with windows of about ``seconds``, a power of two of samples, and a hop of a quarter window."""
     n_fft = max(16, 2 ** round(math.log2(seconds * sample_rate)))
     return STFT(n_fft, n_fft // 4, sample_rate)
 
 
 def spectrum(x: Tensor, settings: STFT) -> Tensor:
-    """Complex STFT of (..., time) with a Hann window, (..., frames, bins): frame ``t`` is centred on sample ``t hop``,
-    and beyond the ends there is silence, as in ``librosa.stft``. There are ``1 + time // hop`` frames."""
+    """Compute the complex STFT of (..., time) with a Hann window, (..., frames, bins).
+
+    Frame ``t`` is centred on sample ``t hop``, and beyond the ends there is silence, as in ``librosa.stft``. There are
+    ``1 + time // hop`` frames.
+    """
     window = torch.hann_window(settings.n_fft, dtype=x.dtype, device=x.device)
     rows = x.reshape(-1, x.shape[-1])
     bins = torch.stft(rows, settings.n_fft, settings.hop, window=window, pad_mode="constant", return_complex=True)
@@ -40,7 +43,7 @@ def spectrum(x: Tensor, settings: STFT) -> Tensor:
 
 
 def inverse(bins: Tensor, settings: STFT, length: int) -> Tensor:
-    """The audio (..., time) whose STFT is nearest to (..., frames, bins) in the least-squares sense."""
+    """Return the audio (..., time) whose STFT is nearest to (..., frames, bins) in the least-squares sense."""
     window = torch.hann_window(settings.n_fft, dtype=bins.real.dtype, device=bins.device)
     rows = bins.reshape(-1, *bins.shape[-2:]).mT
     audio = torch.istft(rows, settings.n_fft, settings.hop, window=window, length=length)
@@ -48,7 +51,12 @@ def inverse(bins: Tensor, settings: STFT, length: int) -> Tensor:
 
 
 def rephased(x: Tensor, like: Tensor, settings: STFT) -> Tensor:
-    """``ISTFT(|STFT(x)| e^{i arg STFT(like)})``: the levels of one sound at the phases of another, both (..., time)."""
+    """Combine the magnitudes of one sound with the phases of another, both (..., time):
+
+        ISTFT(|STFT(x)| e^{i arg STFT(like)})
+
+    Channels are processed one by one.
+    """
     length = x.shape[-1]
 
     def row(x: Tensor, like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which stretches of a long recording need to be solved, and with how much around them."""
+"""Windows over a long recording: the excerpts to restore, with their context."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Number = TypeVar("Number", int, float)
 
 
 def merge(intervals: Iterable[tuple[Number, Number]]) -> list[tuple[Number, Number]]:
-    """The same stretches, sorted and disjoint: overlapping and touching ones become one, empty ones none."""
+    """Merge intervals into sorted, disjoint ones: overlapping and touching ones become one, empty ones none."""
     merged: list[tuple[Number, Number]] = []
     for start, stop in sorted(intervals):
         if merged and start <= merged[-1][1]:
@@ -23,7 +23,7 @@ def merge(intervals: Iterable[tuple[Number, Number]]) -> list[tuple[Number, Numb
 
 @dataclass(frozen=True)
 class Window:
-    """An excerpt ``[start, stop)`` to solve, of which ``[keep_start, keep_stop)`` is used; in samples."""
+    """Excerpt ``[start, stop)`` to solve, of which ``[keep_start, keep_stop)`` is used; in samples."""
 
     start: int
     stop: int
@@ -32,15 +32,18 @@ class Window:
 
 
 def longest(length: int) -> int:
-    """The longest damage a window bridges: a fifth of the window is kept as context on either side."""
+    """Return the longest damage that a window bridges: a fifth of the window is kept as context on either side."""
     return length - 2 * (length // 5)
 
 
 def plan(damage: Sequence[tuple[int, int]], total: int, length: int) -> list[Window]:
-    """Windows of ``length`` samples (or the whole recording if that is shorter) that hold all damage.
+    """Cover all damage with windows of ``length`` samples (or the whole recording if that is shorter).
 
-    damage: sorted disjoint intervals in samples, none longer than ``longest(length)``. Neighbours share a
-    window where they fit; two windows may overlap in their context, but each sample is kept from one only.
+    Neighbours share a window where they fit; two windows may overlap in their context, but each sample is kept from one
+    only.
+
+    Args:
+        damage: sorted disjoint intervals in samples, none longer than ``longest(length)``.
     """
     clusters: list[tuple[int, int]] = []
     for start, stop in damage:
