@@ -134,8 +134,9 @@ def describe(named: Named, offline: bool = False) -> dict[str, Any]:
 
 
 def embedding_key(named: Named, offline: bool = False) -> str | None:
-    """Return the key of a set metric's embeddings in a record, None for other metrics; metrics with the same embedding
-    share them.
+    """Return the key of a set metric's embeddings in a record; None for other metrics.
+
+    Metrics with the same embedding share them.
     """
     if not is_set(metric(named, offline)):
         return None

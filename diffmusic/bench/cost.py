@@ -29,9 +29,7 @@ PASSES = ("network_forward", "network_backward", "decoder_forward", "decoder_bac
 
 @dataclass(frozen=True)
 class Expected:
-    """Expected cost of one prior's cells. seconds: of one pass of each kind, measured here; None if the prior is not
-    here.
-    """
+    """Expected cost of one prior's cells. seconds: of one pass of each kind, measured here; None without weights."""
 
     model: str
     cells: int
@@ -62,9 +60,7 @@ class Expected:
 
 
 def expected(suite: Suite, given: Sequence[Model]) -> list[Expected]:
-    """Estimate the cost for every prior, by running each row of each problem once on a fake backbone that counts its
-    calls.
-    """
+    """Estimate the cost for every prior: each row of each problem runs once on a backbone that only counts."""
     estimates = []
     cells = list(plan.cells(suite, given, suite.clips.count))
     for model in given:

@@ -75,8 +75,9 @@ class Damage:
         return float((self.bound.operator.forward(self.items(estimate)) - self.y).norm() / self.y.norm())
 
     def order(self, clean: np.ndarray, estimate: np.ndarray, rate: int) -> Sequence[int]:
-        """Order the channels so that the sources match the true ones best, by SI-SDR: a mixture does not tell which is
-        which.
+        """Order the channels so that the sources match the true ones best, by SI-SDR.
+
+        A mixture does not tell which source is which.
         """
         channels = np.split(np.arange(len(clean)), self.sources)
         orders = [np.concatenate(each).tolist() for each in permutations(channels)] if self.sources <= 4 else []

@@ -56,11 +56,10 @@ class Model:
 
 
 def cells(suite: Suite, models: Sequence[Model], count: int) -> Iterator[Cell]:
-    """Yield every cell, without its key: one clip after another goes through everything, so that a partial table is
-    fair.
+    """Yield every cell, without its key.
 
-    Clips come in an order of which every beginning is spread over all of them. Cells without a prior are run once,
-    whatever the backbones and seeds.
+    One clip after another goes through everything, so that a partial table is fair. Clips come in an order of which
+    every beginning is spread over all of them. Cells without a prior are run once, whatever the backbones and seeds.
     """
     metrics = tuple(suite.metrics)
     for model in models:

@@ -21,8 +21,9 @@ class Pace:
 
     @staticmethod
     def _likes(place: Place) -> Sequence[tuple[object, ...]]:
-        """Return keys of similarity, nearest first: same row in the same problem, in any problem, with any prior; any
-        cell.
+        """Return keys of similarity, nearest first.
+
+        They stand for the same row in the same problem, in any problem, with any prior; any cell.
         """
         return (
             (place.problem, place.row, place.backbone),

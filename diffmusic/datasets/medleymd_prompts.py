@@ -27,13 +27,13 @@ TABLES = {
 
 @dataclass(frozen=True)
 class MedleyMDPrompts:
-    """Edits of MedleyDB's MusicDelta songs: one entry for each target caption, with the song, the source caption that
-    belongs to it (``prompt``), and ``target``.
+    """Edits of MedleyDB's MusicDelta songs, one for each target caption.
 
-    Read from captions_sources.csv and captions_targets.csv, whose ``source_caption_index`` counts the source captions
-    of a song from 1. A name is that of the song and the number of its target: ``MusicDelta_Rock_MIX/3``. Rows that make
-    no edit are reported and left out: an invalid index or flag, a target equal to its source caption, the same edit a
-    second time, a song that is not in the folder. The audio is MedleyDB's, and does not come with the captions.
+    An edit has the song, the source caption that belongs to it (``prompt``), and ``target``. Read from
+    captions_sources.csv and captions_targets.csv, whose ``source_caption_index`` counts the source captions of a song
+    from 1. A name is that of the song and the number of its target: ``MusicDelta_Rock_MIX/3``. Rows that make no edit
+    are reported and left out: an invalid index or flag, a target equal to its source caption, the same edit a second
+    time, a song that is not in the folder. The audio is MedleyDB's, and does not come with the captions.
 
     Source: H. Manor and T. Michaeli, arXiv:2402.10009, CC-BY-4.0.
     """

@@ -20,12 +20,11 @@ SOURCES = ("drums", "bass", "lead", "other")
 
 @dataclass(frozen=True)
 class MiniTest:
-    """Clips of ten seconds, 16 kHz mono, held out from the training of the mini prior, with the sources drums, bass,
-    lead and other.
+    """Clips of ten seconds, 16 kHz mono, held out from the training of the mini prior.
 
-    ``python -m training.stems`` renders them: see training/README.md. Clips without a lead or without anything that
-    accompanies it are left out, so that every problem has the same music: a clip stays if both are louder than
-    ``audible``. A name is that of a clip's folder, ``test/piece-0``.
+    Their sources are drums, bass, lead and other. ``python -m training.stems`` renders them: see training/README.md.
+    Clips without a lead or without anything that accompanies it are left out, so that every problem has the same music:
+    a clip stays if both are louder than ``audible``. A name is that of a clip's folder, ``test/piece-0``.
     """
 
     path: Annotated[Path, Doc("the folder that training works in; it holds stems/")] = Path("training/work")

@@ -20,12 +20,12 @@ LAYOUT = f"MUSDB18 is unpacked as train/ and test/, with TRACK{SUFFIX} in each"
 
 @dataclass(frozen=True)
 class MUSDB18:
-    """Songs of MUSDB18 as stem files, read with ffmpeg: AAC in stereo at 44.1 kHz, the streams mixture, drums, bass,
-    other and vocals.
+    """Songs of MUSDB18 as stem files, read with ffmpeg.
 
-    A name is that of a file without .stem.mp4. Each stream was coded on its own, and everything above 16 kHz is lost,
-    so that the sources add up to the mixture only up to that. The samples are those of the package musdb, unrounded,
-    and as many as the file declares.
+    They are AAC in stereo at 44.1 kHz, with the streams mixture, drums, bass, other and vocals. A name is that of a
+    file without .stem.mp4. Each stream was coded on its own, and everything above 16 kHz is lost, so that the sources
+    add up to the mixture only up to that. The samples are those of the package musdb, unrounded, and as many as the
+    file declares.
 
     Source: Z. Rafii et al., "The MUSDB18 corpus for music separation", doi:10.5281/zenodo.1117372; for academic use
     only.

@@ -19,10 +19,9 @@ LAYOUT = "MUSDB18-HQ is unpacked as train/ and test/, with TRACK/{mixture,drums,
 
 @dataclass(frozen=True)
 class MUSDB18HQ:
-    """Songs in stereo at 44.1 kHz, the sums of their sources drums, bass, other and vocals: 100 to train and 50 to
-    test.
+    """Songs in stereo at 44.1 kHz with their sources drums, bass, other and vocals, whose sum they are.
 
-    A name is that of a song's folder.
+    There are 100 to train and 50 to test. A name is that of a song's folder.
 
     Source: Z. Rafii et al., "MUSDB18-HQ", doi:10.5281/zenodo.3338373; for academic use only.
     """

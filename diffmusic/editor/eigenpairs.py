@@ -26,8 +26,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 Search = Generator[Tensor, Tensor, "Pairs"]
-"""Coroutine: yields vectors, (block, dim), receives their products with a symmetric matrix, and returns ``Pairs``, so
-that several searches share one batch.
+"""Coroutine: yields vectors, (block, dim), receives their products with a symmetric matrix, and returns ``Pairs``.
+
+So several searches can share one batch.
 """
 
 

@@ -55,9 +55,7 @@ class LatentCode:
         return self.path[1:] - self.means
 
     def noise(self, eta: float = 1.0) -> Tensor:
-        """Return the noise maps ``n_i = r_i / s_i`` of all steps but the last, which has none, (levels - 1, items,
-        ...).
-        """
+        """Return the noise maps ``n_i = r_i / s_i``, (levels - 1, items, ...); the last step has none."""
         scales = [deviations(a, b, eta)[1] for a, b in zip(self.sigmas[:-2], self.sigmas[1:-1], strict=True)]
         return torch.stack([r / s for r, s in zip(self.residuals, scales, strict=False)])
 

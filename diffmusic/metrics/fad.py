@@ -22,8 +22,9 @@ class FAD(Embedded):
     """
 
     def distance(self, reference: np.ndarray, estimate: np.ndarray, /) -> float:
-        """Compute the distance of embeddings, (windows, dimensions) each. Raises InputError for fewer than two of
-        either.
+        """Compute the distance of embeddings, (windows, dimensions) each.
+
+        Raises InputError for fewer than two windows of either.
         """
         return frechet_distance(reference, estimate)
 

@@ -27,8 +27,9 @@ class KAD(Embedded):
     """
 
     def distance(self, reference: np.ndarray, estimate: np.ndarray, /) -> float:
-        """Compute the distance of embeddings, (windows, dimensions) each. Raises InputError for fewer than two of
-        either.
+        """Compute the distance of embeddings, (windows, dimensions) each.
+
+        Raises InputError for fewer than two windows of either.
         """
         return kernel_distance(reference, estimate)
 

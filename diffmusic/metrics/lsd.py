@@ -11,8 +11,9 @@ RATE, N_FFT, HOP, FLOOR = 16000, 1024, 512, 1e-10
 
 
 def lsd(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
-    """Compute the log-spectral distance, lower is better: ``mean_n sqrt(mean_k (log10 |X(n, k)| - log10 |Y(n,
-    k)|)^2)``.
+    """Compute the log-spectral distance, lower is better:
+
+        mean_n sqrt(mean_k (log10 |X(n, k)| - log10 |Y(n, k)|)^2)
 
     Amplitudes at 16 kHz, Hann window of 1024, hop 512, centred frames with reflection, floor 1e-10; the mean over
     channels. reference, estimate: (channels, time), of equal shape. Other papers take the logarithm of the power, which

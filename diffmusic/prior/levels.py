@@ -11,10 +11,10 @@ from diffmusic.prior.backbone import Backbone
 
 
 def levels(backbone: Backbone, strength: float, steps: int) -> tuple[float, ...]:
-    """Return ``steps + 1`` decreasing noise levels: from ``strength`` evenly in log sigma to the lowest trained one,
-    then 0.
+    """Return ``steps + 1`` decreasing noise levels from ``strength``.
 
-    Raises InputError for a strength outside of the levels that the backbone was trained at.
+    They fall evenly in log sigma to the lowest level that the backbone was trained at, then to 0. Raises InputError for
+    a strength outside of the levels that the backbone was trained at.
     """
     known = backbone.sigmas(2).tolist()
     highest, lowest = known[0], known[-2]

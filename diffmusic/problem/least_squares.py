@@ -65,8 +65,7 @@ def regularised_inverse(
 
 
 def informed_inverse(operator: LinearOperator, y: Tensor, estimate: Tensor, weight: float, sample_rate: int) -> Tensor:
-    """Compute ``argmin_x |A x - y|^2 + w |A|^2 |x - E|^2``, ``E`` the magnitudes of an estimate at the measurement's
-    phases.
+    """Compute ``argmin_x |A x - y|^2 + w |A|^2 |x - E|^2``, ``E`` made from an estimate and the measurement:
 
         F = argmin_x |A x - y|^2 + w |A|^2 |x|^2         the measurement alone: weak where A lets little through
         E = ISTFT(|STFT(estimate)| e^{i arg STFT(F + w estimate)})

@@ -128,8 +128,9 @@ def identity(backbone: Backbone) -> str:
 
 
 def _adapted(backbone: Any, rank: int, alpha: float) -> tuple[Any, nn.Module]:
-    """Return a backbone whose network has adapters, and that network: a copy that shares every weight with the
-    original.
+    """Return a backbone whose network has adapters, and that network.
+
+    The network is a copy that shares every weight with the original.
     """
     field = next((name for name in NETWORKS if isinstance(getattr(backbone, name, None), nn.Module)), None)
     if field is None or not dataclasses.is_dataclass(backbone):

@@ -56,9 +56,7 @@ class EncodedRecording:
         return resample(self.gain * x.numpy(), self.backbone.sample_rate, self.sample_rate, self.length)
 
     def noise(self, *key: int) -> Tensor:
-        """Draw the standard normal field of a key such as (seed, sample, number), of the shape of ``z``; items share
-        it.
-        """
+        """Draw the normal field of a key such as (seed, sample, number), of the shape of ``z``; items share it."""
         field = torch.randn(self.z.shape[1:], generator=generator(*key), dtype=torch.float32)
         return field.to(self.z).expand_as(self.z)
 

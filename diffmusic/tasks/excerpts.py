@@ -103,8 +103,9 @@ class Run:
         tick: ProgressCallback,
         on_step: StepCallback | None,
     ) -> np.ndarray:
-        """Estimate a window, (items, channels, sources, time) at the rate of the result, from measurements (items,
-        channels, ...).
+        """Estimate a window from its measurements.
+
+        Measurements are (items, channels, ...), estimates (items, channels, sources, time) at the rate of the result.
         """
         rate = self.backbone.sample_rate
         sources, (items, width) = self.bound.sources, measured.shape[:2]

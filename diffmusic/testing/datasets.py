@@ -14,8 +14,9 @@ from diffmusic.testing.checks import Check, frozen
 LOOKED_AT = 3
 """Number of recordings that are opened: a dataset may be large."""
 LEFT_OVER = 0.3
-"""Limit of the difference between the audio and the sum of its sources, relative to the norm of the audio. In published
-stem files it is up to 0.17.
+"""Limit of the norm of the audio less its sources, relative to the norm of the audio.
+
+In published stem files it is up to 0.17.
 """
 
 

@@ -78,8 +78,9 @@ def _value(metric: PairMetric, pair: tuple[np.ndarray, np.ndarray], rate: int = 
 
 
 def _probe(metric: Any) -> tuple[np.ndarray, Sequence[np.ndarray], int]:
-    """Return a reference, estimates from good to bad, and their rate: the metric's own if it has any, else a noisy
-    tone.
+    """Return a reference, estimates from good to bad, and their rate.
+
+    They are the metric's own if it has any, else a noisy tone.
     """
     if hasattr(metric, "probe"):
         return metric.probe()  # type: ignore[no-any-return]

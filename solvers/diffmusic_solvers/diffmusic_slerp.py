@@ -48,9 +48,7 @@ class DiffMusicSlerp:
 
 
 def _slerp(a: Tensor, towards: Tensor, part: float) -> Tensor:
-    """Turn ``a`` by a fraction of its angle to the direction ``towards``; return it unchanged where there is no such
-    angle.
-    """
+    """Turn ``a`` by a fraction of its angle to the direction ``towards``; without such an angle, return it."""
     length, size = norms(a), norms(towards)
     b = length * towards / size.clamp(min=torch.finfo(a.dtype).tiny)
     cosine = (a * b).flatten(1).sum(1).reshape(length.shape) / length.square()

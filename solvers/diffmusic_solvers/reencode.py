@@ -14,8 +14,7 @@ from diffmusic.solver import State, Step, time_travel, transition, uncertainty
 
 @dataclass(frozen=True)
 class Reencode:
-    """Data step in audio, without a gradient through the decoder: the decoded estimate is fitted, and the change
-    encoded.
+    """Data step in audio, without a gradient through the decoder: fit the estimate, and encode the change.
 
         D  = denoise(z, sigma),   x = Dec(D)
         x  <- x - 2 (L(x) - floor) / ||grad L||^2 grad L         L(x) = ||A x - y||^2, ``iterations`` times

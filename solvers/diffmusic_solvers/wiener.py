@@ -16,11 +16,10 @@ from diffmusic.problem.least_squares import regularised_inverse
 
 @dataclass(frozen=True)
 class Wiener:
-    """Regularised inverse, ``x = argmin |A x - y|^2 + w |A|^2 |x|^2``, by conjugate gradients; nothing is
-    differentiated.
+    """Regularised inverse ``x = argmin |A x - y|^2 + w |A|^2 |x|^2``, by conjugate gradients.
 
-    For a convolution this is Wiener's filter for white noise and white music. Works for any linear operator with an
-    adjoint whose measurement is as long as the audio. Raises InputError for others.
+    Nothing is differentiated. For a convolution this is Wiener's filter for white noise and white music. Works for any
+    linear operator with an adjoint whose measurement is as long as the audio. Raises InputError for others.
     """
 
     weight: Annotated[float, Field(gt=0), Doc("how strongly what the operator hardly lets through is left out")] = 0.003
