@@ -1,4 +1,4 @@
-"""Spectral band replication: content above a prior's band, made from the content below."""
+"""What lies above a prior's band, made from what lies below: spectral band replication."""
 
 from __future__ import annotations
 
@@ -7,31 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 
 _FRAME = 0.023  # seconds
-_EDGE = 0.95  # of the prior's Nyquist frequency, above which resampling attenuates more and more
-_BAND = 1000.0  # Hz; width of the bands in which the gain is set
-_AROUND = 1.0  # seconds on either side of a gap from which the gain is measured
-_LIMIT = 20.0  # limit of the copied band's amplification, dB
+_EDGE = 0.95  # of the prior's Nyquist frequency, above which resampling lets less and less through
+_BAND = 1000.0  # Hz; bands in which the level is set
+_AROUND = 1.0  # seconds on either side of a gap that tell the level
+_LIMIT = 20.0  # the most the copied band is amplified, dB
 
 
 def extend(
     estimate: np.ndarray, observed: np.ndarray, lost: Sequence[tuple[int, int]], nyquist: float, sample_rate: int
 ) -> np.ndarray:
-    """Fill the band above the edge with the octave below it, moved up repeatedly:
+    """``E(t, k) = g_b E(t, k') e^{2 pi i (k - k') t hop / n}`` for bins ``k`` above the edge: the octave below it moved
+    up, again and again, each band ``b`` at the level that the surroundings of the gap show.
 
-        E(t, k) = g_b E(t, k') e^{2 pi i (k - k') t hop / n}
-        g_b^2   = sum_{t, k in b} |O(t, k)|^2 / sum_{t, k in b} |O(t, k')|^2
+        g_b^2 = sum_{t, k in b} |O(t, k)|^2 / sum_{t, k in b} |O(t, k')|^2
 
-    for bins ``k`` above the edge; the sums of each band ``b`` run over the observed frames within a second of the gap.
-    So the new band rises and falls with the estimate's own highest octave, and has the brightness of the recording. The
-    factor makes the move an exact modulation. Where too little was observed the estimate is returned as it is.
-
-    Args:
-        estimate: (time,) at ``sample_rate`` Hz.
-        observed: (time,) at ``sample_rate`` Hz.
-        lost: intervals in samples, sorted and disjoint.
-        nyquist: end of the estimate's band, Hz.
-
-    Source of the idea: M. Dietz et al., "Spectral band replication", AES 2002.
+    over the frames of what was observed within a second of the gap. So the band rises and falls with the estimate's
+    own highest octave, and has the brightness of the recording. estimate, observed: (time,) at ``sample_rate`` Hz;
+    lost: stretches in samples, sorted and disjoint; nyquist: where the estimate's band ends, Hz. The factor makes the
+    move an exact modulation. Where too little was observed the estimate is returned as it is. Source of the idea:
+    M. Dietz et al., "Spectral band replication", AES 2002.
     """
     size = 2 ** round(np.log2(_FRAME * sample_rate))
     hop, edge = size // 4, int(_EDGE * nyquist * size / sample_rate)
@@ -40,7 +34,7 @@ def extend(
         return estimate
     below = edge // 2 + (above - edge) % (edge - edge // 2)
     band = ((above - edge) * sample_rate / size / _BAND).astype(int)
-    bins, observed_power = _frames(estimate, size, hop), np.square(np.abs(_frames(observed, size, hop)))
+    bins, given = _frames(estimate, size, hop), np.square(np.abs(_frames(observed, size, hop)))
     begins = np.arange(len(bins)) * hop - size
     centres = begins + size // 2
     # Frames that lie within the recording: where it begins or ends, low notes would leak into every bin.
@@ -52,7 +46,7 @@ def extend(
     nearest = np.abs(centres[:, None] - np.array(middles)).argmin(1)
     for number, (start, stop) in enumerate(lost):
         reach = _AROUND * sample_rate
-        frames = observed_power[seen & (centres > start - reach) & (centres < stop + reach)]
+        frames = given[seen & (centres > start - reach) & (centres < stop + reach)]
         if not len(frames):
             continue
         high, low = (np.bincount(band, frames[:, which].sum(0)) for which in (above, below))
@@ -69,14 +63,14 @@ def _window(size: int) -> np.ndarray:
 
 
 def _frames(x: np.ndarray, size: int, hop: int) -> np.ndarray:
-    """Compute the STFT, (frames, bins); frame ``t`` begins at sample ``t hop - n``, with silence beyond the ends."""
+    """STFT, (frames, bins); frame ``t`` begins at sample ``t hop - n``, with silence beyond the ends."""
     padded = np.pad(x, (size, 2 * size))
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop][: (len(x) + size) // hop + 1]
     return np.fft.rfft(frames * _window(size), axis=-1)
 
 
 def _joined(bins: np.ndarray, size: int, hop: int, length: int) -> np.ndarray:
-    """Invert ``_frames``, (length,); four Hann windows squared overlap to 3/2."""
+    """The inverse of ``_frames``, (length,); four Hann windows squared overlap to 3/2."""
     out = np.zeros(len(bins) * hop + 2 * size)
     for number, frame in enumerate(np.fft.irfft(bins, size, axis=-1) * _window(size) / 1.5):
         out[number * hop : number * hop + size] += frame

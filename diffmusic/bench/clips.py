@@ -1,4 +1,4 @@
-"""Selection of the excerpts that a suite runs on, and their preparation for a problem."""
+"""Which excerpts a suite runs on, and what a problem makes of them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,15 @@ from diffmusic.errors import InputError
 from diffmusic.problem.operator import sources
 
 DRAWS = 10
-"""Tries to find an audible excerpt, for each excerpt of a recording."""
+"""Excerpts of a recording that are listened to for one that is audible."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """Input of one cell.
+    """What one cell works on.
 
-    Attributes:
-        name: of the clip, unique in its suite.
-        clean: (channels, time), float64, full scale 1; for a mixture the channels of the first source come first, then
-            those of the second, and so on.
+    clean: (channels, time), float64, full scale 1; of a mixture the channels of its first source first, then those of
+    the second. name: of the clip, unique in its suite.
     """
 
     name: str
@@ -40,7 +38,7 @@ class Material:
     target: str | None = None
 
     def identity(self) -> dict[str, Any]:
-        """Return everything of it that determines a result."""
+        """What of it determines a result."""
         samples = np.ascontiguousarray(self.clean)
         return {
             "name": self.name,
@@ -54,7 +52,7 @@ class Material:
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """Excerpts of a suite, with a few of them cached in memory."""
+    """The excerpts of a suite; a few of them are held in memory at a time."""
 
     dataset: Dataset
     options: Clips
@@ -70,7 +68,7 @@ class Library:
 
     @cached_property
     def excerpts(self) -> list[tuple[str, float]]:
-        """Choose recordings, and the second at which each excerpt begins. Raises InputError for too few."""
+        """Recordings and the seconds at which excerpts of them begin. Raises InputError where there are not enough."""
         names = self.options.names or list(self.dataset.names())
         for name in set(names) - set(self.dataset.names()):
             raise InputError(f"clips.names: the dataset has no recording {name!r}")
@@ -81,7 +79,7 @@ class Library:
             order = [names[number % len(names)] for number in range(count)]
         spare = iter([name for name in names if name not in order])
         several, used = Counter(order), Counter[str]()
-        chosen = []
+        found = []
         for name in order:
             start = self._audible(name, used[name], several[name])
             used[name] += 1
@@ -90,11 +88,11 @@ class Library:
                 if not name:
                     raise InputError(f"the dataset has fewer than {count} excerpts that are long and loud enough")
                 start = self._audible(name, 0, 1)
-            chosen.append((name, start))
-        return chosen
+            found.append((name, start))
+        return found
 
     def _audible(self, name: str, part: int, parts: int) -> float | None:
-        """Draw the start of an excerpt within one of ``parts`` stretches of a recording; None if none is audible."""
+        """Where an excerpt begins in one of ``parts`` stretches of a recording; None if none there can be heard."""
         for start in self._starts(name, part, parts):
             clip = self._read(name, start)
             heard = [clip.audio, *(part for mixture in self.mixtures.values() for part in _stems(clip, *mixture))]
@@ -115,7 +113,7 @@ class Library:
             yield round(spare * (part + float(draws.random())) / parts, 3)
 
     def _read(self, name: str, start: float) -> Clip:
-        """Read an excerpt, at the rate and with the channels that the suite asks for."""
+        """An excerpt at the rate and with the channels that the suite asks for."""
         clip = self.dataset.load(name, start=start, seconds=self.options.seconds)
         rate = self.options.rate or clip.sample_rate
         length = round((self.options.seconds or clip.audio.shape[-1] / clip.sample_rate) * rate)
@@ -129,16 +127,16 @@ class Library:
 
     @lru_cache(maxsize=4)  # noqa: B019 - there is one library a run
     def clip(self, number: int) -> Clip:
-        """Return the excerpt of that number."""
+        """The excerpt of a number."""
         return self._read(*self.excerpts[number])
 
     def name(self, number: int) -> str:
-        """Name an excerpt: ``recording@seconds``."""
+        """``recording@seconds``."""
         name, start = self.excerpts[number]
         return f"{name}@{start:g}"
 
     def material(self, number: int, problem: Problem) -> Material:
-        """Prepare an excerpt for a problem. Without stems, a mixture is made of it and the excerpts that follow."""
+        """What a problem is given of an excerpt. Without stems, a mixture is made of it and those that follow."""
         clip = self.clip(number)
         count, chosen = self.mixtures[problem.name]
         if count > 1 and not clip.sources:
@@ -150,10 +148,8 @@ class Library:
 
 
 def _stems(clip: Clip, count: int, chosen: tuple[str, ...]) -> list[np.ndarray]:
-    """Return the sources of a mixture of ``count``, or the clip itself where nothing is mixed or it has no stems.
-
-    The first are those named, else the lead, else the vocals, else the first stems; the last is the sum of all others.
-    """
+    """The sources of a mixture of ``count``: those that are named, or the lead, or the vocals, or the first ones there
+    are; the last is the sum of all others. The clip itself where nothing is mixed or it has no stems."""
     if count == 1 or not clip.sources:
         return [clip.audio]
     usual = [name for name in ("lead", "vocals") if name in clip.sources]

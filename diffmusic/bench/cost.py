@@ -1,4 +1,4 @@
-"""Estimate of a suite's cost before it runs: cells, passes through network and decoder, and time."""
+"""What a suite will take: cells, passes through network and decoder, and time, before anything is measured."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PASSES = ("network_forward", "network_backward", "decoder_forward", "decoder_bac
 
 @dataclass(frozen=True)
 class Expected:
-    """Expected cost of one prior's cells. seconds: of one pass of each kind, measured here; None without weights."""
+    """What the cells of one prior will take. seconds: of one pass each, measured here; None where it is not here."""
 
     model: str
     cells: int
@@ -40,7 +40,7 @@ class Expected:
     problems: Sequence[str]
 
     def lines(self) -> Iterator[str]:
-        """Yield the estimate as lines of text."""
+        """As a reader has it."""
         forward, backward, decoded, gradients = (self.passes[name] for name in PASSES)
         yield (
             f"{self.model}: {self.cells} cells, {forward} passes of the network ({backward} with gradient), {decoded} "
@@ -60,8 +60,8 @@ class Expected:
 
 
 def expected(suite: Suite, given: Sequence[Model]) -> list[Expected]:
-    """Estimate the cost for every prior: each row of each problem runs once on a backbone that only counts."""
-    estimates = []
+    """For every prior. Each row of each problem is run once on a stand-in, which counts what it is asked."""
+    made = []
     cells = list(plan.cells(suite, given, suite.clips.count))
     for model in given:
         checkpoint = _checkpoint(model.name)
@@ -82,12 +82,12 @@ def expected(suite: Suite, given: Sequence[Model]) -> list[Expected]:
                 passes = {name: count + getattr(costs, name) for name, count in passes.items()}
         timed = _timed(backbone, seconds) if backbone else None
         gflop = checkpoint.gflop if checkpoint else None
-        estimates.append(Expected(model.name, len(own), passes, timed, gflop, seconds, wrong))
-    return estimates
+        made.append(Expected(model.name, len(own), passes, timed, gflop, seconds, wrong))
+    return made
 
 
 def _checkpoint(name: str) -> Checkpoint | None:
-    """Look up published weights that are not downloaded yet."""
+    """What is known of published weights before they are here."""
     for listed, spec in registry().components("backbone").items():
         for each in spec.checkpoints:
             if name in (listed, each.repository):
@@ -105,10 +105,10 @@ def _here(model: Model) -> Backbone | None:
 
 
 def _counted(each: Cell, stand_in: FakeBackbone, rate: int, seconds: float) -> Costs | str:
-    """Count the passes of a cell, or return why it cannot be run."""
+    """Passes of a cell, or why it cannot be run."""
     task = each.task
     operator = task.operator.component("operator") if task.operator else None
-    # Passes depend on the length through windows and gaps alone: without them, little audio is enough.
+    # Passes depend on the length by windows and gaps alone: where there are none, little audio does.
     short = seconds <= stand_in.excerpt_seconds and not isinstance(operator, HasDamage)
     samples = round(rate * (min(seconds, 0.5) if short else seconds))
     count = sources(operator) if operator else 1
@@ -128,7 +128,7 @@ def _counted(each: Cell, stand_in: FakeBackbone, rate: int, seconds: float) -> C
 
 
 def _timed(backbone: Backbone, seconds: float) -> dict[str, float]:
-    """Time one pass of each kind at the length of a clip, in seconds, on one thread."""
+    """Seconds of one pass each, at the length of a clip; one thread."""
     samples = round(min(seconds, backbone.excerpt_seconds) * backbone.sample_rate)
     z = torch.zeros(1, *backbone.latent_shape(samples), device=backbone.device, requires_grad=True)
     condition = backbone.embed(None)
@@ -142,7 +142,7 @@ def _timed(backbone: Backbone, seconds: float) -> dict[str, float]:
 
 
 def _both(call: Callable[[], torch.Tensor], z: torch.Tensor) -> tuple[float, float]:
-    """Time a call and its gradient, in seconds; the second of two tries counts."""
+    """Seconds of a call, and what its gradient takes besides; the second of two tries."""
     for _ in range(2):
         started = time.perf_counter()
         with torch.no_grad():

@@ -1,7 +1,7 @@
-"""Tables of results: one a problem, one line for each row and prior, means over clips and seeds.
+"""Tables of what has been measured: one a problem, one line a row and prior, means over clips and seeds.
 
-Wall times are left out, so that a resumed run leaves the same table, byte for byte, as an uninterrupted one. They are
-in the records, in ``times.md`` and on the page.
+Wall times are not in them, so that a run that was cut off and resumed leaves the same table, byte for byte, as one that
+was not. They are in the records, in ``times.md`` and on the page.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TITLES = {"part": "lsd of the part"}
 
 @dataclass(frozen=True)
 class Value:
-    """Mean, its standard error (0 for a single value or a distance of sets), and the number of values."""
+    """A mean, its standard error (0 for a single value or a distance of sets), and over how many values."""
 
     mean: float
     error: float
@@ -36,7 +36,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Line:
-    """Line of a table. values: by column; published: published numbers by column; failures: (clip, seed, reason)."""
+    """A line of a table. values: by column; published: others' numbers by column; failures: (clip, seed, reason)."""
 
     row: str
     solver: str | None
@@ -52,14 +52,14 @@ class Line:
 
     @property
     def title(self) -> str:
-        """Name of the row with the number of its cells."""
+        """The row, with its prior, and of how many cells it speaks."""
         count = f"{self.done}" if self.done == self.planned else f"{self.done} of {self.planned}"
         return f"{self.row} ({count})"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Lines of a problem. columns: of the values, in order; raw: those of the raw estimates."""
+    """The lines of a problem; columns: of the values, in order; raw: those of the raw estimates."""
 
     problem: str
     lines: Sequence[Line]
@@ -70,12 +70,11 @@ class Table:
 
 
 def tables(plan: Mapping[str, Any], records: Mapping[str, dict[str, Any]]) -> list[Table]:
-    """Build one table a problem from a plan and the records there are.
+    """One table a problem, from a plan and the records there are.
 
-    While cells are missing, rows use only the clips that every row of their prior has, so that they compare the same
-    music.
+    While cells are missing, rows speak of the clips that every row of their prior has: all of the same music.
     """
-    result = []
+    made = []
     for problem in dict.fromkeys(each["problem"] for each in plan["cells"]):
         cells = [each for each in plan["cells"] if each["problem"] == problem]
         truth = {
@@ -91,24 +90,22 @@ def tables(plan: Mapping[str, Any], records: Mapping[str, dict[str, Any]]) -> li
                 continue
             group = [each for each in cells if (each["row"], each["backbone"]) == (row, backbone)]
             lines.append(_line(plan, group, _shared(cells, backbone or first, records), truth))
-        # References stand above the rows that are compared with them.
+        # What rows are measured against stands above them.
         lines.sort(key=lambda line: REFERENCES.index(line.row) if line.row in REFERENCES else len(REFERENCES))
         names = [each["name"] for each in plan["metrics"]] + ["part", "misfit"]
         finished = [name for name in names if any(name in line.values for line in lines)]
         raw = [f"{name} raw" for name in names if any(f"{name} raw" in line.values for line in lines)]
         others = list(dict.fromkeys(name for line in lines for name in line.published))
         several = len({line.backbone for line in lines} - {None}) > 1
-        result.append(Table(problem, lines, finished, raw, others, several))
-    return result
+        made.append(Table(problem, lines, finished, raw, others, several))
+    return made
 
 
 def _shared(
     cells: Sequence[Mapping[str, Any]], backbone: str | None, records: Mapping[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Return the records of clips that are done in every row of a prior and in the rows without one.
-
-    All records if there is no such clip yet.
-    """
+    """The records of a problem's clips that are done in every row of a prior, and in those without one; all records
+    where there is no such clip yet."""
     rivals = [each for each in cells if each["backbone"] in (None, backbone)]
     missing = {each["clip"] for each in rivals if each["key"] not in records}
     kept = {each["key"]: records[each["key"]] for each in rivals if each["clip"] not in missing}
@@ -123,22 +120,22 @@ def _line(
 ) -> Line:
     first = group[0]
     there = [(each, records[each["key"]]) for each in group if each["key"] in records]
-    failures = [(each["clip"], each["seed"], record["error"]) for each, record in there if record["error"]]
-    good = [(each, record) for each, record in there if not record["error"]]
+    failures = [(each["clip"], each["seed"], found["error"]) for each, found in there if found["error"]]
+    good = [(each, found) for each, found in there if not found["error"]]
     values: dict[str, Value] = {}
     for version, suffix in (("finished", ""), ("raw", " raw")):
-        measured = [(each, record[version]) for each, record in good if version in record]
-        for name in dict.fromkeys(name for _, record in measured for name in record["scores"]):
-            numbers = [record["scores"][name] for _, record in measured if record["scores"].get(name) is not None]
+        measured = [(each, found[version]) for each, found in good if version in found]
+        for name in dict.fromkeys(name for _, found in measured for name in found["scores"]):
+            numbers = [found["scores"][name] for _, found in measured if found["scores"].get(name) is not None]
             if numbers:
                 error = float(np.std(numbers, ddof=1) / np.sqrt(len(numbers))) if len(numbers) > 1 else 0.0
                 values[f"{name}{suffix}"] = Value(float(np.mean(numbers)), error, len(numbers))
         for described in plan["metrics"] if first["row"] != TRUTH else ():
             name, place = described["name"], described["embeddings"]
             pairs = [
-                (each["clip"], record["embeddings"][place])
-                for each, record in measured
-                if place in record["embeddings"] and each["clip"] in truth
+                (each["clip"], found["embeddings"][place])
+                for each, found in measured
+                if place in found["embeddings"] and each["clip"] in truth
             ]
             made = metric(Named.parse(name))
             if pairs and is_set(made):
@@ -147,14 +144,13 @@ def _line(
                 theirs = np.concatenate([np.array(truth[clip]["embeddings"][place]) for clip in clips])
                 try:
                     distance = made.distance(theirs, ours)
-                except InputError:  # too few values for a distance
+                except InputError:  # too few to say anything
                     continue
                 values[f"{name}{suffix}"] = Value(float(distance), 0.0, len(pairs))
     costs = {
-        name: float(np.mean([record["costs"][name] for _, record in good if "costs" in record] or [0]))
-        for name in COSTS
+        name: float(np.mean([found["costs"][name] for _, found in good if "costs" in found] or [0])) for name in COSTS
     }
-    seconds = [record["seconds"] for _, record in good]
+    seconds = [found["seconds"] for _, found in good]
     return Line(
         first["row"],
         first["solver"],
@@ -171,7 +167,7 @@ def _line(
 
 
 def _published(others: Mapping[str, Any] | None, cell: Mapping[str, Any]) -> dict[str, float]:
-    """Return the published values of the same problem and solver, by "metric, model"."""
+    """What was published of the same problem and solver, by "metric, model"."""
     found: dict[str, float] = {}
     for number in others["rows"] if others and cell["solver"] else ():
         if (number["operator"], number["solver"]) == (cell["operator"], cell["solver"]):
@@ -180,7 +176,7 @@ def _published(others: Mapping[str, Any] | None, cell: Mapping[str, Any]) -> dic
 
 
 def markdown(plan: Mapping[str, Any], made: Sequence[Table]) -> str:
-    """Format all tables as Markdown, with the data, models and metrics behind them."""
+    """All tables as Markdown, with what they were measured on and with."""
     text = [f"# {plan['title']}", "", *([plan["about"].strip(), ""] if plan["about"] else []), *described(plan), ""]
     for table in made:
         text += [f"## {table.problem}", ""]
@@ -208,13 +204,13 @@ def markdown(plan: Mapping[str, Any], made: Sequence[Table]) -> str:
 
 
 def heading(column: str) -> str:
-    """Format a column's name for readers."""
+    """A column's name as a reader has it."""
     name, raw = column.removesuffix(" raw"), " raw" if column.endswith(" raw") else ""
     return TITLES.get(name, name) + raw
 
 
 def described(plan: Mapping[str, Any]) -> list[str]:
-    """List the data, models and metrics behind the numbers, one fact a list item."""
+    """What the numbers were measured on and with, one fact a line of a list."""
     clips = plan["clips"]
     length = f" of {clips['seconds']:g} s" if clips["seconds"] else ""
     rate = f" at {clips['rate']} Hz" if clips["rate"] else ""
@@ -231,7 +227,7 @@ def described(plan: Mapping[str, Any]) -> list[str]:
 
 
 def times(plan: Mapping[str, Any], made: Sequence[Table], records: Mapping[str, dict[str, Any]]) -> str:
-    """Format mean wall times and the machines they were measured on as Markdown."""
+    """Mean wall times, and the machines they were taken on, as Markdown."""
     text = [f"# {plan['title']}: seconds a clip", "", "| problem | row | prior | seconds |", "|---|---|---|---|"]
     for table in made:
         for line in table.lines:

@@ -1,4 +1,4 @@
-"""``diffmusic bench SUITE.yaml``: run a suite, resume a stopped run, or write its tables again."""
+"""``diffmusic bench SUITE.yaml``: run a suite, go on with one that was cut off, or write its tables anew."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ def bench(ctx: click.Context, path: Path, **given: Any) -> None:
     from diffmusic.bench.progress import duration
     from diffmusic.bench.ray import Cluster
 
-    loaded = suite.read(path)
+    made = suite.read(path)
     folder = given["output"] or Path(f"{path.stem}.results")
     if given["report"]:
         _wrote(runner.report(folder))
         return
-    models = [Model(name, given["device"], given["dtype"], given["offline"]) for name in loaded.backbones]
+    models = [Model(name, given["device"], given["dtype"], given["offline"]) for name in made.backbones]
     if given["dry_run"]:
         with threads(given["threads"]):
-            _foretell(loaded, models)
+            _foretell(made, models)
         return
-    run = runner.Run.prepare(loaded, folder, models)
+    run = runner.Run.prepare(made, folder, models)
     pending = run.pending(given["shard"], given["retry"])
     done = len(run.cells) - len(pending)
     click.echo(
-        f"{loaded.title}: {len(run.cells)} cells, {done} of them done or another's, {len(pending)} to measure", err=True
+        f"{made.title}: {len(run.cells)} cells, {done} of them done or another's, {len(pending)} to measure", err=True
     )
 
     def tell(each: Any, record: dict[str, Any], count: int, total: int, left: float | None) -> None:

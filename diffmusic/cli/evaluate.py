@@ -1,4 +1,4 @@
-"""``diffmusic evaluate REFERENCE ESTIMATE``: metrics of any audio files."""
+"""``diffmusic evaluate REFERENCE ESTIMATE``: metrics of anyone's files."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def command(reference: Path, estimate: Path, **given: Any) -> None:
 
 
 def _csv(document: dict[str, Any]) -> str:
-    """Format one CSV line for each file and metric; metrics of sets have no file."""
+    """One line a file and metric; metrics of sets have no file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "metric", "value"))
@@ -93,15 +93,15 @@ def _report(document: dict[str, Any]) -> None:
         if len(document["files"]) > 1:
             rows.append(["mean", *(_shown(document["metrics"][name]["mean"]) for name in names)])
         table(rows)
-    for name, entry in document["sets"].items():
-        windows, counts = entry["windows"], entry["files"]
+    for name, found in document["sets"].items():
+        windows, counts = found["windows"], found["files"]
         click.echo(
-            f"{name}: {_shown(entry['value'])}  ({counts[0]} files, {windows[0]} windows against {counts[1]} files, "
+            f"{name}: {_shown(found['value'])}  ({counts[0]} files, {windows[0]} windows against {counts[1]} files, "
             f"{windows[1]} windows)"
         )
-    for name, entry in {**document["metrics"], **document["sets"]}.items():
-        if "model" in entry:
-            model = entry["model"]
+    for name, found in {**document["metrics"], **document["sets"]}.items():
+        if "model" in found:
+            model = found["model"]
             what = next((model[kind] for kind in ("embedding", "classifier", "model") if kind in model), "?")
             click.echo(f"  {name} by {what}, sha256 {str(model.get('sha256'))[:12]}")
     for each in document["files"]:
@@ -111,9 +111,9 @@ def _report(document: dict[str, Any]) -> None:
         if unmatched:
             more = ", ..." if len(unmatched) > 5 else ""
             click.echo(f"note: only in {side}: {', '.join(unmatched[:5])}{more} ({len(unmatched)} files)", err=True)
-    for name, entry in document["metrics"].items():
-        if entry["files"] < len(document["files"]):
-            click.echo(f"note: {name} has a value for {entry['files']} of {len(document['files'])} files", err=True)
+    for name, found in document["metrics"].items():
+        if found["files"] < len(document["files"]):
+            click.echo(f"note: {name} has a value for {found['files']} of {len(document['files'])} files", err=True)
 
 
 def _shown(value: float | None) -> str:

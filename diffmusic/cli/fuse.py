@@ -24,7 +24,7 @@ option = options(DEFAULT)
 
 
 class Window(click.ParamType):
-    """Parameter type ``LOW:HIGH``, two noise levels."""
+    """``LOW:HIGH``, two noise levels."""
 
     name = "LOW:HIGH"
 
@@ -102,17 +102,17 @@ def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
     if learnt and made.adapter:
         contents[learnt] = made.adapter.encode()
     if plot:
-        contents[plot] = _picture(outcome)
+        contents[plot] = _picture(made)
     if plot and html:
-        contents[html] = page(f"{original.name} and {reference.name}", _text(outcome), outcome.tracks, contents[plot])
-    document = leave(contents, outcome.document)
+        contents[html] = page(f"{original.name} and {reference.name}", _text(made), made.tracks, contents[plot])
+    document = leave(contents, made.document)
     report(document, given["as_json"])
     if not given["as_json"]:
-        _tell(outcome)
+        _tell(made)
 
 
 def _pair(paths: tuple[Path, ...], recorded: dict[str, Any] | None) -> tuple[Path, Path]:
-    """Return the original and the reference. Raises InputError for more or fewer paths."""
+    """The original and the reference. Raises InputError for more or fewer."""
     paths = paths or record.inputs(recorded)[:2]
     if len(paths) != 2:
         raise InputError("give two recordings: ORIGINAL REFERENCE, or --config RUN.json")

@@ -1,4 +1,4 @@
-"""``diffmusic operators|solvers|metrics|embeddings|datasets [NAME]`` and ``diffmusic plugins``: list components."""
+"""``diffmusic operators|solvers|metrics|embeddings|datasets [NAME]`` and ``diffmusic plugins``: what is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from diffmusic.plugins import KINDS, registry
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in aligned columns, except for the last column."""
+    """Print rows in columns, the last one as long as it is."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)] if rows else []
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
@@ -40,7 +40,7 @@ def show(kind: str, name: str) -> None:
 
 
 _WRITTEN = {"operator": "--{}", "solver": "-s {}=", "metric": "{}=", "dataset": "{}="}
-"""Notation of a parameter of each kind on the command line."""
+"""How a parameter of each kind is written on the command line."""
 
 
 def _plain(value: Any) -> str:
@@ -83,7 +83,7 @@ datasets = _listing("dataset", "datasets", "List the datasets, or show one by NA
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plugins(as_json: bool) -> None:
     """List the installed plugins and what each offers; a broken one with its reason."""
-    installed = registry().plugins
+    found = registry().plugins
     if as_json:
         rows = [
             {
@@ -93,13 +93,11 @@ def plugins(as_json: bool) -> None:
                 "offers": {kind: [spec.name for spec in p.offers[kind]] for kind in KINDS if p.offers.get(kind)},
                 "error": p.error,
             }
-            for p in installed
+            for p in found
         ]
         click.echo(json.dumps(rows))
         return
-    table(
-        [[p.distribution, p.version, p.entry_point, (p.error and f"BROKEN {p.error}") or _offers(p)] for p in installed]
-    )
+    table([[p.distribution, p.version, p.entry_point, (p.error and f"BROKEN {p.error}") or _offers(p)] for p in found])
 
 
 def _offers(plugin: Any) -> str:

@@ -1,4 +1,4 @@
-"""Rendered clips that the mini prior never saw."""
+"""The rendered clips that the mini prior never saw."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SOURCES = ("drums", "bass", "lead", "other")
 
 @dataclass(frozen=True)
 class MiniTest:
-    """Clips of ten seconds, 16 kHz mono, held out from the training of the mini prior.
+    """The clips of ten seconds, 16 kHz mono, that were held out when the mini prior was made, with the sources drums,
+    bass, lead and other. ``python -m training.stems`` renders them: see training/README.md.
 
-    Their sources are drums, bass, lead and other. ``python -m training.stems`` renders them: see training/README.md.
-    Clips without a lead or without anything that accompanies it are left out, so that every problem has the same music:
-    a clip stays if both are louder than ``audible``. A name is that of a clip's folder, ``test/piece-0``.
+    Left out are clips without a lead or without anything that accompanies it, so that every problem sees the same
+    music: a clip stays if both are louder than ``audible``. A name is that of a clip's folder, ``test/piece-0``.
     """
 
     path: Annotated[Path, Doc("the folder that training works in; it holds stems/")] = Path("training/work")
@@ -32,23 +32,23 @@ class MiniTest:
     audible: Annotated[float, Doc("level that lead and accompaniment have to have, dB")] = -60.0
 
     def names(self) -> Sequence[str]:
-        """List the clips by name. Raises InputError where they have not been rendered."""
-        clips = []
+        """The clips, by name. Raises InputError where they have not been rendered."""
+        found = []
         for row in _manifest(self.path / "stems" / "manifest.jsonl"):
             levels = row["loudness"]
             rest = max(level for source, level in levels.items() if source != "lead")
             if row["split"] == self.split and min(levels["lead"], rest) > self.audible:
-                clips.append(row["clip"].removesuffix(".flac"))
-        if not clips:
+                found.append(row["clip"].removesuffix(".flac"))
+        if not found:
             raise InputError(f"{self.path / 'stems'} holds no audible clip of the split {self.split}")
-        return sorted(clips)
+        return sorted(found)
 
     def duration(self, name: str, /) -> float:
-        """Return the seconds of a clip."""
+        """Seconds of a clip."""
         return files.duration(self._folder(name) / "mixture.flac")
 
     def load(self, name: str, /, start: float = 0.0, seconds: float | None = None) -> Clip:
-        """Load a clip with its sources."""
+        """A clip with its sources."""
         folder = self._folder(name)
         return read(name, folder / "mixture.flac", {s: folder / f"{s}.flac" for s in SOURCES}, start, seconds)
 

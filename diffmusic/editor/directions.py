@@ -1,12 +1,13 @@
 """Directions in which a recording could have been otherwise: found once, kept in a file, followed at any strength.
 
 At each noise level ``sigma_i`` of a recording's path they are the leading eigenvectors ``v`` and eigenvalues ``lambda``
-of ``Cov[z_0 | z_i]`` (``diffmusic.editor.eigenpairs``). They are followed by replaying the latent code with a drift:
+of ``Cov[z_0 | z_i]`` (``diffmusic.editor.eigenpairs``). To follow them, the latent code is replayed with a drift (H.
+Manor and T. Michaeli, arXiv:2402.10009, eq. 5, divided by ``sqrt(abar)``):
 
     z_{i+1} = m(z_i) + c_i gamma sum_j w_j sqrt(lambda_{j|i}) v_{j|i'} + r_i,   c_i = 1 - k / sigma_i
 
-where ``i' = i``, or one fixed level whose vectors serve at every level; the eigenvalue is that of the current level in
-either case. Source: H. Manor and T. Michaeli, arXiv:2402.10009, eq. 5, divided by ``sqrt(abar)``.
+with ``i' = i``, or one fixed level whose directions serve at all; the eigenvalue is that of the current level in
+either case.
 """
 
 from __future__ import annotations
@@ -37,15 +38,9 @@ FORMAT = "diffmusic directions 1"
 
 @dataclass(frozen=True)
 class Directions:
-    """Directions of a recording at every noise level.
-
-    Attributes:
-        sigmas: noise levels, decreasing, (levels,).
-        vectors: of unit norm, (levels, components, channels, frames, ...).
-        values: eigenvalues of the posterior covariance, (levels, components).
-        residuals: relative residuals, as in ``diffmusic.editor.eigenpairs``.
-        about: the recording and model they belong to, and how they were found.
-    """
+    """sigmas: the levels, decreasing, (levels,). vectors: of unit norm, (levels, components, channels, frames, ...).
+    values: eigenvalues of the posterior covariance, (levels, components). residuals: as
+    ``diffmusic.editor.eigenpairs`` has them. about: whose they are, and how they were found."""
 
     sigmas: Tensor
     vectors: Tensor
@@ -54,14 +49,14 @@ class Directions:
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """Encode as a safetensors file."""
+        """A safetensors file."""
         tensors = {name: getattr(self, name).float().contiguous() for name in ("vectors", "values", "residuals")}
         about = {"format": FORMAT, "about": json.dumps(self.about)}
         return safetensors.torch.save({**tensors, "sigmas": self.sigmas.double()}, about)
 
     @classmethod
     def load(cls, path: Path) -> Directions:
-        """Read a file made by ``encode``. Raises InputError for any other."""
+        """Read a file that ``encode`` made. Raises InputError for any other."""
         try:
             with safe_open(path, framework="pt") as file:
                 about = file.metadata() or {}
@@ -76,15 +71,15 @@ class Directions:
 
     @property
     def entropy(self) -> Tensor:
-        """Spread of each direction over time, nats, (levels, components)."""
+        """How widely each spreads over time, nats, (levels, components)."""
         return entropy(self.vectors.flatten(4) if self.vectors.ndim > 4 else self.vectors[..., None])
 
     def nearest(self, sigma: float) -> int:
-        """Return the index of the level nearest to ``sigma`` in log sigma."""
+        """The level nearest to ``sigma``, by its logarithm."""
         return int((self.sigmas.log() - np.log(sigma)).abs().argmin())
 
     def deviations(self, sigma: float, values: Tensor | None = None) -> Tensor:
-        """Return ``sqrt(lambda)`` of every component at ``sigma``, interpolated in log sigma, (components,)."""
+        """``sqrt(lambda)`` of every component at ``sigma``, interpolated in log sigma, (components,)."""
         at = self.sigmas.log().numpy()[::-1]
         roots = (self.values if values is None else values).clamp(min=0).sqrt().double().numpy()[::-1]
         return torch.tensor([np.interp(np.log(sigma), at, column) for column in roots.T])
@@ -99,20 +94,15 @@ def find(
     central: bool = False,
     seed: int = 0,
 ) -> Directions:
-    """Find the directions at every level of the path of ``task``, under its source's text.
+    """The directions at every level of the path of ``task``, under its source's text.
 
-    Items share their directions, so that the channels of a stereo recording move together and its image stays. Levels
-    go through the network together, as many as its batch takes; each group starts from the directions of the group
-    before. Regions, where there are any, limit the directions.
-
-    Args:
-        products: limit of Jacobian-vector products at each level; each takes one pass of the network (two if
-            ``central``), in addition to one for the level itself.
-        tolerance: residual below which a level is done.
-        step: length ``h`` of the differences. In float32, on a network of 8,192 dimensions, 0.001 errs by 7 %, 0.1 by
-            0.2 %; central differences by 0.03 %.
-        central: take central differences.
-        seed: of the start vectors.
+    products: at most so many of the Jacobian with a vector at each level; each takes one pass of the network (two if
+        ``central``), beside one for the level itself. tolerance: residual below which a level is done.
+    step: length ``h`` of the differences. In float32, on a network of 8,192 dimensions, 0.001 errs by 7 %, 0.1 by
+        0.2 %; central differences by 0.03 %.
+    Items share their directions: with the channels of a stereo recording moving together its image stays. Levels go
+    through the network together, as many as its batch holds; each group starts from the directions of the last.
+    Within regions only, where there are any.
     """
     items, shape = len(task.z0), task.z0.shape[1:]
     mask = torch.ones_like(task.z0[0])
@@ -122,7 +112,7 @@ def find(
     path, sigmas = independent_path(task)[:-1], task.sigmas[:-1]
     width = max(1, (task.denoise.batch or 1) // (items * len(task.source.passes)))
     start = mask.flatten().cpu() * torch.randn(mask.numel(), generator=generator(seed, 7), dtype=torch.float32)
-    results: list[tuple[Tensor, Tensor, Tensor]] = []
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
     spent = 0
     for first in range(0, len(sigmas), width):
         levels = range(first, min(len(sigmas), first + width))
@@ -152,13 +142,13 @@ def find(
             blocks = following
         for i in levels:
             values, vectors = pairs[i].values, pairs[i].vectors
-            if results:
-                values, vectors = matched(values, vectors, results[-1][1])
-            results.append((values * sigmas[i] ** 2, vectors, pairs[i].residuals))
+            if found:
+                values, vectors = matched(values, vectors, found[-1][1])
+            found.append((values * sigmas[i] ** 2, vectors, pairs[i].residuals))
             spent += pairs[i].products
-        start = (results[-1][1].sum(0) + 0.1 * torch.nn.functional.normalize(start.double(), dim=0)).to(start)
+        start = (found[-1][1].sum(0) + 0.1 * torch.nn.functional.normalize(start.double(), dim=0)).to(start)
         task.tick((first + len(levels)) / len(sigmas))
-    values, vectors, residuals = (torch.stack(parts) for parts in zip(*results, strict=True))
+    values, vectors, residuals = (torch.stack(parts) for parts in zip(*found, strict=True))
     return Directions(
         torch.tensor(sigmas, dtype=torch.float64),
         vectors.float().unflatten(2, shape),
@@ -178,19 +168,14 @@ def follow(
     values: Tensor | None = None,
     random: bool = False,
 ) -> Tensor:
-    """Move a recording along its directions, (targets * items, ...); ``amount`` 0 returns it unchanged.
+    """The recording moved along its directions, (targets * items, ...): for ``amount`` 0 as it was.
 
-    Args:
-        weights: ``w_j``, a linear combination of the components.
-        amount: ``gamma``; about 2 is much for music.
-        at: a fixed level ``i'``; None takes each level's own directions.
-        until: no drift below this level.
-        values: eigenvalues to use instead of the recording's, (levels, components), such as an average over recordings.
-        random: use random directions of the same norm, the control of appendix E: one for all levels where ``at`` is
-            given, else one for each.
-
-    Raises:
-        InputError: the directions belong to latents of another shape.
+    weights: ``w_j``, a linear combination of the components. amount: ``gamma``; about 2 is much for music.
+    at: a fixed level ``i'``; None takes each level's own directions. until: no drift below this level.
+    values: eigenvalues in the place of the recording's own, (levels, components), such as an average over recordings.
+    random: random directions of the same norm in their place, the control of appendix E: one for all levels where
+        ``at`` is given, else one for each.
+    Raises InputError for directions of something else.
     """
     shape = task.z0.shape[1:]
     if directions.vectors.shape[2:] != shape:

@@ -1,4 +1,4 @@
-"""Exploration of a recording: its directions, and the audio along each."""
+"""From a recording to its directions, and what it sounds like along each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from diffmusic.tasks.settings import EditSettings, ExploreSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Exploration(Result):
-    """Recording moved along its directions.
+    """A recording along its directions.
 
     Attributes:
         audio: The recording with each component added and subtracted, (2 * components, channels, time); empty where
@@ -48,7 +48,7 @@ def explore(
         backbone: the prior.
         settings: how many directions, how they are found, and how far they are followed.
         render: follow them; otherwise there is no audio.
-        progress: callback for the share of the work that is done, 0 to 1.
+        progress: called with the part of the work that is done, 0 to 1.
 
     Raises:
         InputError: something does not fit together.
@@ -71,18 +71,18 @@ def explore(
     rendered = np.repeat(audio[None].astype(float), 2 * components if render else 0, axis=0)
     with torch.no_grad():
         task = setup.task(settings.seed, tick=ticker(0))
-        directions = find(
+        found = find(
             task, components, settings.products, settings.tolerance, settings.step, settings.central, settings.seed
         )
         for number in range(len(rendered)):
             weights = [float(number // 2 == each) for each in range(components)]
             task = setup.task(settings.seed, tick=ticker(number + 1))
             signed = settings.amount if number % 2 == 0 else -settings.amount
-            setup.put_back(follow(task, directions, weights, signed, settings.at, settings.until), rendered[number])
+            setup.put_back(follow(task, found, weights, signed, settings.at, settings.until), rendered[number])
     if not np.isfinite(rendered).all():
         raise Diverged("the audio is not finite")
     seconds = time.perf_counter() - started
-    return Exploration(audio=rendered, sample_rate=sample_rate, costs=costs, seconds=seconds, directions=directions)
+    return Exploration(audio=rendered, sample_rate=sample_rate, costs=costs, seconds=seconds, directions=found)
 
 
 def validate(settings: ExploreSettings) -> None:
@@ -92,9 +92,9 @@ def validate(settings: ExploreSettings) -> None:
 
 
 def average(explored: Sequence[Directions]) -> Directions:
-    """Average the eigenvalues of several recordings; the vectors of the result have one element and carry no meaning.
+    """Directions whose eigenvalues are the mean over recordings; the vectors, of one element, stand for none.
 
-    The values at a noise level are much the same for all music (arXiv:2402.10009, section 3.3).
+    The values at a level are much the same for all music (arXiv:2402.10009, section 3.3).
     """
     first = explored[0]
     if any(each.values.shape != first.values.shape or not torch.equal(each.sigmas, first.sigmas) for each in explored):

@@ -1,4 +1,4 @@
-"""Segments of a recording that may change: intervals with soft edges, each with its own prompt and strength."""
+"""Where a recording may change: stretches of time with soft edges, each with a prompt and a strength of its own."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Segment:
         """
         found = _WRITTEN.fullmatch(text.strip())
         try:
-            if not match:
+            if not found:
                 raise ValueError
             start, end = span(found["span"])
             strength = None if found["strength"] is None else float(found["strength"])
@@ -59,7 +59,7 @@ class Segment:
             raise InputError(f"`segments` {text!r}: it must end after it starts, and start at 0 s or later")
         if strength is not None and not 0 < strength < float("inf"):
             raise InputError(f"`segments` {text!r}: its strength is a noise level above 0")
-        return cls(start, end, match["prompt"], strength)
+        return cls(start, end, found["prompt"], strength)
 
     def window(self, times: np.ndarray, fade: float) -> np.ndarray:
         """Weigh times by the segment: 1 inside, 0 outside; the edges, raised cosines, lie inside.
@@ -90,7 +90,7 @@ def check(segments: Sequence[Segment], seconds: float) -> None:
 
 
 def excerpt(segments: Sequence[Segment], seconds: float, context: float) -> tuple[float, float]:
-    """Return the interval to edit: all segments with ``context`` seconds around them; everything without segments."""
+    """The stretch that has to be edited: all segments and ``context`` seconds around them; all without segments."""
     if not segments:
         return 0.0, seconds
     return (
@@ -100,7 +100,7 @@ def excerpt(segments: Sequence[Segment], seconds: float, context: float) -> tupl
 
 
 def mask(segments: Sequence[Segment], times: np.ndarray, fade: float) -> np.ndarray:
-    """Return the weight of the edit at each of ``times``: 1 everywhere without segments."""
+    """How much of the edit is heard at each of ``times``: 1 everywhere without segments."""
     if not segments:
         return np.ones_like(times)
     heard: np.ndarray = np.max([each.window(times, fade) for each in segments], axis=0)
@@ -108,8 +108,6 @@ def mask(segments: Sequence[Segment], times: np.ndarray, fade: float) -> np.ndar
 
 
 def frames(segment: Segment, count: int, rate: float, offset: float, fade: float) -> Tensor:
-    """Return a segment's weight in ``count`` latent frames at ``rate`` a second, the first beginning at ``offset``
-    seconds.
-    """
+    """The same for ``count`` latent frames at ``rate`` a second, the first of which begins at ``offset`` seconds."""
     times = offset + (np.arange(count) + 0.5) / rate
     return torch.from_numpy(segment.window(times, fade)).float()

@@ -1,4 +1,4 @@
-"""Posterior principal components: directions found by ``diffmusic explore``, followed at any strength."""
+"""Posterior principal components: directions that ``diffmusic explore`` found, followed at any strength."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def _numbers(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class PosteriorPC:
-    """Edit along posterior principal components: the recording's path with a drift along chosen directions.
+    """H. Manor and T. Michaeli, "Zero-shot unsupervised and text-based audio editing using DDPM inversion",
+    arXiv:2402.10009, section 3.3, eq. 5.
 
         z_{i+1} = m(z_i) + c_i amount sum_j w_j sqrt(lambda_{j|i}) v_{j|i'} + r_i,   c_i = 1 - k / sigma_i
 
@@ -30,9 +31,6 @@ class PosteriorPC:
     all levels changes one thing much, each level's own lead further away. With ``amount`` 0 nothing changes.
 
     It takes the recording's own eigenvalues, not averages over a data set, unless a file of averages is given.
-
-    Source: H. Manor and T. Michaeli, "Zero-shot unsupervised and text-based audio editing using DDPM inversion",
-    arXiv:2402.10009, section 3.3, eq. 5.
     """
 
     directions: Annotated[str, Doc("file of diffmusic explore; without one they are found first")] = ""
@@ -51,12 +49,12 @@ class PosteriorPC:
         if not self.directions:
             own = find(task, len(self.weights))
             return follow(task, own, self.weights, self.amount, self.at, self.until, random=self.random)
-        directions = Directions.load(Path(self.directions))
-        model, here = directions.about.get("model", {}), task.denoise.backbone.describe()
+        found = Directions.load(Path(self.directions))
+        model, here = found.about.get("model", {}), task.denoise.backbone.describe()
         if model.get("sha256") != here.get("sha256"):
             raise InputError(f"{self.directions} holds directions of another model, {model.get('name')}")
         values = Directions.load(Path(self.averages)).values if self.averages else None
-        if values is not None and values.shape != directions.values.shape:
+        if values is not None and values.shape != found.values.shape:
             raise InputError(f"{self.averages}: averages of {tuple(values.shape)} levels and components, not "
-                             f"{tuple(directions.values.shape)}")  # fmt: skip
-        return follow(task, directions, self.weights, self.amount, self.at, self.until, values, self.random)
+                             f"{tuple(found.values.shape)}")  # fmt: skip
+        return follow(task, found, self.weights, self.amount, self.at, self.until, values, self.random)
