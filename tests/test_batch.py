@@ -133,7 +133,11 @@ def test_no_clobber(run: Run, song: Song, tmp_path: Path) -> None:
 def test_ctrl_c_in_a_batch_says_what_is_written(song: Song, tmp_path: Path) -> None:
     paths = [song(f"{number:02}.wav", seconds=20.0, rate=44100, channels=2) for number in range(30)]
     words = [sys.executable, "-m", "diffmusic", *SOLVE, *map(str, paths), "-o", str(tmp_path / "out")]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # It may be ignored where the tests run.
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     limit = time.monotonic() + 120
     while time.monotonic() < limit and not (tmp_path / "out/02.restored.wav.json").exists():
         time.sleep(0.02)

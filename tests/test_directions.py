@@ -214,7 +214,6 @@ def test_a_change_of_the_posterior_mean_is_c_times_as_large_in_the_next_latent()
     [
         (("--components", 0), "--components: input should be"),
         (("--components", 9, "--products", 4), "no fewer"),
-        (("-o", "nowhere/found"), "does not exist"),
         (("--strength", 1e9), "noise level"),
         (("--segment", "5:6"), "outside the recording"),
     ],

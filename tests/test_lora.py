@@ -223,7 +223,19 @@ def test_fuse_says_that_a_foreign_adapter_is_not_its_own(tmp_path: Path) -> None
 
 
 WORDS = {
-    "solve": ("solve", "inpainting", "INPUT", "--gap", "0.2:0.3", "--steps", 1, "-s", "repeats=1"),
+    "solve": (
+        "solve",
+        "inpainting",
+        "INPUT",
+        "--gap",
+        "0.2:0.3",
+        "--steps",
+        1,
+        "--solver",
+        "diffmusic",
+        "-s",
+        "repeats=1",
+    ),
     "edit": ("edit", "INPUT", "--target", "a drum", "--steps", 1),
 }
 

@@ -191,5 +191,5 @@ def test_kl_keeps_the_contract_and_refuses_what_is_no_classifier(classifier: Pat
     assert set(failed) <= {"ordered"}  # it has learnt nothing: more noise need not be worse
     with pytest.raises(InputError, match="classifier: field required"):
         load_metric("kl")
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="no complete set of weights"):
         load_metric(f"kl classifier={tmp_path}")(noise(0), noise(0), RATE)  # type: ignore[operator]

@@ -91,5 +91,5 @@ def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
     recording = results[0].recording
     audio = dict(zip(names, results[0].audio, strict=True))
     contents |= encoded(audio, recording, recording.sample_rate, recording.samples, given["subtype"])
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     report(leave(contents, results[0].document | {"inputs": record.files(paths)}), given["as_json"])
