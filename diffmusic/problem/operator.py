@@ -170,13 +170,18 @@ def has_place(operator: Operator) -> bool:
     return isinstance(operator, HasDamage | HasRegions)
 
 
+def kept(operator: Operator, samples: int) -> Tensor:
+    """Return 1 where something was measured and 0 in the gaps, (time,), float64."""
+    mask = torch.ones(samples, dtype=torch.float64)
+    for start, stop in damage(operator, samples):
+        mask[start:stop] = 0
+    return mask
+
+
 def observed(operator: Operator, samples: int, frames: int, width: int) -> Tensor:
     """What part of each frame was measured, (frames,), 0 to 1: of ``width`` samples around its centre, where the frames
     share a recording of that many samples evenly."""
-    kept = torch.ones(samples, dtype=torch.float64)
-    for start, stop in damage(operator, samples):
-        kept[start:stop] = 0
-    total = torch.cat([torch.zeros(1, dtype=torch.float64), kept.cumsum(0)])
+    total = torch.cat([torch.zeros(1, dtype=torch.float64), kept(operator, samples).cumsum(0)])
     centre = (torch.arange(frames) + 0.5) * samples / frames
     first, last = ((centre + side).round().long().clamp(0, samples) for side in (-width / 2, width / 2))
     return (total[last] - total[first]) / (last - first).clamp(min=1)

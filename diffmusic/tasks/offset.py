@@ -6,17 +6,10 @@ import torch
 from torch import Tensor
 
 from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.operator import kept
 
 LEAST = 1e-3
 """Full scale 1: the mean of music is some hundred times smaller."""
-
-
-def kept(bound: BoundOperator, samples: int) -> Tensor:
-    """Return 1 where something was measured and 0 in the gaps, (time,)."""
-    mask = torch.ones(samples, dtype=torch.float64)
-    for start, stop in bound.damage(samples):
-        mask[start:stop] = 0
-    return mask
 
 
 def mean_offset(bound: BoundOperator, y: Tensor) -> Tensor:
@@ -25,7 +18,7 @@ def mean_offset(bound: BoundOperator, y: Tensor) -> Tensor:
     It is 0 where it is as small as music alone makes it, and for an operator that does more than take stretches out of
     one recording.
     """
-    mask = kept(bound, y.shape[-1])
+    mask = kept(bound.operator, y.shape[-1])
     if not _is_gapped(bound, y, mask):
         return torch.zeros(1, dtype=y.dtype)
     mean = (y * mask).sum(-1, keepdim=True) / mask.sum().clamp(min=1)

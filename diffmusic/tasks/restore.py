@@ -18,12 +18,12 @@ from diffmusic.parameters import bind
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
-from diffmusic.problem.operator import Operator, regions
+from diffmusic.problem.operator import Operator, kept, regions
 from diffmusic.problem.problem import Problem
 from diffmusic.solver.contract import AnySolver, DirectSolver, Explains, PartialSolver, Solver
 from diffmusic.tasks.doubts import doubts
 from diffmusic.tasks.excerpts import Run
-from diffmusic.tasks.offset import kept, mean_offset
+from diffmusic.tasks.offset import mean_offset
 from diffmusic.tasks.result import Result
 from diffmusic.tasks.settings import RestoreSettings, several
 from diffmusic.tasks.snapshot import StepCallback
@@ -94,7 +94,7 @@ def restore(
     doubted, lost = list[str](), tuple(bound.spans(length))
     whole, offset = y, mean_offset(bound, y)
     moved = bool(offset.any())
-    y = whole - offset * kept(bound, y.shape[-1]) if moved else whole
+    y = whole - offset * kept(bound.operator, y.shape[-1]) if moved else whole
     solver = bind(solver, sample_rate=rate)
     problem = Problem(bound.operator, bound.items(y))
     estimate: Tensor | None = None
@@ -104,9 +104,9 @@ def restore(
         estimate, left, notes = solver.begin(problem)
         if left:
             # What is filled in was measured, to the solver of the rest.
-            observed = kept(bound, y.shape[-1]) > 0
+            observed = kept(bound.operator, y.shape[-1]) > 0
             bound, y, solver, estimate = bound.only(left), estimate, solver.rest(), None
-            whole = torch.where(observed, whole, y + offset * kept(bound, y.shape[-1])) if moved else y
+            whole = torch.where(observed, whole, y + offset * kept(bound.operator, y.shape[-1])) if moved else y
     elif isinstance(solver, DirectSolver):
         estimate, notes = solver.explained(problem) if isinstance(solver, Explains) else (solver.estimate(problem), [])
     if estimate is not None:
