@@ -14,8 +14,9 @@ from diffmusic.errors import Diverged, InputError
 from diffmusic.models.load import load_model
 from diffmusic.prior import Costs
 from diffmusic.solver.noise import generator
-from diffmusic.tasks import adapter
-from diffmusic.tasks.adapter import Adapter, attach, capture
+from diffmusic.tasks import adapter, fine_tuning
+from diffmusic.tasks.adapter import Adapter, attach
+from diffmusic.tasks.fine_tuning import capture
 
 
 def latents(backbone: Any, items: int = 1, samples: int = 8000) -> Tensor:
@@ -89,7 +90,7 @@ def test_it_stops_when_nothing_falls_any_more(backbone: Any) -> None:
     kept = capture(backbone, latents(backbone), "a harp", steps=500, rate=1e-9, patience=0, costs=costs)
     assert len(kept.losses) == 2  # at first, and once no better
     assert costs.network_backward == 25
-    assert costs.network_forward == costs.network_calls == 25 + 2 * adapter.PROBES
+    assert costs.network_forward == costs.network_calls == 25 + 2 * fine_tuning.PROBES
 
 
 def test_what_was_best_is_kept(backbone: Any) -> None:

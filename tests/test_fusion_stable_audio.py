@@ -13,7 +13,8 @@ import torch
 
 from diffmusic.models.load import load_model
 from diffmusic.solver.dpm_solver import Estimate, dpm_step
-from diffmusic.tasks.adapter import attach, capture
+from diffmusic.tasks.adapter import attach
+from diffmusic.tasks.fine_tuning import capture
 
 
 @pytest.fixture

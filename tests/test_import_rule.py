@@ -1,4 +1,5 @@
-"""The import rule of diffmusic/: a file imports its own package and the rows above it, and no file lies flat.
+"""The import rule of diffmusic/: a file imports its own package and the rows above it, and no file lies flat or is
+longer than 250 lines.
 
 The rows are those of CONTRIBUTING.md. Imports are read from the syntax trees, those inside of functions included.
 """
@@ -23,6 +24,7 @@ ROWS = (
     {"bench"},
     {"cli"},
 )
+MOST_LINES = 250
 FACE = {"__init__", "__main__"}
 COMPONENTS = {"operators/diffmusic_operators": 3, "solvers/diffmusic_solvers": 5}
 """Packages beside diffmusic/, and how many rows they may import."""
@@ -54,7 +56,7 @@ def imported(path: Path) -> Iterator[str]:
 
 def test_no_file_lies_flat_but_those_that_everything_uses() -> None:
     flat = {path.stem for path in ROOT.glob("*.py")}
-    assert flat == FACE | {"errors", "plugins", "parameters"}
+    assert flat == FACE | {"errors"}
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages | flat - FACE == set().union(*ROWS)
 
@@ -72,3 +74,9 @@ def test_components_import_their_rows_alone(folder: str, rows: int) -> None:
     for path in sorted((ROOT.parent / folder).rglob("*.py")):
         for other in imported(path):
             assert other == "" or row(other) <= rows, f"{path.name} imports diffmusic.{other}"
+
+
+def test_every_file_is_read_in_one_sitting() -> None:
+    folders = [ROOT, *(ROOT.parent / folder for folder in COMPONENTS)]
+    counts = {path: len(path.read_text().splitlines()) for folder in folders for path in folder.rglob("*.py")}
+    assert not {str(path): count for path, count in counts.items() if count > MOST_LINES}

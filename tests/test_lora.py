@@ -18,7 +18,8 @@ from diffmusic.backbones.musicldm import MusicLDM
 from diffmusic.errors import InputError
 from diffmusic.models.load import load_model
 from diffmusic.solver.noise import generator
-from diffmusic.tasks.adapter import Adapter, attach, capture
+from diffmusic.tasks.adapter import Adapter, attach
+from diffmusic.tasks.fine_tuning import capture
 from diffmusic.tasks.lora import adapted, read_lora
 
 Run = Callable[..., SimpleNamespace]

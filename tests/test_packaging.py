@@ -111,7 +111,7 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert top == {"diffmusic", "diffmusic_operators", "diffmusic_solvers"}
-    assert {"diffmusic/plugins.py", "diffmusic_operators/plugin.py", "diffmusic_solvers/plugin.py"} <= set(names)
+    assert {"diffmusic/plugins/spec.py", "diffmusic_operators/plugin.py", "diffmusic_solvers/plugin.py"} <= set(names)
     assert {f"{package}/py.typed" for package in top} <= set(names)
     assert not [name for name in names if "__pycache__" in name]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -21,13 +19,13 @@ from diffmusic.bench.clips import Material
 from diffmusic.bench.damage import Damage
 from diffmusic.bench.damaged_lsd import damaged_lsd
 from diffmusic.bench.named import Named
-from diffmusic.bench.suite import Settings
+from diffmusic.bench.rows import Settings
+from diffmusic.bench.scoring import score
 from diffmusic.errors import DiffmusicError, reason
 from diffmusic.jobs import record
 from diffmusic.jobs.inputs import like_truth
 from diffmusic.jobs.seeded import seeded
-from diffmusic.metrics.contract import Metric, PairMetric, is_set, load_metric, measure
-from diffmusic.models.load import Access, load_model, resolve_device
+from diffmusic.models.load import load_model, resolve_device
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.tasks.edit import edit
 from diffmusic.tasks.encoded_recording import EncodedRecording
@@ -111,59 +109,6 @@ def describe_model(model: str, device: str, dtype: str, offline: bool) -> dict[s
     return _loaded(model, device, dtype, offline).describe()
 
 
-@lru_cache(maxsize=32)
-def _metric(text: str, offline: bool) -> Metric:
-    return load_metric(text, Access(offline))
-
-
-def metric(named: Named, offline: bool = False) -> Metric:
-    """Load a metric with what it needs, once in a process."""
-    return _metric(str(named), offline)
-
-
-@lru_cache(maxsize=32)
-def _facts(text: str, offline: bool) -> dict[str, Any]:
-    """Describe a metric; cached, because it hashes the weights that the metric measures with."""
-    made = _metric(text, offline)
-    return made.describe() if hasattr(made, "describe") else {}
-
-
-def describe(named: Named, offline: bool = False) -> dict[str, Any]:
-    """Return everything that determines the values of a metric."""
-    return {"name": str(named), **_facts(str(named), offline)}
-
-
-def embedding_key(named: Named, offline: bool = False) -> str | None:
-    """Return the key of a set metric's embeddings in a record; None for other metrics.
-
-    Metrics with the same embedding share them.
-    """
-    if not is_set(metric(named, offline)):
-        return None
-    facts = json.dumps(_facts(str(named), offline), sort_keys=True, default=str)
-    return hashlib.sha256(facts.encode()).hexdigest()[:12]
-
-
-def _scores(
-    task: Task, clean: np.ndarray, estimate: np.ndarray, rate: int, prompt: str | None, damage: Damage | None = None
-) -> dict[str, Any]:
-    """Score an estimate, (channels, time), with every metric; for metrics of sets, embed each source."""
-    sources = damage.sources if damage else 1
-    stretches = damage.stretches(clean.shape[-1]) if damage else None
-    scores: dict[str, Any] = {}
-    embeddings: dict[str | None, Any] = {}
-    for named in task.metrics:
-        made = metric(named, task.offline)
-        if is_set(made):
-            where = embedding_key(named, task.offline)
-            if where not in embeddings:
-                windows = np.concatenate([made.embed(part, rate) for part in np.split(estimate, sources)])
-                embeddings[where] = [[float(f"{value:.7g}") for value in row] for row in windows]
-        elif isinstance(made, PairMetric):
-            scores[str(named)] = measure(made, clean, estimate, rate, prompt, stretches)
-    return {"scores": scores, "embeddings": embeddings}
-
-
 def _damage(task: Task, material: Material) -> Damage:
     assert task.operator is not None
     return Damage.of(task.operator, material, task.snr, task.seed)
@@ -177,7 +122,7 @@ def _truth(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dic
         sounds["measured"] = resample(damage.measured, damage.rate, material.sample_rate, length)
     sounds |= _heard("clean", material.clean, damage.sources if damage else 1)
     prompt = material.prompt if task.operator else material.target
-    measured = _scores(task, material.clean, material.clean, material.sample_rate, prompt, damage)
+    measured = score(task.metrics, material.clean, material.clean, material.sample_rate, prompt, damage, task.offline)
     return {"finished": measured}
 
 
@@ -260,8 +205,8 @@ def _measured(task: Task, material: Material, damage: Damage | None, estimate: n
     """Score an estimate; for a problem also its misfit to the measurement, and the LSD of the damaged part."""
     rate = material.sample_rate
     if damage is None:
-        return _scores(task, material.clean, estimate, rate, material.target)
-    made = _scores(task, material.clean, estimate, rate, material.prompt, damage)
+        return score(task.metrics, material.clean, estimate, rate, material.target, offline=task.offline)
+    made = score(task.metrics, material.clean, estimate, rate, material.prompt, damage, task.offline)
     own = {"misfit": damage.misfit(estimate), "part": damaged_lsd(damage.bound, material.clean, estimate, rate)}
     made["scores"] |= {name: value for name, value in own.items() if value is not None}
     return made

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from diffmusic.bench import cell, published
+from diffmusic.bench import published, scoring
 from diffmusic.bench.cell import Kind, Task
 from diffmusic.bench.clips import Library
 from diffmusic.bench.named import Named
@@ -125,7 +125,7 @@ def identity(cell_: Cell, problem: Problem, library: Library, models: Sequence[M
         "settings": task.settings.model_dump() | {"guidance": guidance} if task.solver else None,
         "model": model and {"sha256": model.hash, "dtype": model.dtype},
         "seed": task.seed,
-        "metrics": [cell.describe(each, task.offline) for each in task.metrics],
+        "metrics": [scoring.describe(each, task.offline) for each in task.metrics],
     }
 
 
@@ -162,7 +162,8 @@ def document(suite: Suite, cells: Sequence[Cell], library: Library, models: Sequ
         "dataset": str(Named(suite.dataset.name, {k: v for k, v in suite.dataset.parameters.items() if k != "path"})),
         "clips": suite.clips.model_dump(),
         "metrics": [
-            {**cell.describe(each, offline), "embeddings": cell.embedding_key(each, offline)} for each in suite.metrics
+            {**scoring.describe(each, offline), "embeddings": scoring.embedding_key(each, offline)}
+            for each in suite.metrics
         ],
         "models": [{"name": each.name, "dtype": each.dtype, "sha256": each.hash} for each in models],
         "published": published.read(suite.published) if suite.published else None,

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from diffmusic.bench import yaml_file
-from diffmusic.bench.suite import Keys, complaint
+from diffmusic.bench.keys import Keys, complaint
 from diffmusic.errors import InputError
 
 

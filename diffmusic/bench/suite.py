@@ -1,32 +1,22 @@
 """Suite from its YAML file: read and validated, with every row of every problem expanded."""
 
+# ruff: noqa: RUF012 - pydantic copies the defaults of its models
+
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from diffmusic.bench import yaml_file
+from diffmusic.bench.keys import Keys, complaint
 from diffmusic.bench.named import Named, assigned
+from diffmusic.bench.rows import Entry, Row
 from diffmusic.editor.contract import Editor
 from diffmusic.errors import InputError, suggestion
-from diffmusic.parameters import parameters
-from diffmusic.plugins import registry
 from diffmusic.solver.contract import AnySolver
-from diffmusic.tasks.settings import EditSettings, RestoreSettings
 
 
 def _component(kind: str) -> Any:
@@ -35,114 +25,6 @@ def _component(kind: str) -> Any:
         return named
 
     return Annotated[Named, BeforeValidator(Named.parse), AfterValidator(check)]
-
-
-class Keys(BaseModel):
-    """Mapping in a suite that refuses unknown keys and suggests the key that was meant."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, given: Any) -> Any:
-        for key in given if isinstance(given, Mapping) else ():
-            if key not in cls.model_fields:
-                raise ValueError(f"there is no key {key!r}.{suggestion(str(key), cls.model_fields)}")
-        return given
-
-
-class Settings(Keys):
-    """Settings of a run in addition to its solver's parameters.
-
-    Attributes:
-        guidance: by default that of ``solve`` and ``edit``.
-        prompted: give a restorer the clip's prompt, where the dataset has one.
-        strength: of ``edit``.
-        source_guidance: of ``edit``.
-    """
-
-    steps: Annotated[int, Field(ge=1)] = 25
-    guidance: Annotated[float | None, Field(ge=0)] = None
-    prompted: bool = False
-    strength: Annotated[float, Field(gt=0)] = EditSettings.strength
-    source_guidance: Annotated[float, Field(ge=0)] = EditSettings.source_guidance
-
-    def weight(self, editing: bool) -> float:
-        """Return the classifier-free guidance weight that applies."""
-        default = EditSettings.guidance if editing else RestoreSettings.guidance
-        return default if self.guidance is None else self.guidance
-
-    def restoring(self, prompt: str | None, **others: Any) -> RestoreSettings:
-        """Build the settings of ``restore`` for the raw estimate of a clip, with its prompt if ``prompted``."""
-        told = (prompt,) if prompt is not None and self.prompted else ()
-        return RestoreSettings(steps=self.steps, prompt=told, guidance=self.weight(False), finish=False, **others)
-
-    def editing(self, target: str, source: str, **others: Any) -> EditSettings:
-        """Build the settings of ``edit`` towards a target."""
-        return EditSettings(
-            (target,), source, strength=self.strength, steps=self.steps, guidance=self.weight(True),
-            source_guidance=self.source_guidance, **others,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Row:
-    """Row of the table: a solver with its settings."""
-
-    label: str
-    solver: Named
-    settings: Settings
-
-    @classmethod
-    def of(cls, label: str, words: Named) -> Row:
-        """Split one list of parameters into the solver's and the settings; a name that both have is the solver's.
-
-        Raises InputError for a name that neither has.
-        """
-        own = [each.name for each in parameters(registry().load("solver", words.name))]
-        known = [*own, *Settings.model_fields]
-        for name in words.parameters:
-            if name not in known:
-                raise InputError(f"solver {words.name!r} has no parameter {name!r}.{suggestion(name, known)}")
-        solver = Named(words.name, {name: value for name, value in words.parameters.items() if name in own})
-        solver.component("solver")
-        rest = {name: value for name, value in words.parameters.items() if name not in own}
-        try:
-            return cls(label, solver, Settings(**rest))
-        except ValidationError as error:
-            raise InputError(complaint(error)) from None
-
-
-class Entry(Keys):
-    """Solver in a suite: one row, or one for every combination of the values in ``grid``.
-
-    problems: the names of the problems in which it is a row; by default all.
-    """
-
-    solver: Annotated[Named, BeforeValidator(Named.parse)]
-    label: str | None = None
-    grid: dict[str, list[Any]] = {}
-    problems: list[str] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: Any) -> Any:
-        return value if isinstance(value, Mapping) and "name" not in value else {"solver": value}
-
-    @model_validator(mode="after")
-    def _fits(self) -> Entry:
-        self.rows({})
-        return self
-
-    def rows(self, change: Mapping[str, Any]) -> list[Row]:
-        """Expand into rows. change: parameters that override its own; the label does not show them."""
-        made = []
-        for values in itertools.product(*self.grid.values()):
-            tried = assigned(dict(zip(self.grid, values, strict=True)))
-            words = self.solver.changed(tried)
-            label = str(Named(self.label, tried)) if self.label else str(words)
-            made.append(Row.of(label, self.solver.changed(change).changed(tried)))
-        return made
 
 
 class Problem(Keys):
@@ -288,14 +170,3 @@ def read(path: Path) -> Suite:
     if suite.published:
         changes["published"] = path.parent / suite.published
     return suite.model_copy(update=changes)
-
-
-def complaint(error: ValidationError) -> str:
-    """Format the first validation error as one line: the place, and the complaint."""
-    first = error.errors()[0]
-    words = [f"[{each}]" if isinstance(each, int) else f".{each}" for each in first["loc"]]
-    message = first["msg"].removeprefix("Value error, ")
-    message = message if message[:2].isupper() else message[:1].lower() + message[1:]
-    got = "" if first["type"] in ("missing", "value_error") else f" (got {first['input']!r})"
-    where = "".join(words).removeprefix(".")
-    return f"{where}{': ' if where else ''}{message}{got}"

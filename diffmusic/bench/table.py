@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from diffmusic.bench.cell import metric
 from diffmusic.bench.named import Named
 from diffmusic.bench.plan import REFERENCES, TRUTH
+from diffmusic.bench.scoring import metric
 from diffmusic.errors import InputError
 from diffmusic.metrics.contract import is_set
 

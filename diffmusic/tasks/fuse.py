@@ -15,8 +15,9 @@ from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.guidance import Embedder
 from diffmusic.prior.levels import frame_rate
 from diffmusic.prior.progress import ProgressCallback
-from diffmusic.tasks.adapter import Adapter, attach, capture
+from diffmusic.tasks.adapter import Adapter, attach
 from diffmusic.tasks.encoded_recording import EncodedRecording, denoiser, window_frames
+from diffmusic.tasks.fine_tuning import capture
 from diffmusic.tasks.result import Result
 from diffmusic.tasks.settings import FuseSettings, LearnSettings
 

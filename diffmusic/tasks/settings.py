@@ -157,7 +157,7 @@ class FuseSettings:
 
 @dataclass(frozen=True)
 class LearnSettings:
-    """Settings of learning a reference (``diffmusic.tasks.adapter.capture``).
+    """Settings of learning a reference (``diffmusic.tasks.fine_tuning.capture``).
 
     Attributes:
         steps: Largest number of steps of the optimiser.
