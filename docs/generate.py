@@ -56,7 +56,7 @@ def components() -> str:
         parts.append(f"## {kind.capitalize()}s\n")
         for name, spec in _own().components(kind).items():
             component = spec.load()
-            parts.append(f"### {name}\n\n{spec.summary[:1].upper()}{spec.summary[1:]}.\n\n{_text(component)}")
+            parts.append(f"### {name}\n\n{spec.description[:1].upper()}{spec.description[1:]}.\n\n{_text(component)}")
             rows = parameters(component) if kind != "backbone" and isinstance(component, type) else []
             if rows:
                 parts.append("| parameter | kind | default | |\n|---|---|---|---|")

@@ -89,7 +89,7 @@ def test_every_solver_with_a_prior_has_a_page_of_equations() -> None:
         each for each in registry().plugins if (each.distribution, each.entry_point) == ("diffmusic", "solvers")
     )
     # What chooses among the others has no equation of its own.
-    solvers = {spec.name for spec in ours.offers["solver"] if "classical" not in spec.tags} - {"auto"}
+    solvers = {spec.name for spec in ours.offers["solver"] if spec.role != "classical"} - {"auto"}
     pages = {path.stem for path in (DOCS / "methods").glob("*.md")}
     assert solvers <= pages
     assert pages - {"index"} <= {spec.name for spec in ours.offers["solver"]}

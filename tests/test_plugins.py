@@ -10,13 +10,17 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import click
 import pytest
 
+from diffmusic.bench import page
 from diffmusic.errors import InputError, reason, suggestion
+from diffmusic.jobs.evaluate import default_metrics
 from diffmusic.models.load import load_model
 from diffmusic.plugins import Plugin, Registry, Spec, registry
+from diffmusic.tasks.loading import load_editor
 
 Install = Callable[[str, str], None]
 Run = Callable[..., SimpleNamespace]
@@ -136,6 +140,15 @@ BROKEN |= {
     "repository": (f"{HOOK}return [Spec('a', 'b:c', 'd', (), (Checkpoint('model', 1, 1, 1, 'MIT'),))]", "repository"),
     "rate": (f"{HOOK}return [Spec('a', 'b:c', 'd', (), (Checkpoint('m/m', '16k', 1, 1, 'MIT'),))]", "positive numbers"),
     "licence": (f"{HOOK}return [Spec('a', 'b:c', 'd', (), (Checkpoint('m/m', 1, 1, 1, None),))]", "licence None"),
+    "role": (
+        f"{HOOK}return [Spec('a', 'b:c', 'd', role='prior')]",
+        "a: the role 'prior' of a backbone is none of them",
+    ),
+    "direction": (f"{HOOK}return [Spec('a', 'b:c', 'd', higher_is_better='yes')]", "higher_is_better and reported are"),
+    "pipelines": (
+        f"{HOOK}return [Spec('a', 'b:c', 'd', pipelines='MyPipeline')]",
+        "TypeError: a: pipelines is a tuple",
+    ),
     "twice": (f"{HOOK}return 2 * [Spec('a', 'b:c', 'd')]", "diffmusic_backbones offers 'a' more than once"),
 }
 
@@ -246,6 +259,68 @@ def test_two_entry_points_of_one_distribution_offer_a_name_once(install: Install
     assert first.error is None
     assert second.error == "the operator 'echo' is offered by another entry point of twins"
     assert "echo" in registry().components("operator")
+
+
+BY_TAGS = """
+from diffmusic import Spec, hookimpl
+
+@hookimpl
+def diffmusic_solvers():
+    return [Spec("retouch", "old:Retouch", "edits", ("editor", "fast")), Spec("plain", "old:Plain", "no tags")]
+
+@hookimpl
+def diffmusic_metrics():
+    return [Spec("hits", "old:hits", "notes that were hit (higher is better)", ("pair", "solve")),
+            Spec("gap", "old:Gap", "how far sets are apart (lower is better)", ("set",)),
+            Spec("tempo", "old:tempo", "beats a minute")]
+
+@hookimpl
+def diffmusic_backbones():
+    return [Spec("old", "old:load", "for the tests", ("OldPipeline", "OlderPipeline"))]
+"""
+BY_FIELDS = """
+from diffmusic import Spec, hookimpl
+
+@hookimpl
+def diffmusic_solvers():
+    return [Spec("retouch", "old:Retouch", "edits", ("fast",), role="editor"), Spec("plain", "old:Plain", "no tags")]
+
+@hookimpl
+def diffmusic_metrics():
+    return [Spec("hits", "old:hits", "notes that were hit", role="pair", higher_is_better=True, reported=True),
+            Spec("gap", "old:Gap", "how far sets are apart", role="set", higher_is_better=False),
+            Spec("tempo", "old:tempo", "beats a minute")]
+
+@hookimpl
+def diffmusic_backbones():
+    return [Spec("old", "old:load", "for the tests", pipelines=("OldPipeline", "OlderPipeline"))]
+"""
+
+
+@pytest.mark.parametrize("source", [BY_TAGS, BY_FIELDS], ids=["tags", "fields"])
+def test_what_a_spec_decides_may_be_said_in_fields_or_in_the_tags_of_older_plugins(
+    install: Install, source: str
+) -> None:
+    install("both-ways", source)
+    assert plugin("both-ways").error is None
+    solvers, metrics = registry().components("solver"), registry().components("metric")
+    assert [solvers[name].role for name in ("retouch", "plain")] == ["editor", ""]
+    facts = {name: (metrics[name].role, metrics[name].higher_is_better, metrics[name].reported) for name in metrics}
+    assert facts["hits"] == ("pair", True, True)
+    assert facts["gap"] == ("set", False, False)
+    assert facts["tempo"] == ("", None, False)
+    assert registry().readers("OlderPipeline") == ["old"]
+    # Listings read the same.
+    assert (metrics["hits"].words, solvers["retouch"].words) == (("pair", "solve"), ("editor", "fast"))
+    assert metrics["hits"].description == "notes that were hit (higher is better)"
+    assert metrics["tempo"].description == "beats a minute"
+    # What the core decides by them.
+    assert "hits" in default_metrics()
+    assert "gap" not in default_metrics()
+    lines: Any = [SimpleNamespace(values={n: SimpleNamespace(mean=m) for n in (*facts, "misfit")}) for m in (0.2, 0.7)]
+    assert [page._best(name, lines) for name in ("hits", "gap", "tempo", "misfit")] == [0.7, 0.2, None, 0.2]
+    with pytest.raises(InputError, match=r"edits none\. Those that do: .*retouch"):
+        load_editor("interpolate")
 
 
 READER = """

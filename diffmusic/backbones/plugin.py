@@ -12,20 +12,19 @@ MEMORY = (1.42, 0.054)
 
 @hookimpl
 def diffmusic_backbones() -> list[Spec]:
-    # The tags name the `_class_name` of the model_index.json files that a backbone reads.
     return [
         Spec(
             "mini",
             "diffmusic.backbones.musicldm:mini",
             "the small prior inside this package: 16 kHz mono, 30 MB, weights CC BY-SA 4.0",
-            ("DiffmusicMini",),
+            pipelines=("DiffmusicMini",),
         ),
         Spec(
             "audioldm",
             "diffmusic.backbones.musicldm:MusicLDM.load",
             "AudioLDM (small, medium, large), 16 kHz mono",
-            ("AudioLDMPipeline",),
-            (
+            pipelines=("AudioLDMPipeline",),
+            checkpoints=(
                 # The same network as MusicLDM's, trained on all kinds of sound.
                 Checkpoint(
                     "cvssp/audioldm-s-full-v2",
@@ -45,8 +44,8 @@ def diffmusic_backbones() -> list[Spec]:
             "musicldm",
             "diffmusic.backbones.musicldm:MusicLDM.load",
             "MusicLDM, 16 kHz mono",
-            ("MusicLDMPipeline",),
-            (
+            pipelines=("MusicLDMPipeline",),
+            checkpoints=(
                 Checkpoint(
                     "ucsd-reach/musicldm", 16000, 1, 449, NON_COMMERCIAL, sampling=296, gflop=MUSICLDM, memory=MEMORY
                 ),
@@ -56,8 +55,8 @@ def diffmusic_backbones() -> list[Spec]:
             "audioldm2",
             "diffmusic.backbones.audioldm2:AudioLDM2.load",
             "AudioLDM2 (base, large, music), 16 kHz mono",
-            ("AudioLDM2Pipeline",),
-            (
+            pipelines=("AudioLDM2Pipeline",),
+            checkpoints=(
                 Checkpoint(
                     "cvssp/audioldm2-music",
                     16000,
@@ -78,21 +77,21 @@ def diffmusic_backbones() -> list[Spec]:
             "stable-audio",
             "diffmusic.backbones.stable_audio:StableAudio.load",
             "Stable Audio Open, 44.1 kHz stereo",
-            ("StableAudioPipeline",),
-            (Checkpoint("stabilityai/stable-audio-open-1.0", 44100, 2, 1323, STABILITY, True, 47.55),),
+            pipelines=("StableAudioPipeline",),
+            checkpoints=(Checkpoint("stabilityai/stable-audio-open-1.0", 44100, 2, 1323, STABILITY, True, 47.55),),
         ),
         Spec(
             "stable-audio-3",
             "diffmusic.backbones.stable_audio_3:StableAudio3.load",
             "Stable Audio 3, 44.1 kHz stereo, from a folder in the layout of diffusers",
-            ("StableAudio3Pipeline", "StableAudio3InpaintPipeline", "StableAudio3AudioToAudioPipeline"),
+            pipelines=("StableAudio3Pipeline", "StableAudio3InpaintPipeline", "StableAudio3AudioToAudioPipeline"),
         ),
         Spec(
             "ace-step",
             "diffmusic.backbones.ace_step:AceStep.load",
             "ACE-Step 1.5 (base, sft), 48 kHz stereo",
-            ("AceStepPipeline",),
-            (
+            pipelines=("AceStepPipeline",),
+            checkpoints=(
                 Checkpoint(
                     "ACE-Step/acestep-v15-xl-base-diffusers",
                     48000,

@@ -85,10 +85,8 @@ def _best(column: str, lines: Sequence[Line]) -> float | None:
     if len(means) < 2:
         return None
     name = Named.parse(column.removesuffix(" raw")).name
-    summary = "(lower is better)"
-    if name not in ("part", "misfit"):
-        summary = registry().find("metric", name).summary
-    return max(means) if "higher is better" in summary else min(means) if "lower is better" in summary else None
+    higher = False if name in ("part", "misfit") else registry().find("metric", name).higher_is_better
+    return None if higher is None else max(means) if higher else min(means)
 
 
 def _clips(plan: Mapping[str, Any], problem: str, store: Store) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,7 @@ def table(rows: Sequence[Sequence[str]]) -> None:
 def show(kind: str, name: str) -> None:
     owner, spec = registry().locate(kind, name)
     component = spec.load()
-    click.echo(f"{name}: {spec.summary}  [{owner}]\n")
+    click.echo(f"{name}: {spec.description}  [{owner}]\n")
     # A backbone is offered by what loads it, often a class method: its class says what it is.
     click.echo(inspect.getdoc(getattr(component, "__self__", component)) or "")
     if kind != "backbone" and isinstance(component, type):
@@ -57,10 +57,13 @@ def _listing(kind: str, plural: str, summary: str) -> click.Command:
             return
         components = registry().components(kind)
         if as_json:
-            click.echo(json.dumps([dataclasses.asdict(spec) | {"name": name} for name, spec in components.items()]))
+            rows = [dataclasses.asdict(spec) | {"name": name, "tags": spec.words} for name, spec in components.items()]
+            click.echo(json.dumps(rows))
             return
         owners = registry().owners(kind)
-        table([[name, ", ".join(spec.tags), spec.summary, f"[{owners[name]}]"] for name, spec in components.items()])
+        table(
+            [[name, ", ".join(spec.words), spec.description, f"[{owners[name]}]"] for name, spec in components.items()]
+        )
         mention_broken()
 
     return command

@@ -103,7 +103,7 @@ def _line(name: str, spec: Spec, checkpoint: Checkpoint | None) -> list[str]:
 
 
 def _plain(name: str, spec: Spec, checkpoint: Checkpoint | None) -> dict[str, Any]:
-    facts = {"name": name, "summary": spec.summary, "tags": spec.tags, "target": spec.target}
+    facts = {"name": name, "summary": spec.summary, "tags": spec.words, "target": spec.target}
     if checkpoint is None:
         return facts | {"checkpoint": None}
     return facts | {

@@ -1,7 +1,7 @@
 """The contract of an editor: a solver that changes music which nothing has damaged.
 
 An editor works on latents ``z_0`` of a recording in the frame ``z_sigma = z_0 + sigma n``. It is a frozen dataclass of
-its parameters, offered as a solver with the tag "editor" (hook ``diffmusic_solvers``), and has one pure method,
+its parameters, offered as a solver with the role "editor" (hook ``diffmusic_solvers``), and has one pure method,
 ``edit``. All that it needs is in the ``Edit`` that it is given; ``diffmusic.tasks.edit`` does everything around it.
 """
 

@@ -50,7 +50,7 @@ class Fit:
 
 def default_metrics() -> list[str]:
     """What is measured unless something is asked for: what every run reports."""
-    return [name for name, spec in registry().components("metric").items() if "solve" in spec.tags]
+    return [name for name, spec in registry().components("metric").items() if spec.reported]
 
 
 def match(reference: Path, estimate: Path) -> Matched:

@@ -170,12 +170,15 @@ class Outcome:
 def measure(
     clean: np.ndarray, estimate: np.ndarray, before: np.ndarray | None, lost: list[tuple[int, int]], sample_rate: int
 ) -> dict[str, dict[str, float]]:
-    """Every metric tagged ``solve`` against the truth: of the estimate and of what was measured (where that is audio),
-    over the whole recording and over the damaged stretches alone (``measure_damage``)."""
+    """Measure the estimate, and what was measured where that is audio, against the truth.
+
+    By every metric that is always reported (``Spec.reported``), over the whole recording and over the damaged stretches
+    alone (``measure_damage``).
+    """
     scores: dict[str, dict[str, float]] = {}
     whole = [(0, clean.shape[-1])]
     for name, spec in registry().components("metric").items():
-        if "solve" not in spec.tags:
+        if not spec.reported:
             continue
         metric: Any = load_metric(name)
         versions = {"restored": estimate} | ({} if before is None else {"damaged": before})

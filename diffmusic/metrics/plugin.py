@@ -5,22 +5,26 @@ from diffmusic.plugins import Spec, hookimpl
 
 @hookimpl
 def diffmusic_metrics() -> list[Spec]:
-    def spec(name: str, target: str, summary: str, *tags: str) -> Spec:
-        return Spec(name, f"diffmusic.metrics.{target}", summary, tags)
+    def pair(name: str, target: str, summary: str, *tags: str, higher: bool = False, reported: bool = False) -> Spec:
+        target = f"diffmusic.metrics.{target}"
+        return Spec(name, target, summary, tags, role="pair", higher_is_better=higher, reported=reported)
+
+    def of_sets(name: str, target: str, summary: str) -> Spec:
+        return Spec(name, f"diffmusic.metrics.{target}", summary, role="set", higher_is_better=False)
 
     return [
-        spec("lsd", "lsd:lsd", "log-spectral distance at 16 kHz, log10 amplitude (lower is better)", "pair", "solve"),
-        spec("lsd_power", "lsd_power:lsd_power", "log-spectral distance, log10 power (lower is better)", "pair"),
-        spec("mel_l1", "mel_l1:mel_l1", "mean log-mel difference in nats (lower is better)", "pair", "solve"),
-        spec("si_sdr", "si_sdr:si_sdr", "scale-invariant SDR in dB (higher is better)", "pair", "solve"),
-        spec("sdr", "sdr:sdr", "SDR of BSS Eval v4 in dB (higher is better)", "pair"),
-        spec("clap", "clap_score:ClapScore", "CLAP score: cosine to a prompt (higher is better)", "pair", "prompt"),
-        spec("lpaps", "lpaps:LPAPS", "LPAPS as its published figures are computed (lower is better)", "pair"),
-        spec("lpaps_channels", "lpaps:LPAPSChannels", "LPAPS with the norm of LPIPS (lower is better)", "pair"),
-        spec("kl", "kl:KL", "KL divergence of a classifier's classes in nats (lower is better)", "pair"),
-        spec("fad", "fad:FAD", "Fréchet audio distance (lower is better)", "set"),
-        spec("fad_inf", "fad_inf:FADInfinity", "FAD extrapolated to infinitely many windows (lower is better)", "set"),
-        spec("kad", "kad:KAD", "kernel audio distance: 100 MMD^2 (lower is better)", "set"),
+        pair("lsd", "lsd:lsd", "log-spectral distance at 16 kHz, log10 amplitude", reported=True),
+        pair("lsd_power", "lsd_power:lsd_power", "log-spectral distance, log10 power"),
+        pair("mel_l1", "mel_l1:mel_l1", "mean log-mel difference in nats", reported=True),
+        pair("si_sdr", "si_sdr:si_sdr", "scale-invariant SDR in dB", higher=True, reported=True),
+        pair("sdr", "sdr:sdr", "SDR of BSS Eval v4 in dB", higher=True),
+        pair("clap", "clap_score:ClapScore", "CLAP score: cosine to a prompt", "prompt", higher=True),
+        pair("lpaps", "lpaps:LPAPS", "LPAPS as its published figures are computed"),
+        pair("lpaps_channels", "lpaps:LPAPSChannels", "LPAPS with the norm of LPIPS"),
+        pair("kl", "kl:KL", "KL divergence of a classifier's classes in nats"),
+        of_sets("fad", "fad:FAD", "Fréchet audio distance"),
+        of_sets("fad_inf", "fad_inf:FADInfinity", "FAD extrapolated to infinitely many windows"),
+        of_sets("kad", "kad:KAD", "kernel audio distance: 100 MMD^2"),
     ]
 
 

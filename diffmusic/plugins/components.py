@@ -81,7 +81,7 @@ class Registry:
 
     def readers(self, pipeline: Any) -> list[str]:
         """Return the names of the backbones that read folders of a pipeline, by its ``_class_name``, ours first."""
-        names = [name for name, spec in self.components("backbone").items() if pipeline in spec.tags]
+        names = [name for name, spec in self.components("backbone").items() if pipeline in spec.pipelines]
         owners = self.owners("backbone")
         return sorted(names, key=lambda name: owners[name] != OURS)
 

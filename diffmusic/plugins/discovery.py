@@ -18,6 +18,7 @@ from diffmusic.errors import InputError, suggestion
 from diffmusic.plugins.components import Plugin, Registry
 from diffmusic.plugins.foreign import Broken, foreign
 from diffmusic.plugins.hooks import GROUP, KINDS, Hooks
+from diffmusic.plugins.roles import completed
 from diffmusic.plugins.spec import Spec
 
 
@@ -35,7 +36,7 @@ def _offers(manager: pluggy.PluginManager, module: Any) -> Iterator[tuple[str, t
             twice = [name for name, count in Counter(spec.name for spec in specs).items() if count > 1]
             if twice:
                 raise ValueError(f"{caller.name} offers {twice[0]!r} more than once")
-            yield kind, specs
+            yield kind, tuple(completed(spec, kind) for spec in specs)
 
 
 def _hook_names() -> list[str]:

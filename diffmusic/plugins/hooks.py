@@ -36,7 +36,7 @@ class Hooks:
         """Return the solvers of this plugin.
 
         Returns:
-            An offer for each, those that edit with the tag ``editor``.
+            An offer for each, those that edit with the role ``editor``.
         """
         return []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from importlib import import_module
 from operator import attrgetter
 from typing import Any
@@ -77,10 +77,13 @@ class Spec:
             ``allow_pickle``. For an embedding it is a callable ``(argument: str, access: Access) -> Embedding``; the
             argument is what a user wrote after a colon, as in ``vae:audioldm2``, or empty.
         summary: One line for listings.
-        tags: Words shown in listings. Those of a backbone name the ``_class_name`` of the model_index.json that it
-            reads. Those of a metric are ``pair`` or ``set``, and ``solve`` for one of pairs that every run reports
-            whose truth is known: it has to be fast, and its defaults have to do. A solver that edits has ``editor``.
+        tags: Further words for listings; nothing depends on them.
         checkpoints: Published weights of a backbone, the first of them the one that its name stands for.
+        role: Of a solver: ``prior``, ``classical`` or ``editor``. Of a metric: ``pair`` or ``set``.
+        higher_is_better: Of a metric; None where neither direction is better.
+        reported: Of a metric of pairs: every run reports it whose truth is known. It has to be fast, and its defaults
+            have to do.
+        pipelines: Of a backbone: each ``_class_name`` of a model_index.json that it reads.
     """
 
     name: str
@@ -88,17 +91,39 @@ class Spec:
     summary: str
     tags: tuple[str, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
+    _: KW_ONLY
+    role: str = ""
+    higher_is_better: bool | None = None
+    reported: bool = False
+    pipelines: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # A plugin that offers nonsense fails here, in its own hook, and is listed as broken with the reason.
         _hold("name", self.name, r"[A-Za-z0-9][\w.-]*")
         _hold("target", self.target, r"[\w.]+:[\w.]+")
         _hold("summary", self.summary, r"[^\n]*")
-        for field_name, kind in (("tags", str), ("checkpoints", Checkpoint)):
+        _hold("role", self.role, r"\w*")
+        if self.higher_is_better not in (None, True, False) or self.reported not in (True, False):
+            raise TypeError(f"{self.name}: higher_is_better and reported are True or False")
+        for field_name, kind in (("tags", str), ("checkpoints", Checkpoint), ("pipelines", str)):
             value = getattr(self, field_name)
             if not isinstance(value, tuple | list) or not all(isinstance(each, kind) for each in value):
                 raise TypeError(f"{self.name}: {field_name} is a tuple of {kind.__name__}, not {value!r}")
             object.__setattr__(self, field_name, tuple(value))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a listing says in a word each: role, whether every run reports it, pipelines, tags."""
+        every = (self.role, "solve" if self.reported else "", *self.pipelines, *self.tags)
+        return tuple(dict.fromkeys(word for word in every if word))
+
+    @property
+    def description(self) -> str:
+        """The summary, with the better direction of a metric."""
+        direction = f"({'higher' if self.higher_is_better else 'lower'} is better)"
+        if self.higher_is_better is None or direction in self.summary:
+            return self.summary
+        return f"{self.summary} {direction}"
 
     def load(self) -> Any:
         """Import the target.

@@ -54,7 +54,7 @@ from diffmusic import Spec, hookimpl
 
 @hookimpl
 def diffmusic_{kind}s() -> list[Spec]:
-    return [Spec("{name}", "diffmusic_{module}.{module}:{target}", "{summary}"{tags})]
+    return [Spec("{name}", "diffmusic_{module}.{module}:{target}", "{summary}"{fields})]
 '''
 
 _TEST = """\
@@ -71,16 +71,16 @@ def test_it_keeps_its_contract(component: Any, check: Any) -> None:
 
 _SOLVE = "solve inpainting song.flac --gap 2:3"
 _KINDS = {
-    "operator": ("{Class}", "the sound and one echo of it", ', ("linear",)', "()", "solve {name} song.flac"),
-    "solver": ("{Class}", "a gradient step on the clean estimate", ', ("prior",)', "()", _SOLVE + " --solver {name}"),
+    "operator": ("{Class}", "the sound and one echo of it", ', tags=("linear",)', "()", "solve {name} song.flac"),
+    "solver": ("{Class}", "a gradient step on the clean estimate", ', role="prior"', "()", _SOLVE + " --solver {name}"),
     "backbone": ("load", "white noise: no network, no weights", "", "()", _SOLVE + " --model {name}"),
-    "metric": ("{module}", "energy of the difference, dB (lower is better)", ', ("pair", "solve")', "",
-               _SOLVE + " --simulate"),
+    "metric": ("{module}", "energy of the difference, dB",
+               ', role="pair", higher_is_better=False, reported=True', "", _SOLVE + " --simulate"),
     "embedding": ("load", "log energies of sixteen bands", "", "()",
                   "evaluate clean/ restored/ --metrics 'fad embedding={name}'"),
     "dataset": ("{Class}", "sine tones a semitone apart", "", "()", "datasets {name}"),
 }  # fmt: skip
-"""For each kind: target of the Spec, its summary and tags, the test's access to it, and a command that uses it."""
+"""For each kind: target, summary and further fields of its Spec, the test's access to it, a command that uses it."""
 
 
 def write(kind: str, name: str, folder: Path) -> list[Path]:
@@ -98,8 +98,8 @@ def write(kind: str, name: str, folder: Path) -> list[Path]:
     words = {"kind": kind, "name": name, "module": module, "Class": name.title().replace("-", "")}
     words["a"] = "an" if kind[0] in "aeiou" else "a"
     words["Name"] = name.capitalize().replace("-", " ")
-    target, summary, tags, call, use = (text.format(**words) for text in _KINDS[kind])
-    words |= {"target": target, "summary": summary, "tags": tags, "call": call, "use": f"diffmusic {use}"}
+    target, summary, fields, call, use = (text.format(**words) for text in _KINDS[kind])
+    words |= {"target": target, "summary": summary, "fields": fields, "call": call, "use": f"diffmusic {use}"}
     package = root / f"diffmusic_{module}"
     pattern = (HERE / f"{kind}.py").read_text()
     contents = {

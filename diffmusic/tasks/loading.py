@@ -129,7 +129,7 @@ def load_editor(solver: str | Editor, parameters: Mapping[str, Any] | None = Non
     """Load a solver that edits. Raises InputError for one that restores."""
     editor = load_solver(solver, **(parameters or {}))
     if not isinstance(editor, Editor):
-        known = [each for each, spec in registry().components("solver").items() if "editor" in spec.tags]
+        known = [each for each, spec in registry().components("solver").items() if spec.role == "editor"]
         raise InputError(f"solver {solver!r} restores recordings and edits none. Those that do: {', '.join(known)}")
     return editor
 

@@ -3,8 +3,8 @@
 from diffmusic.plugins import Spec, hookimpl
 
 
-def _spec(name: str, target: str, summary: str, tag: str) -> Spec:
-    return Spec(name, f"diffmusic_solvers.{target}", summary, (tag,))
+def _spec(name: str, target: str, summary: str, role: str) -> Spec:
+    return Spec(name, f"diffmusic_solvers.{target}", summary, role=role)
 
 
 @hookimpl
