@@ -80,3 +80,9 @@ def test_every_file_is_read_in_one_sitting() -> None:
     folders = [ROOT, *(ROOT.parent / folder for folder in COMPONENTS)]
     counts = {path: len(path.read_text().splitlines()) for folder in folders for path in folder.rglob("*.py")}
     assert not {str(path): count for path, count in counts.items() if count > MOST_LINES}
+
+
+def test_contracts_say_what_a_component_has() -> None:
+    """Protocols and typed attributes, not ``hasattr``; one use is left, which names what a component lacks."""
+    uses = [line for path in ROOT.rglob("*.py") for line in path.read_text().splitlines() if "hasattr(" in line]
+    assert len(uses) <= 1, uses

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.backbones.envelope import follow
+from diffmusic.backbones.istft_vocoder import ISTFTVocoder
 from diffmusic.backbones.memory import hifigan_context, in_pieces, recompute
 from diffmusic.backbones.noise import VPNoise, read_noise
 from diffmusic.backbones.precision import network_dtype
@@ -79,7 +80,7 @@ class LogMelPrior(Pretrained):
         if checkpointing:
             vae.enable_gradient_checkpointing()
             recompute(unet, ("ResnetBlock2D", "Transformer2DModel"))
-        log_mel = LogMel(_mel_spec(index, vocoder.config))
+        log_mel = LogMel(_mel_spec(index, vocoder))
         pixel = 2 ** (len(vae.config.block_out_channels) - 1)
         frames = unet.config.sample_size if isinstance(unet.config.sample_size, int) else unet.config.sample_size[0]
         return cls(
@@ -92,7 +93,7 @@ class LogMelPrior(Pretrained):
             log_mel,
             index.get("excerpt_seconds", frames * pixel / log_mel.spec.frame_rate),
             Texts(lambda: cls._encoders(folder, device, allow_pickle)),
-            vocoder_gradient or ("exact" if hasattr(vocoder.config, "upsample_rates") else "envelope"),
+            vocoder_gradient or ("envelope" if isinstance(vocoder, ISTFTVocoder) else "exact"),
         )
 
     @classmethod
@@ -153,8 +154,9 @@ class LogMelPrior(Pretrained):
 
     def _vocode(self, mel: Tensor) -> Tensor:
         """Log-mel (batch, frames, bands) to audio (batch, frames * hop)."""
-        if not hasattr(self.vocoder.config, "upsample_rates"):
-            return self.vocoder(mel)
+        if isinstance(self.vocoder, ISTFTVocoder):
+            whole: Tensor = self.vocoder(mel)
+            return whole
         context, hop = hifigan_context(self.vocoder.config), self.log_mel.spec.hop
         audio = in_pieces(lambda m: self.vocoder(m.mT), mel.mT, PIECE, context, outward=hop)
         return audio.reshape(len(mel), -1)[:, : mel.shape[1] * hop]
@@ -181,7 +183,7 @@ def _vocoder_class(library: str, name: str) -> Any:
 
 def _mel_spec(index: dict[str, Any], vocoder: Any) -> MelSpec:
     """The log-mel that a model was trained on: what its index says, or what its vocoder takes."""
-    if "mel" in index or not hasattr(vocoder, "upsample_rates"):
+    if "mel" in index or isinstance(vocoder, ISTFTVocoder):
         return MelSpec(**index.get("mel", {}))
-    rate, hop = vocoder.sampling_rate, math.prod(vocoder.upsample_rates)
-    return MelSpec(sample_rate=rate, hop=hop, bands=vocoder.model_in_dim, high=rate / 2)
+    rate, hop = vocoder.config.sampling_rate, math.prod(vocoder.config.upsample_rates)
+    return MelSpec(sample_rate=rate, hop=hop, bands=vocoder.config.model_in_dim, high=rate / 2)

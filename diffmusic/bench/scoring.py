@@ -12,7 +12,7 @@ import numpy as np
 
 from diffmusic.bench.damage import Damage
 from diffmusic.bench.named import Named
-from diffmusic.metrics.contract import Metric, PairMetric, is_set, load_metric, measure
+from diffmusic.metrics.contract import Metric, PairMetric, described, is_set, load_metric, measure
 from diffmusic.models.load import Access
 
 
@@ -29,8 +29,7 @@ def metric(named: Named, offline: bool = False) -> Metric:
 @lru_cache(maxsize=32)
 def _facts(text: str, offline: bool) -> dict[str, Any]:
     """Describe a metric; cached, because it hashes the weights that the metric measures with."""
-    made = _metric(text, offline)
-    return made.describe() if hasattr(made, "describe") else {}
+    return described(_metric(text, offline))
 
 
 def describe(named: Named, offline: bool = False) -> dict[str, Any]:

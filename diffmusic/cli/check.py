@@ -49,10 +49,10 @@ def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str)
 
 def _component(kind: str, name: str, given: Mapping[str, Any], device: str) -> Any:
     """Load the component to check: its example, or one made from the settings. Nothing is downloaded for it."""
-    from diffmusic import testing
     from diffmusic.models.components import load_component
     from diffmusic.models.load import Access, load_model, resolve_device
     from diffmusic.parameters import bind
+    from diffmusic.testing.checks import HasExample
 
     if kind == "backbone":
         return load_model(name, resolve_device(device), offline=True)
@@ -61,6 +61,6 @@ def _component(kind: str, name: str, given: Mapping[str, Any], device: str) -> A
         if given:
             raise InputError(f"{kind} {name!r} has no parameters, and was given {', '.join(given)}")
         return target("", Access(offline=True))
-    if not given and hasattr(target, "example"):
-        return testing.example(target)
+    if not given and isinstance(target, HasExample):
+        return target.example()
     return bind(load_component(kind, name, given), access=Access(offline=True))

@@ -17,7 +17,7 @@ from diffmusic.audio import files
 from diffmusic.audio.resample import resample
 from diffmusic.errors import InputError
 from diffmusic.jobs import record
-from diffmusic.metrics.contract import Metric, SetMetric, is_set, load_metric, measure, takes_prompt
+from diffmusic.metrics.contract import Metric, SetMetric, described, is_set, load_metric, measure, takes_prompt
 from diffmusic.models.load import SAFE, Access
 from diffmusic.parameters import row
 from diffmusic.plugins import registry
@@ -199,7 +199,8 @@ def _summary(text: str, metric: Metric, rows: Sequence[Mapping[str, Any]]) -> di
 
 
 def _described(metric: Metric) -> dict[str, Any]:
-    return {"model": metric.describe()} if hasattr(metric, "describe") else {}
+    facts = described(metric)
+    return {"model": facts} if facts else {}
 
 
 def _embedding(metric: SetMetric) -> str:

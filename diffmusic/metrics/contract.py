@@ -85,6 +85,13 @@ class SetMetric(Protocol):
         ...
 
 
+@runtime_checkable
+class HasDescribe(Protocol):
+    """Metric of pairs that says what its values depend on, such as the weights of a model."""
+
+    def describe(self) -> dict[str, Any]: ...
+
+
 Metric = PairMetric | SetMetric
 Stretches = Sequence[tuple[int, int]]
 """Parts of a recording, ``(start, stop)`` in samples."""
@@ -109,6 +116,11 @@ def load_metric(text: str, access: Access = SAFE) -> Metric:
 def is_set(metric: Metric) -> TypeIs[SetMetric]:
     """Whether it compares sets rather than pairs."""
     return isinstance(metric, SetMetric)
+
+
+def described(metric: Metric) -> dict[str, Any]:
+    """What a metric says its values depend on; nothing where it depends on no model."""
+    return metric.describe() if isinstance(metric, HasDescribe) else {}
 
 
 def takes_prompt(metric: Metric) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,12 @@ class Plugin:
     offers: dict[str, tuple[Spec, ...]] = field(default_factory=dict)
     module: Any = None
     error: str | None = None
+
+    @property
+    def add_commands(self) -> Callable[..., None] | None:
+        """The hook that adds commands, where the module has one."""
+        hook: Callable[..., None] | None = getattr(self.module, "diffmusic_commands", None)
+        return hook
 
 
 class Registry:
@@ -95,7 +101,7 @@ class Registry:
         What such a command raises becomes a DiffmusicError that names the plugin and the line.
         """
         for plugin in self.plugins:
-            hook = getattr(plugin.module, "diffmusic_commands", None)
+            hook = plugin.add_commands
             if plugin.error is None and hook is not None:
                 before = dict(cli.commands)
                 try:

@@ -88,7 +88,7 @@ def add_file(path: Path) -> None:
     plugin = _examine(path.name if not packaged else top, "-", path.stem, lambda: import_module(name))
     if plugin.error:
         raise InputError(f"--plugin {path} is broken: {plugin.error}")
-    if not plugin.offers and not hasattr(plugin.module, "diffmusic_commands"):
+    if not plugin.offers and plugin.add_commands is None:
         raise InputError(f"--plugin {path} offers nothing: it needs a hook such as {_hook_names()[0]}")
     FILES[path] = plugin
     registry.cache_clear()

@@ -183,14 +183,11 @@ def _trim() -> None:
     The kept values of each window lie between freed ones, and glibc would keep all of it: 18 MB a window of the mini
     prior.
     """
-    if (libc := _glibc()) is not None:
-        libc.malloc_trim(0)
+    if (malloc_trim := _malloc_trim()) is not None:
+        malloc_trim(0)
 
 
 @cache
-def _glibc() -> Any:
-    """Load the C library if it is glibc, else return None."""
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None)
-    return libc if hasattr(libc, "malloc_trim") else None
+def _malloc_trim() -> Any:
+    """Return the C library's function of that name; None where it is not glibc."""
+    return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None

@@ -13,7 +13,7 @@ from torch import Tensor
 from diffmusic.audio.stft import inverse, spectrum, windows_of
 from diffmusic.errors import InputError
 from diffmusic.problem.least_squares import regularised_inverse
-from diffmusic.problem.operator import Operator, has_place, is_linear, sources, spans
+from diffmusic.problem.operator import HasAdjoint, Operator, has_place, is_linear, sources, spans
 from diffmusic.problem.problem import Problem
 
 NO_PLACE = (
@@ -123,9 +123,8 @@ class _Transposed:
         return self.operator.forward(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        if hasattr(self.operator, "adjoint"):
-            adjoint: Tensor = self.operator.adjoint(y)
-            return adjoint
+        if isinstance(self.operator, HasAdjoint):
+            return self.operator.adjoint(y)
         with torch.enable_grad():
             leaf = y.new_zeros(*y.shape[:-1], self.samples).requires_grad_()
             (transposed,) = torch.autograd.grad(self.operator.forward(leaf), leaf, y)

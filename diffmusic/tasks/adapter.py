@@ -117,8 +117,8 @@ def adapted(backbone: Any, rank: int, alpha: float) -> tuple[Any, nn.Module]:
 
     The network is a copy that shares every weight with the original.
     """
-    field = next((name for name in NETWORKS if isinstance(getattr(backbone, name, None), nn.Module)), None)
-    if field is None or not dataclasses.is_dataclass(backbone):
+    field = network_field(backbone)
+    if field is None:
         raise InputError(f"this backbone has no network that can be tuned (a field {' or '.join(NETWORKS)})")
     network = shared_copy(getattr(backbone, field))
     layers = [
@@ -132,6 +132,13 @@ def adapted(backbone: Any, rank: int, alpha: float) -> tuple[Any, nn.Module]:
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return dataclasses.replace(backbone, **{field: network.eval()}), network  # type: ignore[type-var]
+
+
+def network_field(backbone: Any) -> str | None:
+    """Return the name of the field that holds the network; None for a backbone that has none to replace."""
+    if not dataclasses.is_dataclass(backbone):
+        return None
+    return next((name for name in NETWORKS if isinstance(getattr(backbone, name, None), nn.Module)), None)
 
 
 def shared_copy(network: nn.Module) -> nn.Module:

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from diffmusic.errors import InputError, reason
 from diffmusic.prior.backbone import Backbone
-from diffmusic.tasks.adapter import FORMAT, NETWORKS, identity, shared_copy
+from diffmusic.tasks.adapter import FORMAT, NETWORKS, identity, network_field, shared_copy
 
 FILES = ("adapter_model.safetensors", "pytorch_lora_weights.safetensors")
 """The adapter in a folder, as peft and diffusers name it."""
@@ -140,8 +140,8 @@ def adapted(backbone: Backbone, path: Path | None) -> Backbone:
         return backbone
     lora, model = read_lora(path), identity(backbone)
     name = str(backbone.describe().get("name"))
-    field = next((each for each in NETWORKS if isinstance(getattr(backbone, each, None), nn.Module)), None)
-    if field is None or not hasattr(backbone, "__dataclass_fields__"):
+    field = network_field(backbone)
+    if field is None:
         raise InputError(f"model {name!r} has no network that takes an adapter (a field {' or '.join(NETWORKS)})")
     if lora.network not in ("", field):
         raise InputError(f"adapter {path} is for a {lora.network}, and the network of model {name!r} is a {field}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from diffmusic.problem.operator import Operator
 from diffmusic.testing.backbones import backbone_checks
-from diffmusic.testing.checks import Result, examine
+from diffmusic.testing.checks import HasExample, Result, examine
 from diffmusic.testing.datasets import dataset_checks
 from diffmusic.testing.metrics import embedding_checks, metric_checks
 from diffmusic.testing.operators import operator_checks
@@ -134,4 +134,4 @@ def example(component: type) -> Any:
     Returns:
         The instance.
     """
-    return component.example() if hasattr(component, "example") else component()
+    return component.example() if isinstance(component, HasExample) else component()

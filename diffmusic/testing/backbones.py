@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffmusic.prior.backbone import Backbone
 from diffmusic.solver.noise import generator
-from diffmusic.testing.checks import Check, relative
+from diffmusic.testing.checks import Check, lacking, relative
 
 
 def backbone_checks(backbone: Any) -> list[Check]:
@@ -19,7 +19,7 @@ def backbone_checks(backbone: Any) -> list[Check]:
 
 def _backbone_contract(backbone: Any) -> str:
     members = [name for name in vars(Backbone) if not name.startswith("_")]
-    missing = [name for name in members if not hasattr(backbone, name)]
+    missing = lacking(backbone, members)
     assert not missing, f"it lacks {', '.join(missing)}"
     return "all members of diffmusic.prior.Backbone"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -31,6 +31,23 @@ class Result:
     detail: str
 
 
+@runtime_checkable
+class HasExample(Protocol):
+    """Class whose defaults alone would not do anything, and that makes an instance to check."""
+
+    def example(self) -> Any: ...
+
+
+@runtime_checkable
+class HasProbe(Protocol):
+    """Component that brings what it is checked with.
+
+    A metric returns a reference, estimates of it from good to bad and their rate, a classical solver an operator.
+    """
+
+    def probe(self) -> Any: ...
+
+
 Check = Callable[[Any], str]
 """Takes a component, returns the number it passes by, and raises AssertionError with the number it fails by."""
 
@@ -38,6 +55,11 @@ Check = Callable[[Any], str]
 def title(check: Check) -> str:
     """Return the name of a check, in words."""
     return check.__name__.removeprefix("_").replace("_", " ")
+
+
+def lacking(component: object, names: Iterable[str]) -> list[str]:
+    """Return which members a component lacks."""
+    return [name for name in names if not hasattr(component, name)]
 
 
 def examine(component: Any, checks: Iterable[Check]) -> list[Result]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from diffmusic.datasets.contract import Clip, Dataset
 from diffmusic.errors import InputError
-from diffmusic.testing.checks import Check, frozen
+from diffmusic.testing.checks import Check, frozen, lacking
 
 LOOKED_AT = 3
 """Number of recordings that are opened: a dataset may be large."""
@@ -32,8 +32,8 @@ def _some(dataset: Dataset) -> list[str]:
 
 def _dataset_contract(dataset: Any) -> str:
     frozen(dataset)
-    lacking = [name for name in ("names", "duration", "load") if not hasattr(dataset, name)]
-    assert not lacking, f"it has no method {' and '.join(lacking)}"
+    missing = lacking(dataset, ("names", "duration", "load"))
+    assert not missing, f"it has no method {' and '.join(missing)}"
     return "frozen dataclass with names, duration and load"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from diffmusic.metrics.contract import PairMetric, SetMetric, is_set, measure, takes_damage, takes_prompt
 from diffmusic.metrics.embeddings import Embedding
 from diffmusic.metrics.fad import frechet_distance
-from diffmusic.testing.checks import RATE, Check
+from diffmusic.testing.checks import RATE, Check, HasProbe
 
 PROMPT = "a sine tone with noise"
 SHAPES = ((1, 400, 8000), (2, 4000, 44100), (5, 2000, 48000))
@@ -82,7 +82,7 @@ def _probe(metric: Any) -> tuple[np.ndarray, Sequence[np.ndarray], int]:
 
     They are the metric's own if it has any, else a noisy tone.
     """
-    if hasattr(metric, "probe"):
+    if isinstance(metric, HasProbe):
         return metric.probe()  # type: ignore[no-any-return]
     pairs = [_pair(error=error) for error in (0.001, 0.01, 0.1)]
     return pairs[0][0], [noisy for _, noisy in pairs], RATE
@@ -92,7 +92,7 @@ def _number(metric: Any) -> str:
     reference, estimates, rate = _probe(metric)
     value = _value(metric, (reference, estimates[-1]), rate)
     assert math.isfinite(value), f"it gives {value} for a bad estimate"
-    return f"{value:.4g} for {'its worst estimate' if hasattr(metric, 'probe') else 'audio with noise at -20 dBFS'}"
+    return f"{value:.4g} for {'its worst estimate' if isinstance(metric, HasProbe) else 'audio with noise at -20 dBFS'}"
 
 
 def _pure_metric(metric: Any) -> str:
@@ -110,7 +110,7 @@ def _ordered(metric: Any) -> str:
     reference, estimates, rate = _probe(metric)
     values = [_value(metric, (reference, estimate), rate) for estimate in estimates]
     text = ", ".join(f"{value:.4g}" for value in values)
-    own = hasattr(metric, "probe")
+    own = isinstance(metric, HasProbe)
     worse, extremes = ("a worse estimate", "good from bad") if own else ("more noise", "little noise from much")
     assert values in (sorted(values), sorted(values, reverse=True)), f"{worse} is not steadily worse: {text}"
     assert values[0] != values[-1], f"it does not tell {extremes}: {text}"
@@ -129,7 +129,7 @@ def _any_shape(metric: Any) -> str:
     for channels, samples, rate in SHAPES:
         value = _value(metric, _pair(channels, samples, rate=rate), rate)
         # This audio may hold nothing that a metric with its own probe audio measures.
-        silent = math.isnan(value) and not hasattr(metric, "probe")
+        silent = math.isnan(value) and not isinstance(metric, HasProbe)
         assert not silent, f"{channels} channels of {samples} samples at {rate} Hz give NaN"
     return "1 to 5 channels, 400 samples and more, 8 to 48 kHz"
 

@@ -18,7 +18,7 @@ from diffmusic.problem.problem import Problem
 from diffmusic.solver.contract import AnySolver, DirectSolver, PartialSolver, Solver
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import iterate
-from diffmusic.testing.checks import RATE, SAMPLES, Check, audio, frozen, relative
+from diffmusic.testing.checks import RATE, SAMPLES, Check, HasProbe, audio, frozen, relative
 from diffmusic.testing.editors import editor_checks
 from diffmusic.testing.oracle import Oracle
 from diffmusic.testing.probes import PROBES
@@ -92,7 +92,9 @@ def _direct(solver: Any) -> str:
     solver = bind(solver, sample_rate=RATE)
     taken = []
     # A solver for operators that are missing here may bring one of them.
-    for name, operator in (PROBES | ({"its own probe": solver.probe()} if hasattr(solver, "probe") else {})).items():
+    for name, operator in (
+        PROBES | ({"its own probe": solver.probe()} if isinstance(solver, HasProbe) else {})
+    ).items():
         x = audio(2, sources(operator), getattr(operator, "length", SAMPLES))
         y = operator.forward(x)
         kept = y.clone()
