@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from diffmusic.cli import COMMANDS, cli
+from diffmusic.cli.models_check import check
 from diffmusic.parameters import parameters
 from diffmusic.plugins import KINDS, Registry, registry
 
@@ -39,6 +40,8 @@ def commands() -> str:
         assert command is not None
         if name != "solve":
             parts.append(_help(command, name, root))
+            if name == "models":
+                parts.append(_help(check, "models check", root))
             continue
         assert isinstance(command, click.Group)
         context = click.Context(command, info_name=name, parent=root)

@@ -20,8 +20,21 @@ RUNTIME = 0.5
 """GB of memory for Python and its libraries."""
 
 
-@click.command()
-@click.argument("words", nargs=-1, metavar="[NAME | pull NAME]")
+class _Models(click.Command):
+    """``models``, of which ``models check`` is a command of its own."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == ["check"]:
+            from diffmusic.cli.models_check import check
+
+            return check.make_context(f"{info_name} check", args[1:], parent=parent, **extra)
+        return super().make_context(info_name, args, parent=parent, **extra)
+
+
+@click.command(cls=_Models)
+@click.argument("words", nargs=-1, metavar="[NAME | pull NAME | check NAME]")
 @click.option("--estimate", is_flag=True, help="What a run of NAME would take: disk, memory, work. Downloads nothing.")
 @click.option("--seconds", type=float, default=10.0, show_default=True, help="Length of the excerpt, for --estimate.")
 @click.option("--steps", type=int, default=25, show_default=True, help="Noise levels, for --estimate.")
@@ -36,6 +49,7 @@ def models(
     diffmusic models                                    what there is, and whether the weights are here
     diffmusic models audioldm2 --estimate --seconds 10  what it would take, before a byte is downloaded
     diffmusic models pull audioldm2                     download it; cvssp/audioldm2-large chooses another one
+    diffmusic models check my-checkpoint/ --quick       measure it, and find which solver to use; see its --help
     """
     if words[:1] == ("pull",):
         if len(words) != 2:

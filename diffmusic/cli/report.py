@@ -119,6 +119,8 @@ def report(document: dict[str, Any], as_json: bool) -> None:
     paths = ", ".join(given["path"] for given in document["inputs"])
     done = f"{job['operator']} solved" if "operator" in job else f"{document['command']}"
     lines = [f"{paths}: {done} by {job['solver']}{prior}, {spent}"]
+    if document.get("advice"):
+        lines.append("  solver and noise levels as diffmusic models check found best for this prior")
     written = [Path(path) for path in document["outputs"]]
     beside = [record_path(path) for path in written if not is_stream(path)][:1]
     lines += [f"  wrote {path}" for path in (*written, *beside)]

@@ -48,7 +48,7 @@ def _solve(operator: str, given: dict[str, Any], paths: tuple[Path, ...]) -> Non
     if plot and plot.suffix.lower() != ".png":
         raise InputError(f"--plot {plot}: the picture is a PNG; give a name that ends in .png")
     spans = _spans(given)
-    prepared = _job(operator, given).prepare(access(given))
+    prepared = _job(operator, given).prepare(access(given), _left(given))
     grouped = _grouped(paths, prepared)
     if len(grouped) > 1 and (references or plot):
         raise InputError("--reference and --plot take one input at a time")
@@ -203,6 +203,12 @@ def _job(operator: str, given: dict[str, Any]) -> RestoreJob:
         if name.startswith(OPERATOR) and value not in (None, ())
     }
     return dataclasses.replace(job, operator_parameters={**job.operator_parameters, **flags})
+
+
+def _left(given: dict[str, Any]) -> set[str]:
+    """What neither a flag nor a record says: a check of the prior may."""
+    free = {"solver": not given["solver"] and not given["settings"], "steps": given["steps"] is None}
+    return set() if given["config"] else {name for name, open_ in free.items() if open_}
 
 
 def _targets(path: Path, output: Path | None, several: bool, samples: int, sources: int) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from diffmusic.errors import InputError
-from diffmusic.jobs import inputs, record
+from diffmusic.jobs import inputs, kept_checks, record
 from diffmusic.jobs.seeded import seeded
 from diffmusic.metrics.contract import load_metric, measure_damage
 from diffmusic.models.components import load_component
@@ -22,8 +22,8 @@ from diffmusic.parameters import checked, values
 from diffmusic.plugins import registry
 from diffmusic.prior.backbone import Backbone
 from diffmusic.prior.progress import ProgressCallback
-from diffmusic.problem.operator import Operator, sources
-from diffmusic.solver.contract import AnySolver, DirectSolver
+from diffmusic.problem.operator import Operator, has_place, sources
+from diffmusic.solver.contract import AnySolver, DirectSolver, PartialSolver
 from diffmusic.tasks.loading import advice, default_solver, load_restorer
 from diffmusic.tasks.lora import adapted
 from diffmusic.tasks.restore import restore
@@ -53,15 +53,23 @@ class RestoreJob(RestoreSettings):
         """The job of a run record. Raises InputError for one of another kind."""
         return record.job(recorded, cls)
 
-    def prepare(self, access: Access = SAFE) -> Prepared:
-        """Load and check the components. Raises InputError for names and parameters that do not exist."""
+    def prepare(self, access: Access = SAFE, left: Collection[str] = ()) -> Prepared:
+        """Load and check the components.
+
+        Args:
+            access: Permissions for loading the prior.
+            left: ``solver``, ``steps`` or both: what may be chosen by what a check of the prior found.
+
+        Raises:
+            InputError: A name or a parameter does not exist.
+        """
         job = checked(self)
         if job.snr is not None and (job.noise_std or not job.simulate):
             raise InputError("`snr` adds noise with `simulate`, and takes the place of `noise_std`")
         operator = load_component("operator", job.operator, job.operator_parameters)
         job = dataclasses.replace(job, solver=job.solver or default_solver(operator))
         solver = load_restorer(job.solver, job.solver_parameters)
-        return Prepared(job, operator, solver, access)
+        return Prepared(job, operator, solver, access, frozenset(left))
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ class Prepared:
     operator: Operator
     solver: AnySolver
     access: Access
+    left: frozenset[str] = frozenset()
+    advice: Mapping[str, Any] | None = None
 
     @cached_property
     def backbone(self) -> Backbone | None:
@@ -89,6 +99,27 @@ class Prepared:
             other.__dict__["backbone"] = self.backbone
         return other
 
+    def advised(self) -> Prepared:
+        """The same with the solver and the noise levels that ``diffmusic models check`` found best for the prior, as
+        far as they are left to it; ``auto`` keeps its own rows, and takes the solver for the rest."""
+        if not self.left or isinstance(self.solver, DirectSolver) or not kept_checks.any_kept() or not self.backbone:
+            return self
+        kind = "gap" if has_place(self.operator) else "band"
+        found = kept_checks.advice(str(self.backbone.describe().get("sha256", "")), kind)
+        if found is None:
+            return self
+        job = self.job
+        if "steps" in self.left:
+            job = dataclasses.replace(job, steps=found["steps"])
+        if "solver" in self.left and isinstance(self.solver, PartialSolver):
+            job = dataclasses.replace(job, solver_parameters={"prior": found["solver"]})
+        elif "solver" in self.left:
+            job = dataclasses.replace(job, solver=found["solver"])
+        solver = load_restorer(job.solver, job.solver_parameters)
+        changed = dataclasses.replace(self, job=job, solver=solver, advice=found)
+        changed.__dict__["backbone"] = self.backbone
+        return changed
+
     @property
     def sources(self) -> int:
         """Sources of a mixture: files that a result is made of, and clean files that a simulation mixes."""
@@ -101,6 +132,8 @@ class Prepared:
 
         Raises InputError for input that does not fit, Diverged for a run that blew up.
         """
+        if (advised := self.advised()) is not self:
+            return dataclasses.replace(advised, left=frozenset()).run(paths, references, progress)
         job, operator = self.job, self.operator
         if job.simulate:
             given = inputs.simulate(operator, paths, job.noise_std, job.snr, job.seed)
@@ -136,6 +169,7 @@ class Prepared:
             },
             "references": record.files(references),
             "adapter": record.files([Path(self.job.adapter)] if self.job.adapter else []),
+            "advice": self.advice,
             "windows": result.windows,
             "notes": result.notes,
             "doubts": result.doubts,
