@@ -32,7 +32,7 @@ LONGEST, PART = 1.0, 0.2
 def candidates() -> list[str]:
     """Return the names of the installed solvers that walk a prior by themselves."""
     found = registry().components("solver")
-    named = [name for name, spec in found.items() if "prior" in spec.tags]
+    named = [name for name, spec in found.items() if spec.role == "prior"]
     return [name for name in named if isinstance(load_component("solver", name), Solver)]
 
 
