@@ -1,4 +1,4 @@
-"""What lies above a prior's band, made from what lies below: spectral band replication."""
+"""Spectral band replication: fill the band above a prior's from the octave below."""
 
 from __future__ import annotations
 
@@ -7,25 +7,33 @@ from collections.abc import Sequence
 import numpy as np
 
 _FRAME = 0.023  # seconds
-_EDGE = 0.95  # of the prior's Nyquist frequency, above which resampling lets less and less through
-_BAND = 1000.0  # Hz; bands in which the level is set
-_AROUND = 1.0  # seconds on either side of a gap that tell the level
-_LIMIT = 20.0  # the most the copied band is amplified, dB
+_EDGE = 0.95  # of the prior's Nyquist frequency; resampling attenuates what is above
+_BAND = 1000.0  # Hz; width of a band with one gain
+_AROUND = 1.0  # seconds on either side of a gap from which the gain is measured
+_LIMIT = 20.0  # largest gain of the copied band, dB
 
 
 def extend(
     estimate: np.ndarray, observed: np.ndarray, lost: Sequence[tuple[int, int]], nyquist: float, sample_rate: int
 ) -> np.ndarray:
-    """``E(t, k) = g_b E(t, k') e^{2 pi i (k - k') t hop / n}`` for bins ``k`` above the edge: the octave below it moved
-    up, again and again, each band ``b`` at the level that the surroundings of the gap show.
+    """Copy the octave below the edge of the estimate's band upwards, as often as it takes:
 
+        E(t, k) = g_b E(t, k') e^{2 pi i (k - k') t hop / n}   for bins k above the edge
         g_b^2 = sum_{t, k in b} |O(t, k)|^2 / sum_{t, k in b} |O(t, k')|^2
 
-    over the frames of what was observed within a second of the gap. So the band rises and falls with the estimate's
-    own highest octave, and has the brightness of the recording. estimate, observed: (time,) at ``sample_rate`` Hz;
-    lost: stretches in samples, sorted and disjoint; nyquist: where the estimate's band ends, Hz. The factor makes the
-    move an exact modulation. Where too little was observed the estimate is returned as it is. Source of the idea:
-    M. Dietz et al., "Spectral band replication", AES 2002.
+    with the gain of each band ``b`` taken over the observed frames within a second of the gap. So the new band follows
+    the estimate's own highest octave in time, and has the brightness of the recording. The exponential makes the shift
+    an exact modulation. Source of the idea: M. Dietz et al., "Spectral band replication", AES 2002.
+
+    Args:
+        estimate: (time,) at ``sample_rate`` Hz.
+        observed: The recording, of the same shape.
+        lost: Intervals in samples, sorted and disjoint.
+        nyquist: Upper end of the estimate's band, Hz.
+        sample_rate: Hz.
+
+    Returns:
+        The estimate with the band above; unchanged where too little was observed.
     """
     size = 2 ** round(np.log2(_FRAME * sample_rate))
     hop, edge = size // 4, int(_EDGE * nyquist * size / sample_rate)
@@ -37,7 +45,7 @@ def extend(
     bins, given = _frames(estimate, size, hop), np.square(np.abs(_frames(observed, size, hop)))
     begins = np.arange(len(bins)) * hop - size
     centres = begins + size // 2
-    # Frames that lie within the recording: where it begins or ends, low notes would leak into every bin.
+    # Only frames within the recording: across its ends, low notes would leak into every bin.
     seen = (begins >= 0) & (begins + size <= len(estimate))
     for start, stop in lost:
         seen &= (centres <= start - size // 2) | (centres >= stop + size // 2)
@@ -70,7 +78,7 @@ def _frames(x: np.ndarray, size: int, hop: int) -> np.ndarray:
 
 
 def _joined(bins: np.ndarray, size: int, hop: int, length: int) -> np.ndarray:
-    """The inverse of ``_frames``, (length,); four Hann windows squared overlap to 3/2."""
+    """Invert ``_frames``, (length,). Four squared Hann windows overlap to 3/2."""
     out = np.zeros(len(bins) * hop + 2 * size)
     for number, frame in enumerate(np.fft.irfft(bins, size, axis=-1) * _window(size) / 1.5):
         out[number * hop : number * hop + size] += frame

@@ -1,4 +1,4 @@
-"""Which excerpts a suite runs on, and what a problem makes of them."""
+"""Excerpts of a suite's dataset, and the material that a problem makes of them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,19 @@ from diffmusic.errors import InputError
 from diffmusic.problem.operator import sources
 
 DRAWS = 10
-"""Excerpts of a recording that are listened to for one that is audible."""
+"""Excerpts drawn from a recording, at most, to find an audible one."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What one cell works on.
+    """Input of one cell.
 
-    clean: (channels, time), float64, full scale 1; of a mixture the channels of its first source first, then those of
-    the second. name: of the clip, unique in its suite.
+    Attributes:
+        name: Name of the clip, unique in its suite.
+        clean: (channels, time), float64, full scale 1; for a mixture, the channels of source after source.
+        sample_rate: Hz.
+        prompt: Text that describes it.
+        target: Text that an edit is to make of it.
     """
 
     name: str
@@ -38,7 +42,7 @@ class Material:
     target: str | None = None
 
     def identity(self) -> dict[str, Any]:
-        """What of it determines a result."""
+        """Return everything about it that determines a result."""
         samples = np.ascontiguousarray(self.clean)
         return {
             "name": self.name,
@@ -52,7 +56,7 @@ class Material:
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """The excerpts of a suite; a few of them are held in memory at a time."""
+    """Excerpts of a suite, a few of them in memory at a time."""
 
     dataset: Dataset
     options: Clips
@@ -68,7 +72,7 @@ class Library:
 
     @cached_property
     def excerpts(self) -> list[tuple[str, float]]:
-        """Recordings and the seconds at which excerpts of them begin. Raises InputError where there are not enough."""
+        """Choose recordings, and the second at which each excerpt begins. Raises InputError if there are too few."""
         names = self.options.names or list(self.dataset.names())
         for name in set(names) - set(self.dataset.names()):
             raise InputError(f"clips.names: the dataset has no recording {name!r}")
@@ -92,7 +96,7 @@ class Library:
         return found
 
     def _audible(self, name: str, part: int, parts: int) -> float | None:
-        """Where an excerpt begins in one of ``parts`` stretches of a recording; None if none there can be heard."""
+        """Find an audible excerpt in one of ``parts`` equal parts of a recording; return its start, or None."""
         for start in self._starts(name, part, parts):
             clip = self._read(name, start)
             heard = [clip.audio, *(part for mixture in self.mixtures.values() for part in _stems(clip, *mixture))]
@@ -113,7 +117,7 @@ class Library:
             yield round(spare * (part + float(draws.random())) / parts, 3)
 
     def _read(self, name: str, start: float) -> Clip:
-        """An excerpt at the rate and with the channels that the suite asks for."""
+        """Read an excerpt, with the sample rate and channels of the suite."""
         clip = self.dataset.load(name, start=start, seconds=self.options.seconds)
         rate = self.options.rate or clip.sample_rate
         length = round((self.options.seconds or clip.audio.shape[-1] / clip.sample_rate) * rate)
@@ -127,16 +131,16 @@ class Library:
 
     @lru_cache(maxsize=4)  # noqa: B019 - there is one library a run
     def clip(self, number: int) -> Clip:
-        """The excerpt of a number."""
+        """Read an excerpt by its number."""
         return self._read(*self.excerpts[number])
 
     def name(self, number: int) -> str:
-        """``recording@seconds``."""
+        """Name an excerpt: ``recording@seconds``."""
         name, start = self.excerpts[number]
         return f"{name}@{start:g}"
 
     def material(self, number: int, problem: Problem) -> Material:
-        """What a problem is given of an excerpt. Without stems, a mixture is made of it and those that follow."""
+        """Make the input of a problem from an excerpt. A mixture without stems sums it with the excerpts after it."""
         clip = self.clip(number)
         count, chosen = self.mixtures[problem.name]
         if count > 1 and not clip.sources:
@@ -148,8 +152,11 @@ class Library:
 
 
 def _stems(clip: Clip, count: int, chosen: tuple[str, ...]) -> list[np.ndarray]:
-    """The sources of a mixture of ``count``: those that are named, or the lead, or the vocals, or the first ones there
-    are; the last is the sum of all others. The clip itself where nothing is mixed or it has no stems."""
+    """Return the ``count`` sources of a mixture; the last one is the sum of all stems that are not named.
+
+    The others are those in ``chosen``, or else the lead, the vocals, or the first stems. A clip without stems, or of a
+    single source, is returned as it is.
+    """
     if count == 1 or not clip.sources:
         return [clip.audio]
     usual = [name for name in ("lead", "vocals") if name in clip.sources]

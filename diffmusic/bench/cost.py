@@ -1,4 +1,4 @@
-"""What a suite will take: cells, passes through network and decoder, and time, before anything is measured."""
+"""Estimate of a suite's cost before it runs: cells, passes of network and decoder, time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,17 @@ PASSES = ("network_forward", "network_backward", "decoder_forward", "decoder_bac
 
 @dataclass(frozen=True)
 class Expected:
-    """What the cells of one prior will take. seconds: of one pass each, measured here; None where it is not here."""
+    """Estimated cost of all cells of one prior.
+
+    Attributes:
+        model: Name of the prior.
+        cells: Number of cells.
+        passes: Number of passes, by the names of ``Costs``.
+        seconds: Measured time of one pass of each kind; None where the weights are not on this machine.
+        gflop: Operations of a second of audio, 1e9: network, decoder, decoder with gradient.
+        excerpt: Length of a clip, seconds.
+        problems: Rows that cannot be run, with the reason.
+    """
 
     model: str
     cells: int
@@ -40,7 +50,7 @@ class Expected:
     problems: Sequence[str]
 
     def lines(self) -> Iterator[str]:
-        """As a reader has it."""
+        """Yield the lines to print."""
         forward, backward, decoded, gradients = (self.passes[name] for name in PASSES)
         yield (
             f"{self.model}: {self.cells} cells, {forward} passes of the network ({backward} with gradient), {decoded} "
@@ -60,7 +70,7 @@ class Expected:
 
 
 def expected(suite: Suite, given: Sequence[Model]) -> list[Expected]:
-    """For every prior. Each row of each problem is run once on a stand-in, which counts what it is asked."""
+    """Estimate the cost of each prior: each row of each problem runs once on a fake backbone, which counts passes."""
     made = []
     cells = list(plan.cells(suite, given, suite.clips.count))
     for model in given:
@@ -87,7 +97,7 @@ def expected(suite: Suite, given: Sequence[Model]) -> list[Expected]:
 
 
 def _checkpoint(name: str) -> Checkpoint | None:
-    """What is known of published weights before they are here."""
+    """Find the listed facts of published weights, by the backbone's name or the repository; None if there are none."""
     for listed, spec in registry().components("backbone").items():
         for each in spec.checkpoints:
             if name in (listed, each.repository):
@@ -105,10 +115,10 @@ def _here(model: Model) -> Backbone | None:
 
 
 def _counted(each: Cell, stand_in: FakeBackbone, rate: int, seconds: float) -> Costs | str:
-    """Passes of a cell, or why it cannot be run."""
+    """Count the passes of a cell, or return the reason why it cannot be run."""
     task = each.task
     operator = task.operator.component("operator") if task.operator else None
-    # Passes depend on the length by windows and gaps alone: where there are none, little audio does.
+    # The number of passes depends on the length only through windows and gaps; without either, half a second will do.
     short = seconds <= stand_in.excerpt_seconds and not isinstance(operator, HasDamage)
     samples = round(rate * (min(seconds, 0.5) if short else seconds))
     count = sources(operator) if operator else 1
@@ -128,7 +138,7 @@ def _counted(each: Cell, stand_in: FakeBackbone, rate: int, seconds: float) -> C
 
 
 def _timed(backbone: Backbone, seconds: float) -> dict[str, float]:
-    """Seconds of one pass each, at the length of a clip; one thread."""
+    """Measure the seconds of one pass of each kind, at the length of a clip, on one thread."""
     samples = round(min(seconds, backbone.excerpt_seconds) * backbone.sample_rate)
     z = torch.zeros(1, *backbone.latent_shape(samples), device=backbone.device, requires_grad=True)
     condition = backbone.embed(None)
@@ -142,7 +152,7 @@ def _timed(backbone: Backbone, seconds: float) -> dict[str, float]:
 
 
 def _both(call: Callable[[], torch.Tensor], z: torch.Tensor) -> tuple[float, float]:
-    """Seconds of a call, and what its gradient takes besides; the second of two tries."""
+    """Time a call, and the extra time of its gradient; the second of two tries counts."""
     for _ in range(2):
         started = time.perf_counter()
         with torch.no_grad():

@@ -12,7 +12,8 @@ import soundfile
 from diffmusic.bench.named import Named
 from diffmusic.bench.plan import REFERENCES
 from diffmusic.bench.store import Store
-from diffmusic.bench.table import Line, Table, described, heading
+from diffmusic.bench.table import Line, Table
+from diffmusic.bench.text import described, heading
 from diffmusic.plugins import registry
 from diffmusic.reports import spectrograms as plot
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from diffmusic.bench import cell, page, plan, table
+from diffmusic.bench import cell, page, plan, table, text
 from diffmusic.bench.clips import Library
 from diffmusic.bench.local import Engine
 from diffmusic.bench.plan import Cell, Model
@@ -96,8 +96,8 @@ def report(folder: Path) -> list[Path]:
     made = table.tables(planned, records)
     lines = [_line(each, records[each["key"]]) for each in planned["cells"] if each["key"] in records]
     contents = {
-        folder / "table.md": table.markdown(planned, made).encode(),
-        folder / "times.md": table.times(planned, made, records).encode(),
+        folder / "table.md": text.markdown(planned, made).encode(),
+        folder / "times.md": text.times(planned, made, records).encode(),
         folder / "index.html": page.page(planned, made, store),
         folder / "results.jsonl": "".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in lines).encode(),
     }

@@ -1,7 +1,6 @@
-"""Tables of what has been measured: one a problem, one line a row and prior, means over clips and seeds.
+"""Result tables: one for each problem, one line for each row and prior, with means over clips and seeds.
 
-Wall times are not in them, so that a run that was cut off and resumed leaves the same table, byte for byte, as one that
-was not. They are in the records, in ``times.md`` and on the page.
+An interrupted and resumed run gives the same tables, byte for byte, but for the wall times.
 """
 
 from __future__ import annotations
@@ -19,12 +18,11 @@ from diffmusic.errors import InputError
 from diffmusic.metrics.contract import is_set
 
 COSTS = ("network_forward", "network_backward", "decoder_forward", "decoder_backward")
-TITLES = {"part": "lsd of the part"}
 
 
 @dataclass(frozen=True)
 class Value:
-    """A mean, its standard error (0 for a single value or a distance of sets), and over how many values."""
+    """Mean, its standard error (0 for a single value or a distance of sets), and the number of values."""
 
     mean: float
     error: float
@@ -36,7 +34,18 @@ class Value:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table. values: by column; published: others' numbers by column; failures: (clip, seed, reason)."""
+    """Line of a table.
+
+    Attributes:
+        done: Number of cells with a result.
+        planned: Number of cells.
+        values: Values by column.
+        costs: Mean number of passes of each kind.
+        seconds: Mean wall time of a cell.
+        published: Others' numbers by column.
+        failures: ``(clip, seed, reason)``.
+        keys: Keys of the cells' records.
+    """
 
     row: str
     solver: str | None
@@ -52,14 +61,21 @@ class Line:
 
     @property
     def title(self) -> str:
-        """The row, with its prior, and of how many cells it speaks."""
+        """The row and the number of its cells, such as ``dps (3 of 8)``."""
         count = f"{self.done}" if self.done == self.planned else f"{self.done} of {self.planned}"
         return f"{self.row} ({count})"
 
 
 @dataclass(frozen=True)
 class Table:
-    """The lines of a problem; columns: of the values, in order; raw: those of the raw estimates."""
+    """Table of one problem.
+
+    Attributes:
+        columns: Names of the values, in order.
+        raw: Names of the values of raw estimates.
+        published: Names of the published values.
+        several: Whether lines have different priors.
+    """
 
     problem: str
     lines: Sequence[Line]
@@ -70,9 +86,9 @@ class Table:
 
 
 def tables(plan: Mapping[str, Any], records: Mapping[str, dict[str, Any]]) -> list[Table]:
-    """One table a problem, from a plan and the records there are.
+    """Make one table for each problem, from a plan and the records so far.
 
-    While cells are missing, rows speak of the clips that every row of their prior has: all of the same music.
+    While cells are missing, only clips that are done in every row of a prior count: rows compare the same music.
     """
     made = []
     for problem in dict.fromkeys(each["problem"] for each in plan["cells"]):
@@ -90,7 +106,7 @@ def tables(plan: Mapping[str, Any], records: Mapping[str, dict[str, Any]]) -> li
                 continue
             group = [each for each in cells if (each["row"], each["backbone"]) == (row, backbone)]
             lines.append(_line(plan, group, _shared(cells, backbone or first, records), truth))
-        # What rows are measured against stands above them.
+        # References come first.
         lines.sort(key=lambda line: REFERENCES.index(line.row) if line.row in REFERENCES else len(REFERENCES))
         names = [each["name"] for each in plan["metrics"]] + ["part", "misfit"]
         finished = [name for name in names if any(name in line.values for line in lines)]
@@ -104,8 +120,10 @@ def tables(plan: Mapping[str, Any], records: Mapping[str, dict[str, Any]]) -> li
 def _shared(
     cells: Sequence[Mapping[str, Any]], backbone: str | None, records: Mapping[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """The records of a problem's clips that are done in every row of a prior, and in those without one; all records
-    where there is no such clip yet."""
+    """Keep the records of clips that are done in every row of a prior and in every row without one.
+
+    All records where there is no such clip yet.
+    """
     rivals = [each for each in cells if each["backbone"] in (None, backbone)]
     missing = {each["clip"] for each in rivals if each["key"] not in records}
     kept = {each["key"]: records[each["key"]] for each in rivals if each["clip"] not in missing}
@@ -167,78 +185,9 @@ def _line(
 
 
 def _published(others: Mapping[str, Any] | None, cell: Mapping[str, Any]) -> dict[str, float]:
-    """What was published of the same problem and solver, by "metric, model"."""
+    """Return the published values of the same problem and solver, by "metric, model"."""
     found: dict[str, float] = {}
     for number in others["rows"] if others and cell["solver"] else ():
         if (number["operator"], number["solver"]) == (cell["operator"], cell["solver"]):
             found |= {f"{name}, {number['model']}": value for name, value in number["values"].items()}
     return found
-
-
-def markdown(plan: Mapping[str, Any], made: Sequence[Table]) -> str:
-    """All tables as Markdown, with what they were measured on and with."""
-    text = [f"# {plan['title']}", "", *([plan["about"].strip(), ""] if plan["about"] else []), *described(plan), ""]
-    for table in made:
-        text += [f"## {table.problem}", ""]
-        raw = [name for name in table.raw if name in (f"{plan['metrics'][0]['name']} raw", "part raw")]
-        columns = [*raw, *table.columns]
-        head = ["row", *(["prior"] if table.several else []), *map(heading, columns), "network f/b", "decoder f/b"]
-        head += [f"{name} (published)" for name in table.published]
-        text += [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-        for line in table.lines:
-            cells = [line.title, *([line.backbone or "–"] if table.several else [])]
-            cells += [str(line.values.get(name, "")) for name in columns]
-            cells += [f"{line.costs[f'{part}_forward']:.0f} / {line.costs[f'{part}_backward']:.0f}"
-                      for part in ("network", "decoder")]  # fmt: skip
-            cells += [f"{line.published[name]:.4f}" if name in line.published else "" for name in table.published]
-            text.append(f"| {' | '.join(cells)} |")
-        failures = [(line, failure) for line in table.lines for failure in line.failures]
-        if failures:
-            text += ["", "Failed:", ""]
-            text += [f"- {line.row}, {clip}, seed {seed}: {why}" for line, (clip, seed, why) in failures]
-        text.append("")
-    if plan["published"]:
-        others = plan["published"]
-        text += [f"Published: {others['source']}. {others['conditions']}".strip(), ""]
-    return "\n".join(text)
-
-
-def heading(column: str) -> str:
-    """A column's name as a reader has it."""
-    name, raw = column.removesuffix(" raw"), " raw" if column.endswith(" raw") else ""
-    return TITLES.get(name, name) + raw
-
-
-def described(plan: Mapping[str, Any]) -> list[str]:
-    """What the numbers were measured on and with, one fact a line of a list."""
-    clips = plan["clips"]
-    length = f" of {clips['seconds']:g} s" if clips["seconds"] else ""
-    rate = f" at {clips['rate']} Hz" if clips["rate"] else ""
-    facts = [f"- {clips['count']} clips{length}{rate} of {plan['dataset']}, chosen by seed {clips['seed']}"]
-    facts += [f"- prior {each['name']}, weights {each['sha256'][:12]}" for each in plan["models"]]
-    for each in plan["metrics"]:
-        more = [
-            f"{key} {value[:12] if key == 'sha256' else value}"
-            for key, value in each.items()
-            if key not in ("name", "embeddings")
-        ]
-        facts += [f"- {each['name']}: {', '.join(more)}"] if more else []
-    return facts
-
-
-def times(plan: Mapping[str, Any], made: Sequence[Table], records: Mapping[str, dict[str, Any]]) -> str:
-    """Mean wall times, and the machines they were taken on, as Markdown."""
-    text = [f"# {plan['title']}: seconds a clip", "", "| problem | row | prior | seconds |", "|---|---|---|---|"]
-    for table in made:
-        for line in table.lines:
-            if line.seconds is not None:
-                text.append(f"| {table.problem} | {line.title} | {line.backbone or '–'} | {line.seconds:.1f} |")
-    facts = [
-        (found["device"], found["threads"], tuple(found["versions"].items()))
-        for found in records.values()
-        if "device" in found
-    ]
-    for device, threads, versions in dict.fromkeys(facts):
-        shown = ", ".join(f"{name} {version}" for name, version in versions)
-        text += ["", f"{facts.count((device, threads, versions))} cells on {device} with {threads} threads; {shown}."]
-    return "\n".join(text) + "\n"

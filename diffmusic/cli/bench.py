@@ -1,4 +1,4 @@
-"""``diffmusic bench SUITE.yaml``: run a suite, go on with one that was cut off, or write its tables anew."""
+"""``diffmusic bench SUITE.yaml``: run a suite, resume it, or rewrite its tables."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ def _shard(_context: click.Context, _option: click.Parameter, value: str) -> tup
 
 @click.command()
 @click.argument("path", type=PATH, metavar="SUITE.yaml")
-@click.option("-o", "--output", type=PATH, metavar="DIR", help="Folder of the results; it is made, and a run that "
-              "finds some there goes on.  [default: SUITE.results]")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Only say how many cells there are, and what they will take.")
-@click.option("--report", is_flag=True, help="Measure nothing: write tables and page of what is in the folder.")
-@click.option("--retry", is_flag=True, help="Measure again what failed.")
+@click.option("-o", "--output", type=PATH, metavar="DIR", help="Folder of the results; a run with results there is "
+              "resumed.  [default: SUITE.results]")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only print the number of cells and their estimated cost.")
+@click.option("--report", is_flag=True, help="Measure nothing: rewrite tables and page from the folder.")
+@click.option("--retry", is_flag=True, help="Measure failed cells again.")
 @click.option("--shard", default="0/1", callback=_shard, metavar="I/N", show_default=True, help="Measure every Nth "
               "cell, from the Ith on; others, on any machine, may fill the same folder.")  # fmt: skip
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where cells "
               "are measured: on this machine, or on a Ray cluster.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Processes of the "
               "local engine.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Threads of each.")
-@click.option("--address", metavar="A", help="A Ray cluster that runs; by default one is started here.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Threads of each process."
+)
+@click.option("--address", metavar="A", help="Address of a running Ray cluster; by default one is started here.")
 @click.option("--gpus", type=click.FloatRange(0), default=0.0, show_default=True, metavar="F", help="GPUs that a cell "
               "takes on the Ray cluster; 0.25 lets four share one.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or mps.")
@@ -41,8 +43,8 @@ def _shard(_context: click.Context, _option: click.Parameter, value: str) -> tup
 @click.option("--offline", is_flag=True, help="Download nothing.")
 @click.pass_context
 def bench(ctx: click.Context, path: Path, **given: Any) -> None:
-    """Measure solvers on problems: every clip, problem, solver, prior and seed of a suite is a cell with a record of
-    its own. A run that was stopped, by whatever, goes on where it was.
+    """Measure solvers on problems. Every clip, problem, solver, prior and seed of a suite is a cell with a record of
+    its own; an interrupted run is resumed by the same command.
 
     \b
     diffmusic bench benchmarks/mini.yaml --dry-run

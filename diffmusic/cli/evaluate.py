@@ -1,4 +1,4 @@
-"""``diffmusic evaluate REFERENCE ESTIMATE``: metrics of anyone's files."""
+"""``diffmusic evaluate REFERENCE ESTIMATE``: metrics of any files."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FORMATS = (".json", ".csv")
 @click.option("-m", "--metrics", multiple=True, metavar="NAMES",
               help="What to measure, with commas between; a metric's parameters after blanks, as in \"lsd,fad "
               "embedding=vae\". May be repeated.  [default: what solve reports]")  # fmt: skip
-@click.option("--prompt", metavar="TEXT", help="What every estimate should sound like, for metrics that ask.")
+@click.option("--prompt", metavar="TEXT", help="What every estimate should sound like, for metrics that take a prompt.")
 @click.option("--prompts", type=click.Path(path_type=Path), metavar="CSV",
-              help="The same file by file: a table with the columns file and prompt.")  # fmt: skip
-@click.option("--cut", is_flag=True, help="Where the lengths of a pair differ, compare what both have.")
+              help="A prompt for each file: a table with the columns file and prompt.")  # fmt: skip
+@click.option("--cut", is_flag=True, help="Cut both recordings of a pair to the shorter length.")
 @click.option("--mono", is_flag=True, help="Compare the means of the channels.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-              help="Write it all as .json, or the table as .csv.")  # fmt: skip
-@click.option("--offline", is_flag=True, help="Download no model: it is in the cache, or it is an error.")
+              help="Write everything as .json, or the table as .csv.")  # fmt: skip
+@click.option("--offline", is_flag=True, help="Download nothing; a model that is not in the cache is an error.")
 @click.option("--allow-pickle", is_flag=True, help="Read pickled weights where there are no safetensors.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 def command(reference: Path, estimate: Path, **given: Any) -> None:
@@ -75,7 +75,7 @@ def command(reference: Path, estimate: Path, **given: Any) -> None:
 
 
 def _csv(document: dict[str, Any]) -> str:
-    """One line a file and metric; metrics of sets have no file."""
+    """Write one row for each file and metric; metrics of sets have no file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "metric", "value"))

@@ -35,7 +35,7 @@ RUN: Flags = (
     (("--device",), {"metavar": "NAME", "help": "auto, cpu, cuda or mps."}),
     (("--dtype",), {"metavar": "NAME", "help": "Precision of the network: float32 (which auto is), bfloat16 or "
       "float16; decoders keep float32."}),
-    (("--offline",), {"is_flag": True, "help": "Download nothing: the model is in the cache, or it is an error."}),
+    (("--offline",), {"is_flag": True, "help": "Download nothing; a model that is not in the cache is an error."}),
     (("--allow-pickle",), {"is_flag": True, "help": "Read pickled weights where there are no safetensors. A pickle "
       "can run any program as it is read: only from those you trust."}),
     (("--config",), {"type": click.Path(path_type=Path), "metavar": "RUN.json", "help": "Take what is not given here "

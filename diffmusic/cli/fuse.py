@@ -1,4 +1,4 @@
-"""``diffmusic fuse ORIGINAL REFERENCE --prompt TEXT``: two sounds become one."""
+"""``diffmusic fuse ORIGINAL REFERENCE --prompt TEXT``: fuse two sounds into one."""
 
 from __future__ import annotations
 
@@ -38,41 +38,39 @@ class Window(click.ParamType):
 
 @click.command()
 @click.argument("given_paths", nargs=-1, type=PATH, metavar="ORIGINAL REFERENCE")
-@option("--prompt", metavar="TEXT", help="What the reference is. It is learnt, and called up, by this text.")
-@option("--negative-prompt", metavar="TEXT", help="What the result is not to be.")
+@option("--prompt", metavar="TEXT", help="Text that the reference is learnt under, and made from.")
+@option("--negative-prompt", metavar="TEXT", help="What the result should not sound like.")
 @option(
     "--level",
     type=float,
     metavar="SIGMA",
-    help="The noise level at which the original is put in: 0 gives back the original, a high one the reference.",
+    help="Noise level at which the original enters: 0 gives the original, a high level the reference.",
 )
-@option(
-    "--sweep", type=int, metavar="N", help="N fusions across the window, with a picture and a page to listen through."
-)
+@option("--sweep", type=int, metavar="N", help="Make N fusions across the window, with a picture and a listening page.")
 @click.option(
     "--window", type=Window(), help="The noise levels of a sweep.  [default: {:g}:{:g}]".format(*DEFAULT.window)
 )
 @click.option("-o", "--output", type=PATH, metavar="OUT", help="Where to write.  [default: ORIGINAL.fused.EXT]")
 @click.option(
-    "--finetune/--no-finetune", default=None, help="Learn the reference (the default), or use the prompt alone."
+    "--finetune/--no-finetune", default=None, help="Fine-tune on the reference (the default), or use the prompt alone."
 )
-@option("--finetune-steps", type=int, metavar="N", help="Steps of learning, at most.")
-@option("--finetune-rate", type=float, metavar="FLOAT", help="Rate of learning.")
-@option("--rank", type=int, metavar="N", help="Rank of what is learnt (LoRA).")
+@option("--finetune-steps", type=int, metavar="N", help="Largest number of fine-tuning steps.")
+@option("--finetune-rate", type=float, metavar="FLOAT", help="Learning rate.")
+@option("--rank", type=int, metavar="N", help="Rank of the adapter (LoRA).")
 @option(
     "--adapter",
     type=click.Path(),
     metavar="FILE",
-    help="What was learnt before, OUT.adapter.safetensors, instead of learning again.",
+    help="Adapter of an earlier run, OUT.adapter.safetensors, instead of fine-tuning again.",
 )
 @several(option, SOLVER)
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompt (classifier-free guidance).")
 @option("--steps", type=int, metavar="N", help="Noise levels of the whole walk.")
-@click.option("--plot", type=PATH, metavar="PNG", help="Draw spectrograms of all that was made.  [a sweep: OUT.png]")
+@click.option("--plot", type=PATH, metavar="PNG", help="Draw spectrograms of all results.  [a sweep: OUT.png]")
 @several(option, BATCH, OUTPUT, RUN)
 def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
-    """Fuse a sound with a reference: first the reference is learnt, then its prompt leads from noise to sound, and the
-    original comes in at one noise level.
+    """Fuse a sound with a reference. The prior is fine-tuned on the reference, then sampled under its prompt, and the
+    original enters at one noise level.
 
     \b
     diffmusic fuse rain.wav organ.wav --prompt "a church organ" -o fused.wav
@@ -112,7 +110,7 @@ def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
 
 
 def _pair(paths: tuple[Path, ...], recorded: dict[str, Any] | None) -> tuple[Path, Path]:
-    """The original and the reference. Raises InputError for more or fewer."""
+    """Return the original and the reference. Raises InputError for more or fewer paths."""
     paths = paths or record.inputs(recorded)[:2]
     if len(paths) != 2:
         raise InputError("give two recordings: ORIGINAL REFERENCE, or --config RUN.json")

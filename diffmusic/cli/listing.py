@@ -14,7 +14,7 @@ from diffmusic.plugins import KINDS, registry
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns, the last one as long as it is."""
+    """Print rows in aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)] if rows else []
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
@@ -25,7 +25,7 @@ def show(kind: str, name: str) -> None:
     owner, spec = registry().locate(kind, name)
     component = spec.load()
     click.echo(f"{name}: {spec.description}  [{owner}]\n")
-    # A backbone is offered by what loads it, often a class method: its class says what it is.
+    # The target of a backbone is its loader, often a class method, whose class has the docstring.
     click.echo(inspect.getdoc(getattr(component, "__self__", component)) or "")
     if kind != "backbone" and isinstance(component, type):
         from diffmusic.parameters import parameters
@@ -40,7 +40,7 @@ def show(kind: str, name: str) -> None:
 
 
 _WRITTEN = {"operator": "--{}", "solver": "-s {}=", "metric": "{}=", "dataset": "{}="}
-"""How a parameter of each kind is written on the command line."""
+"""Flag of a parameter on the command line, by kind of component."""
 
 
 def _plain(value: Any) -> str:

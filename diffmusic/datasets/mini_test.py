@@ -1,4 +1,4 @@
-"""The rendered clips that the mini prior never saw."""
+"""Rendered clips that were held out from the training of the mini prior."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ SOURCES = ("drums", "bass", "lead", "other")
 
 @dataclass(frozen=True)
 class MiniTest:
-    """The clips of ten seconds, 16 kHz mono, that were held out when the mini prior was made, with the sources drums,
-    bass, lead and other. ``python -m training.stems`` renders them: see training/README.md.
+    """Held-out clips of ten seconds, 16 kHz mono, with the sources drums, bass, lead and other.
 
-    Left out are clips without a lead or without anything that accompanies it, so that every problem sees the same
-    music: a clip stays if both are louder than ``audible``. A name is that of a clip's folder, ``test/piece-0``.
+    ``python -m training.stems`` renders them (training/README.md). Clips whose lead or accompaniment is not louder than
+    ``audible`` are left out, so that every problem has the same music. A clip is named by its folder, ``test/piece-0``.
     """
 
     path: Annotated[Path, Doc("the folder that training works in; it holds stems/")] = Path("training/work")
     split: Annotated[Literal["test", "validation"], Doc("which clips")] = "test"
-    audible: Annotated[float, Doc("level that lead and accompaniment have to have, dB")] = -60.0
+    audible: Annotated[float, Doc("least loudness of lead and accompaniment, dB")] = -60.0
 
     def names(self) -> Sequence[str]:
-        """The clips, by name. Raises InputError where they have not been rendered."""
+        """List the clips. Raises InputError if they have not been rendered."""
         found = []
         for row in _manifest(self.path / "stems" / "manifest.jsonl"):
             levels = row["loudness"]
@@ -44,11 +43,11 @@ class MiniTest:
         return sorted(found)
 
     def duration(self, name: str, /) -> float:
-        """Seconds of a clip."""
+        """Return the length of a clip, seconds."""
         return files.duration(self._folder(name) / "mixture.flac")
 
     def load(self, name: str, /, start: float = 0.0, seconds: float | None = None) -> Clip:
-        """A clip with its sources."""
+        """Load a clip, with its sources."""
         folder = self._folder(name)
         return read(name, folder / "mixture.flac", {s: folder / f"{s}.flac" for s in SOURCES}, start, seconds)
 

@@ -1,4 +1,4 @@
-"""Directions in which a recording could have been otherwise: found once, kept in a file, followed at any strength.
+"""Directions of posterior variation of a recording: found once, saved to a file, followed at any strength.
 
 At each noise level ``sigma_i`` of a recording's path they are the leading eigenvectors ``v`` and eigenvalues ``lambda``
 of ``Cov[z_0 | z_i]`` (``diffmusic.editor.eigenpairs``). To follow them, the latent code is replayed with a drift (H.
@@ -6,8 +6,7 @@ Manor and T. Michaeli, arXiv:2402.10009, eq. 5, divided by ``sqrt(abar)``):
 
     z_{i+1} = m(z_i) + c_i gamma sum_j w_j sqrt(lambda_{j|i}) v_{j|i'} + r_i,   c_i = 1 - k / sigma_i
 
-with ``i' = i``, or one fixed level whose directions serve at all; the eigenvalue is that of the current level in
-either case.
+with ``i' = i``, or with one fixed level ``i'`` for all steps; the eigenvalue is that of the current level either way.
 """
 
 from __future__ import annotations
@@ -38,9 +37,15 @@ FORMAT = "diffmusic directions 1"
 
 @dataclass(frozen=True)
 class Directions:
-    """sigmas: the levels, decreasing, (levels,). vectors: of unit norm, (levels, components, channels, frames, ...).
-    values: eigenvalues of the posterior covariance, (levels, components). residuals: as
-    ``diffmusic.editor.eigenpairs`` has them. about: whose they are, and how they were found."""
+    """Leading eigenvectors and eigenvalues of the posterior covariance at each noise level.
+
+    Attributes:
+        sigmas: Noise levels, decreasing, (levels,).
+        vectors: Eigenvectors of unit norm, (levels, components, channels, frames, ...).
+        values: Eigenvalues, (levels, components).
+        residuals: Residuals of the eigenpairs (``diffmusic.editor.eigenpairs``), (levels, components).
+        about: Recording and model, and the settings of the search.
+    """
 
     sigmas: Tensor
     vectors: Tensor
@@ -49,14 +54,14 @@ class Directions:
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """A safetensors file."""
+        """Encode as the bytes of a safetensors file."""
         tensors = {name: getattr(self, name).float().contiguous() for name in ("vectors", "values", "residuals")}
         about = {"format": FORMAT, "about": json.dumps(self.about)}
         return safetensors.torch.save({**tensors, "sigmas": self.sigmas.double()}, about)
 
     @classmethod
     def load(cls, path: Path) -> Directions:
-        """Read a file that ``encode`` made. Raises InputError for any other."""
+        """Read a file made by ``encode``. Raises InputError for any other file."""
         try:
             with safe_open(path, framework="pt") as file:
                 about = file.metadata() or {}
@@ -71,15 +76,15 @@ class Directions:
 
     @property
     def entropy(self) -> Tensor:
-        """How widely each spreads over time, nats, (levels, components)."""
+        """Entropy over time of each eigenvector, nats, (levels, components)."""
         return entropy(self.vectors.flatten(4) if self.vectors.ndim > 4 else self.vectors[..., None])
 
     def nearest(self, sigma: float) -> int:
-        """The level nearest to ``sigma``, by its logarithm."""
+        """Return the index of the level nearest to ``sigma``, in log sigma."""
         return int((self.sigmas.log() - np.log(sigma)).abs().argmin())
 
     def deviations(self, sigma: float, values: Tensor | None = None) -> Tensor:
-        """``sqrt(lambda)`` of every component at ``sigma``, interpolated in log sigma, (components,)."""
+        """Interpolate ``sqrt(lambda)`` of every component at ``sigma``, in log sigma, (components,)."""
         at = self.sigmas.log().numpy()[::-1]
         roots = (self.values if values is None else values).clamp(min=0).sqrt().double().numpy()[::-1]
         return torch.tensor([np.interp(np.log(sigma), at, column) for column in roots.T])
@@ -94,15 +99,22 @@ def find(
     central: bool = False,
     seed: int = 0,
 ) -> Directions:
-    """The directions at every level of the path of ``task``, under its source's text.
+    """Find the directions at every level of the path of ``task``, under its source's text.
 
-    products: at most so many of the Jacobian with a vector at each level; each takes one pass of the network (two if
-        ``central``), beside one for the level itself. tolerance: residual below which a level is done.
-    step: length ``h`` of the differences. In float32, on a network of 8,192 dimensions, 0.001 errs by 7 %, 0.1 by
-        0.2 %; central differences by 0.03 %.
-    Items share their directions: with the channels of a stereo recording moving together its image stays. Levels go
-    through the network together, as many as its batch holds; each group starts from the directions of the last.
-    Within regions only, where there are any.
+    Items share their directions, so that the channels of a stereo recording move together and its image stays. Levels
+    are searched in groups, as many as a batch of the network holds; each group starts from the directions of the last.
+    With regions, directions are zero outside of them.
+
+    Args:
+        task: The recording, its text and its noise levels.
+        components: Number of directions.
+        products: Largest number of Jacobian-vector products at a level. Each takes one pass of the network, two if
+            ``central``; the level itself takes one more.
+        tolerance: Residual at which the search of a level ends.
+        step: Length ``h`` of the finite differences. In float32, on a network of 8,192 dimensions, 0.001 errs by 7 %,
+            0.1 by 0.2 %; central differences by 0.03 %.
+        central: Take central differences.
+        seed: Of the first vector.
     """
     items, shape = len(task.z0), task.z0.shape[1:]
     mask = torch.ones_like(task.z0[0])
@@ -168,14 +180,24 @@ def follow(
     values: Tensor | None = None,
     random: bool = False,
 ) -> Tensor:
-    """The recording moved along its directions, (targets * items, ...): for ``amount`` 0 as it was.
+    """Move a recording along its directions.
 
-    weights: ``w_j``, a linear combination of the components. amount: ``gamma``; about 2 is much for music.
-    at: a fixed level ``i'``; None takes each level's own directions. until: no drift below this level.
-    values: eigenvalues in the place of the recording's own, (levels, components), such as an average over recordings.
-    random: random directions of the same norm in their place, the control of appendix E: one for all levels where
-        ``at`` is given, else one for each.
-    Raises InputError for directions of something else.
+    Args:
+        task: The recording, its text and its noise levels.
+        directions: Directions of the same recording.
+        weights: ``w_j``, a linear combination of the components.
+        amount: ``gamma``; 0 changes nothing, and 2 is much for music.
+        at: Noise level of a fixed ``i'``; None takes each level's own directions.
+        until: Noise level below which there is no drift.
+        values: Eigenvalues to use instead of the recording's own, (levels, components), such as an average.
+        random: Use random directions of the same norm, the control of appendix E: one for all levels if ``at`` is
+            given, else one for each level.
+
+    Returns:
+        The moved latents, (targets * items, ...).
+
+    Raises:
+        InputError: The directions are of latents of another shape, or fewer than the weights.
     """
     shape = task.z0.shape[1:]
     if directions.vectors.shape[2:] != shape:

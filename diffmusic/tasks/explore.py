@@ -1,4 +1,4 @@
-"""From a recording to its directions, and what it sounds like along each."""
+"""Exploration of a recording: find its directions, and render it along each of them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from diffmusic.tasks.settings import EditSettings, ExploreSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Exploration(Result):
-    """A recording along its directions.
+    """Result of ``explore``: the directions, and the recording moved along each of them.
 
     Attributes:
         audio: The recording with each component added and subtracted, (2 * components, channels, time); empty where
             nothing was rendered.
-        directions: What was found, to keep in a file and to follow with the solver ``posterior-pc``.
+        directions: The directions, to save to a file and to follow with the solver ``posterior-pc``.
     """
 
     directions: Directions
@@ -45,14 +45,14 @@ def explore(
     Args:
         audio: (channels, time), full scale 1.
         sample_rate: Hz.
-        backbone: the prior.
-        settings: how many directions, how they are found, and how far they are followed.
-        render: follow them; otherwise there is no audio.
-        progress: called with the part of the work that is done, 0 to 1.
+        backbone: The prior.
+        settings: Number of directions, how they are found, and how far they are followed.
+        render: Render the audio along them.
+        progress: Callback with the share of the work that is done, 0 to 1.
 
     Raises:
-        InputError: something does not fit together.
-        Diverged: the run blew up.
+        InputError: The settings contradict each other or do not fit the recording.
+        Diverged: The audio is not finite.
     """
     started, costs, components = time.perf_counter(), Costs(), settings.components
     validate(settings)
@@ -92,7 +92,7 @@ def validate(settings: ExploreSettings) -> None:
 
 
 def average(explored: Sequence[Directions]) -> Directions:
-    """Directions whose eigenvalues are the mean over recordings; the vectors, of one element, stand for none.
+    """Average the eigenvalues of several recordings; the result has no vectors but a placeholder of one element.
 
     The values at a level are much the same for all music (arXiv:2402.10009, section 3.3).
     """

@@ -1,4 +1,4 @@
-"""Where a recording may change: stretches of time with soft edges, each with a prompt and a strength of its own."""
+"""Segments of a recording that may change: intervals with soft edges, each with its own prompt and strength."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ HOW = "write START:END in seconds, or START:END@STRENGTH=PROMPT, such as 3.0:5.5
 
 @dataclass(frozen=True)
 class Segment:
-    """Interval that may change, with a prompt and a strength of its own where they differ from the edit's.
+    """Interval that may change.
 
     Attributes:
         start: Seconds.
         end: Seconds.
-        prompt: Text of the music to be made there.
-        strength: Noise level that the edit starts from there.
+        prompt: Text of the music to be made there; None takes the edit's target.
+        strength: Noise level that the edit starts from there; None takes the edit's.
     """
 
     start: float
@@ -79,7 +79,7 @@ class Segment:
 
 
 def check(segments: Sequence[Segment], seconds: float) -> None:
-    """Raise InputError where segments overlap or lie outside of a recording."""
+    """Raise InputError for segments that overlap or end after the recording."""
     ordered = sorted(segments, key=lambda each: each.start)
     for each in ordered:
         if each.end > seconds + 1e-6:
@@ -90,7 +90,7 @@ def check(segments: Sequence[Segment], seconds: float) -> None:
 
 
 def excerpt(segments: Sequence[Segment], seconds: float, context: float) -> tuple[float, float]:
-    """The stretch that has to be edited: all segments and ``context`` seconds around them; all without segments."""
+    """Return the interval to edit: all segments with ``context`` seconds around them; everything if there are none."""
     if not segments:
         return 0.0, seconds
     return (
@@ -100,7 +100,7 @@ def excerpt(segments: Sequence[Segment], seconds: float, context: float) -> tupl
 
 
 def mask(segments: Sequence[Segment], times: np.ndarray, fade: float) -> np.ndarray:
-    """How much of the edit is heard at each of ``times``: 1 everywhere without segments."""
+    """Weigh the edit at each of ``times``: by the segments, or 1 everywhere if there are none."""
     if not segments:
         return np.ones_like(times)
     heard: np.ndarray = np.max([each.window(times, fade) for each in segments], axis=0)
@@ -108,6 +108,6 @@ def mask(segments: Sequence[Segment], times: np.ndarray, fade: float) -> np.ndar
 
 
 def frames(segment: Segment, count: int, rate: float, offset: float, fade: float) -> Tensor:
-    """The same for ``count`` latent frames at ``rate`` a second, the first of which begins at ``offset`` seconds."""
+    """Weigh ``count`` latent frames by a segment; they have ``rate`` a second and begin at ``offset`` seconds."""
     times = offset + (np.arange(count) + 0.5) / rate
     return torch.from_numpy(segment.window(times, fade)).float()

@@ -27,18 +27,19 @@ class PosteriorPC:
         z_{i+1} = m(z_i) + c_i amount sum_j w_j sqrt(lambda_{j|i}) v_{j|i'} + r_i,   c_i = 1 - k / sigma_i
 
     ``v`` and ``lambda`` are eigenvectors and eigenvalues of ``Cov[z_0 | z_i]`` at each level of the recording's path,
-    as ``diffmusic explore`` saves them. ``at`` fixes the level ``i'`` that directions are taken from: one direction at
-    all levels changes one thing much, each level's own lead further away. With ``amount`` 0 nothing changes.
-
-    It takes the recording's own eigenvalues, not averages over a data set, unless a file of averages is given.
+    as ``diffmusic explore`` saves them. ``at`` fixes the level ``i'`` of the directions: the same direction at all
+    levels changes one thing strongly, while each level's own lead further away. With ``amount`` 0 nothing changes. The
+    eigenvalues are the recording's own unless ``averages`` is given.
     """
 
-    directions: Annotated[str, Doc("file of diffmusic explore; without one they are found first")] = ""
-    weights: Annotated[tuple[float, ...], BeforeValidator(_numbers), Doc("of the components, W1,W2,...")] = (1.0,)
+    directions: Annotated[str, Doc("file of diffmusic explore; by default they are found first")] = ""
+    weights: Annotated[tuple[float, ...], BeforeValidator(_numbers), Doc("weights of the components, W1,W2,...")] = (
+        1.0,
+    )
     amount: Annotated[float, Doc("how far, in standard deviations; its sign is a choice")] = 2.0
-    at: Annotated[float | None, Field(gt=0), Doc("noise level that directions are taken from; each its own")] = None
-    until: Annotated[float, Field(ge=0), Doc("noise level below which nothing is added")] = 0.0
-    averages: Annotated[str, Doc("file of averaged eigenvalues, in the place of the recording's own")] = ""
+    at: Annotated[float | None, Field(gt=0), Doc("noise level of the directions; by default each level's own")] = None
+    until: Annotated[float, Field(ge=0), Doc("noise level below which there is no drift")] = 0.0
+    averages: Annotated[str, Doc("file of averaged eigenvalues, instead of the recording's own")] = ""
     random: Annotated[bool, Doc("random directions of the same length instead: the control")] = False
 
     @classmethod
