@@ -49,7 +49,7 @@ def test_every_command_of_the_pages_is_understood(
         if words[0] == "new" or "tape-hiss" in words or "--plugin" in words:
             continue  # tests/test_new.py does these
         result = run(*words)
-        missing = re.search(r"no such file|lies outside|several inputs need|does not exist", result.err)
+        missing = re.search(r"no such file|lies outside|several inputs need|does not exist|is no folder", result.err)
         assert result.code == 0 or missing, (words, result.err)
 
 
