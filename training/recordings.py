@@ -52,6 +52,7 @@ def extract(deb: Path, folder: Path) -> Path:
     if not root.exists():
         fresh = folder / f".{name}"
         shutil.rmtree(fresh, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["dpkg", "-x", str(deb), str(fresh)], check=True)
         if inner := PACKAGES[name].get("unpack"):
             archive = fresh / inner
