@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from diffmusic.metrics.contract import PairMetric, SetMetric, load_metric
     from diffmusic.parameters import Doc, Field
     from diffmusic.prior import Backbone, Costs, Prior
-    from diffmusic.problem import STFT, Operator, Problem
+    from diffmusic.problem import STFT, Operator, Problem, chain
     from diffmusic.solver import DirectSolver, Solver, State, Step
     from diffmusic.tasks.api import edit, explore, fuse, restore
     from diffmusic.tasks.edit import Edited
@@ -43,7 +43,7 @@ _HOMES = {
     "diffmusic.metrics.contract": ("PairMetric", "SetMetric", "load_metric"),
     "diffmusic.parameters": ("Doc", "Field"),
     "diffmusic.prior": ("Backbone", "Costs", "Prior"),
-    "diffmusic.problem": ("STFT", "Operator", "Problem"),
+    "diffmusic.problem": ("STFT", "Operator", "Problem", "chain"),
     "diffmusic.solver": ("DirectSolver", "Solver", "State", "Step"),
     "diffmusic.tasks.api": ("edit", "explore", "fuse", "restore"),
     "diffmusic.tasks.edit": ("Edited",),
@@ -62,8 +62,8 @@ __all__ = [
     "STFT", "Backbone", "Clip", "Costs", "Dataset", "DiffmusicError", "DirectSolver", "Diverged", "Doc", "Edit",
     "EditSettings", "Edited", "Editor", "Exploration", "ExploreSettings", "Field", "FuseSettings", "Fused",
     "InputError", "LearnSettings", "Operator", "PairMetric", "Prior", "Problem", "Restoration", "RestoreSettings",
-    "SetMetric", "Snapshot", "Solver", "Spec", "State", "Step", "__version__", "edit", "explore", "fuse", "hookimpl",
-    "load_dataset", "load_metric", "load_model", "load_operator", "load_solver", "read", "restore", "write",
+    "SetMetric", "Snapshot", "Solver", "Spec", "State", "Step", "__version__", "chain", "edit", "explore", "fuse",
+    "hookimpl", "load_dataset", "load_metric", "load_model", "load_operator", "load_solver", "read", "restore", "write",
 ]  # fmt: skip
 
 

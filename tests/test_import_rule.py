@@ -16,7 +16,8 @@ ROOT = Path(diffmusic.__path__[0])
 ROWS = (
     {"errors"},
     {"parameters", "plugins", "audio", "prior"},
-    {"problem", "models", "reports"},
+    {"problem", "reports"},
+    {"models"},
     {"solver", "backbones", "datasets"},
     {"editor", "metrics", "scaffold"},
     {"tasks", "testing"},
@@ -26,7 +27,7 @@ ROWS = (
 )
 MOST_LINES = 250
 FACE = {"__init__", "__main__"}
-COMPONENTS = {"operators/diffmusic_operators": 3, "solvers/diffmusic_solvers": 5}
+COMPONENTS = {"operators/diffmusic_operators": 3, "solvers/diffmusic_solvers": 6}
 """Packages beside diffmusic/, and how many rows they may import."""
 
 

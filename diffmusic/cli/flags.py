@@ -119,7 +119,7 @@ def _flag(parameter: Parameter) -> click.Option:
     )
 
 
-def common_flags(operator: type) -> list[click.Parameter]:
+def common_flags(operator: Any) -> list[click.Parameter]:
     """INPUT... and the flags that every operator has; those left out are None."""
     job = RestoreJob(operator="", solver=default_solver(operator))
     option = options(job, lambda *names, **settings: click.Option(list(names), **settings))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from diffmusic.parameters import BAR
 from diffmusic.plugins import registry
 
 
@@ -20,11 +21,20 @@ class Operators(click.Group):
             formatter.write_dl([(name, spec.summary) for name, spec in registry().components("operator").items()])
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        spec = registry().find("operator", name)
-        component = spec.load()
-
         from diffmusic.cli.flags import common_flags, operator_flags
         from diffmusic.cli.solving import solve_files
+
+        if BAR in name:  # a chain: its parameters stand behind each operator
+            from diffmusic.models.components import load_component
+
+            return click.Command(
+                name,
+                params=common_flags(load_component("operator", name)),
+                callback=lambda **given: solve_files(name, given),
+                help=f"{name}: restore INPUT..., the damaged recordings.",
+            )
+        spec = registry().find("operator", name)
+        component = spec.load()
 
         return click.Command(
             name,
@@ -51,5 +61,6 @@ def solve() -> None:
     \b
     diffmusic solve inpainting song.flac --gap 12.0:12.8 -o restored.flac
     diffmusic solve inpainting --help          the flags of one operator
+    diffmusic solve "resampling | clipping" dull.wav    what happened one after the other
     diffmusic solve --config restored.flac.json -o again.flac    repeat a run
     """

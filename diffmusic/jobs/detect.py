@@ -13,7 +13,6 @@ from diffmusic.audio import files
 from diffmusic.audio.clicks import clicks
 from diffmusic.audio.defects import Defect, clipping, dropouts, dull
 from diffmusic.audio.windows import merge
-from diffmusic.plugins import registry
 
 CONFIDENCE = 0.5
 """What is less certain is not listed."""
@@ -68,10 +67,7 @@ def suggestions(found: Sequence[Defect], path: Path) -> list[str]:
     if "skip" in kinds:
         out.append("skips: how much is missing, the file does not tell; give the stretch to fill in by --gap START:END")
     if "clipping" in kinds and kinds["clipping"].confidence > CONFIDENCE:
-        if "clipping" in registry().components("operator"):
-            out.append(f"diffmusic solve clipping {path} --level {kinds['clipping'].value:.4f} --solver declip")
-        else:
-            out.append("clipping: diffmusic solve clipping, with the plugin diffmusic-declip")
+        out.append(f"diffmusic solve clipping {path} --level {kinds['clipping'].value:.4f}")
     if "dull" in kinds:
         edge = kinds["dull"].value or 0.0
         rate = f"{2 * edge / 1000:.1f} kHz"

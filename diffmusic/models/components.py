@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from diffmusic.errors import InputError
-from diffmusic.parameters import build, row
+from diffmusic.parameters import build, rows
 from diffmusic.plugins import registry
+from diffmusic.problem.chain import chain
 
 
 def load_component(kind: str, line: str, parameters: Mapping[str, Any] | None = None) -> Any:
@@ -15,14 +16,25 @@ def load_component(kind: str, line: str, parameters: Mapping[str, Any] | None = 
 
     Args:
         kind: operator, solver, metric or dataset.
-        line: its name, and parameters for it if need be: ``"inpainting gap=4:5"``.
+        line: its name, and parameters for it if need be: ``"inpainting gap=4:5"``. Operators that followed each other
+            are separated by bars: ``"resampling | clipping level=0.5"`` (``diffmusic.problem.chain``).
         parameters: more of them, as text or plain values.
 
     Raises:
         InputError: there is no such component or parameter, or a value is not one.
     """
-    name, own = row(line)
-    given, target = {**own, **(parameters or {})}, registry().load(kind, name)
+    (name, own), *more = rows(line)
+    if more and kind == "operator":
+        if parameters:
+            raise InputError(f"{', '.join(parameters)}: of which operator? Write it behind the name in {line!r}")
+        return chain(*(_built(kind, *each) for each in rows(line)))
+    if more:
+        raise InputError(f"{line!r} names several components; operators alone make a chain")
+    return _built(kind, name, {**own, **(parameters or {})})
+
+
+def _built(kind: str, name: str, given: Mapping[str, Any]) -> Any:
+    target = registry().load(kind, name)
     if isinstance(target, type):
         return build(target, given, f"{kind} {name!r}")
     if given:

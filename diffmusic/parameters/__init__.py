@@ -8,7 +8,7 @@ from typing_extensions import Doc
 
 from diffmusic.parameters.building import bind, build, checked, values
 from diffmusic.parameters.fields import BOUND, Parameter, parameters
-from diffmusic.parameters.text import assignments, row
+from diffmusic.parameters.text import BAR, assignments, row, rows
 from diffmusic.parameters.types import (
     SPAN,
     Amount,
@@ -22,6 +22,6 @@ from diffmusic.parameters.types import (
 )
 
 __all__ = [
-    "BOUND", "SPAN", "Amount", "Count", "Doc", "Field", "Parameter", "Positive", "Rectangle", "Seed", "Span",
-    "assignments", "bind", "build", "checked", "parameters", "row", "seconds", "span", "values",
+    "BAR", "BOUND", "SPAN", "Amount", "Count", "Doc", "Field", "Parameter", "Positive", "Rectangle", "Seed", "Span",
+    "assignments", "bind", "build", "checked", "parameters", "row", "rows", "seconds", "span", "values",
 ]  # fmt: skip

@@ -12,10 +12,10 @@ from typing_extensions import Doc
 from diffmusic.errors import InputError, reason
 from diffmusic.parameters.types import WRITTEN
 
-BOUND = ("sample_rate", "measured_rate", "offset", "access")
+BOUND = ("sample_rate", "measured_rate", "offset", "access", "parts")
 """Fields that the core sets, never the user: the rate in Hz of the audio that the operator is applied to, that of what
-it measures, the time in seconds at which the excerpt begins within the whole recording, and how the models of a metric
-may be had (``diffmusic.models.Access``)."""
+it measures, the time in seconds at which the excerpt begins within the whole recording, how the models of a metric
+may be had (``diffmusic.models.Access``), and the operators of a chain."""
 
 
 @dataclass(frozen=True)

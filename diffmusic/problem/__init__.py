@@ -2,6 +2,7 @@
 
 from diffmusic.audio.stft import STFT
 from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.chain import Chain, Chainable, chain
 from diffmusic.problem.least_squares import convolved, informed_inverse, regularised_inverse
 from diffmusic.problem.operator import (
     HasAdjoint,
@@ -24,7 +25,7 @@ from diffmusic.problem.operator import (
 from diffmusic.problem.problem import Problem, Space
 
 __all__ = [
-    "STFT", "BoundOperator", "HasAdjoint", "HasDamage", "HasMeasuredRate", "HasSTFT", "Operator", "Problem", "Space",
-    "clean_length", "clean_rate", "convolved", "damage", "has_place", "informed_inverse", "is_linear", "is_spectrogram",
-    "observed", "observed_rate", "regions", "regularised_inverse", "sources", "spans",
+    "STFT", "BoundOperator", "Chain", "Chainable", "HasAdjoint", "HasDamage", "HasMeasuredRate", "HasSTFT", "Operator",
+    "Problem", "Space", "chain", "clean_length", "clean_rate", "convolved", "damage", "has_place", "informed_inverse",
+    "is_linear", "is_spectrogram", "observed", "observed_rate", "regions", "regularised_inverse", "sources", "spans",
 ]  # fmt: skip

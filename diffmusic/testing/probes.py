@@ -82,6 +82,19 @@ class Sum:
         return y.expand(-1, self.sources, -1)
 
 
+@dataclass(frozen=True)
+class Flat:
+    """Clipper, which says which samples it cut off."""
+
+    level: float = 0.1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(-self.level, self.level)
+
+    def clipped(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        return y >= self.level, y <= -self.level
+
+
 PROBES: dict[str, Any] = {"a gap": Gap(), "a gap in two seconds": Gap(2 * RATE),
                           "an echo": Echo(), "half the rate": Half(), "magnitudes": Magnitude(),
-                          "a mixture": Sum()}  # fmt: skip
+                          "a mixture": Sum(), "flat tops": Flat()}  # fmt: skip

@@ -20,6 +20,7 @@ from diffmusic.audio.spectral_repair import Excerpt, inside, repaired
 from diffmusic.audio.windows import merge
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field, Rectangle, Span
+from diffmusic.problem.chain import Chainable
 
 # Finishing extrapolates the observed sound into the gap: seconds of context, and order of the model.
 _CONTEXT = 0.1
@@ -30,7 +31,7 @@ _SHORTEST = 0.25
 
 
 @dataclass(frozen=True)
-class Inpainting:
+class Inpainting(Chainable):
     """``y = m (1 - S^T M S / c) m x``: a mask ``m`` in time, 0 where the recording is lost and 1 elsewhere, and a mask
     ``M`` of its STFT ``S``, 1 in the rectangles that are lost and 0 elsewhere.
 

@@ -14,13 +14,14 @@ from diffmusic.audio.resample import resample
 from diffmusic.audio.stft import inverse, spectrum, windows_of
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
+from diffmusic.problem.chain import Chainable
 
 _WINDOW = 0.128  # seconds; long enough to tell the partials of a low note apart
 _SILENCE = 1e-8  # of full scale, far below the content of any file
 
 
 @dataclass(frozen=True)
-class Mixing:
+class Mixing(Chainable):
     """Weighted sum of sources, ``y = sum_i w_i x_i``, which are the channels of ``x``.
 
     All sources are unknown and solved jointly, each with its own prompt, or some are known: their files are subtracted

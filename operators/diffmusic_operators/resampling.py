@@ -11,12 +11,13 @@ from torch import Tensor
 from diffmusic.audio.sinc import sinc_resample
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
+from diffmusic.problem.chain import Chainable
 
 _REPEATS = 16
 
 
 @dataclass(frozen=True)
-class Resampling:
+class Resampling(Chainable):
     """Windowed-sinc interpolation of ``x`` at ``sample_rate`` to the lower ``measured_rate``, ``y = D x``.
 
     INPUT is the recording at the low rate; the result has ``rate``, or ``factor`` times the recording's. Shapes: x and

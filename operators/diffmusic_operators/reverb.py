@@ -15,13 +15,14 @@ from diffmusic.audio import files
 from diffmusic.audio.resample import resample
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
+from diffmusic.problem.chain import Chainable
 from diffmusic.problem.least_squares import convolved, informed_inverse
 
 _RATE = 48000  # at which a synthetic room is made, so that it is the same room at every rate
 
 
 @dataclass(frozen=True)
-class Reverb:
+class Reverb(Chainable):
     """Convolution ``y = h * x``, cut to the length of ``x``; ``h`` is an impulse response.
 
     The response comes from a file, or is a synthetic room: the direct sound and a noise, a function of the seed, that

@@ -13,10 +13,11 @@ from diffmusic.audio.sinc import sinc_resample
 from diffmusic.audio.stft import STFT, spectrum
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
+from diffmusic.problem.chain import Chainable
 
 
 @dataclass(frozen=True)
-class StftMagnitude:
+class StftMagnitude(Chainable):
     """Magnitudes ``y = |STFT(x)|`` with a Hann window, frames centred on multiples of the hop, as in ``librosa.stft``.
 
     INPUT is a recording, whose phase is dropped, or a NumPy file of magnitudes. Shapes: x is (batch, channels, time) at

@@ -29,6 +29,7 @@ def diffmusic_solvers() -> list[Spec]:
               "classical"),
         _spec("repeat", "repeat:Repeat", "copies what the song says again, where the surroundings match", "classical"),
         _spec("sinc", "sinc:Sinc", "band-limited interpolation to a higher rate", "classical"),
+        _spec("declip", "declip:Declip", "what was clipped, from the spectrum of the rest", "classical"),
         _spec("griffin-lim", "griffin_lim:GriffinLim", "consistent phases for given magnitudes", "classical"),
         _spec("mixture", "mixture:Mixture", "each source its share of the mixture", "classical"),
         _spec("wiener", "wiener:Wiener", "regularised inverse of a linear operator", "classical"),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
+from diffmusic.audio.declip import consistent
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic_declip.consistent import consistent
+from diffmusic.problem.chain import Chainable
 
 
 @dataclass(frozen=True)
-class Clipping:
+class Clipping(Chainable):
     """``y = max(-c, min(c, x))``: hard clipping at a level ``c``. Shapes: (batch, channels, time), both.
 
     ``c`` is given, or is the peak of the recording, as it is for digital clipping that was not turned down unevenly
@@ -30,14 +31,15 @@ class Clipping:
     ] = 0.1
     iterations: Annotated[int, Field(ge=1), Doc("of finishing; more are slower and closer")] = 100
     sample_rate: int = 16000
+    solver: ClassVar[str] = "declip"
 
     @classmethod
     def example(cls) -> Clipping:
-        """At a level that noise of deviation 0.1 often exceeds, for the contract tests."""
+        """Return one at a level that noise of deviation 0.1 often exceeds, for the contract tests."""
         return cls(level=0.1, iterations=10)
 
     def fitted(self, measurement: Tensor) -> Clipping:
-        """With the level that the recording shows. Raises InputError for silence, which has none."""
+        """Return the operator at the level that the recording shows. Raises InputError for silence, which has none."""
         if self.level is not None:
             return self
         peak = float(measurement.abs().max())
@@ -55,12 +57,12 @@ class Clipping:
         return x.clamp(-self._level(), self._level())
 
     def clipped(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Which samples were cut off above, and which below."""
+        """Return which samples were cut off above, and which below."""
         edge = self._level() * (1 - self.slack)
         return y >= edge, y <= -edge
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
-        """Unclipped samples are kept; the others follow the estimate's spectrum, beyond the level (``consistent``)."""
+        """Keep unclipped samples; the others follow the estimate's spectrum, beyond the level (``consistent``)."""
         return consistent(
             measurement, *self.clipped(measurement), self.sample_rate, self.iterations, estimate, self.trust
         )

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from diffmusic.audio.declip import consistent
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Problem
-from diffmusic_declip.clipping import Clipping
-from diffmusic_declip.consistent import consistent
+
+
+@runtime_checkable
+class HasClipped(Protocol):
+    """Operator that says which samples were cut off above, and which below."""
+
+    def clipped(self, y: Tensor, /) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)
 class Declip:
-    """``x <- P_C(ISTFT(w STFT(x)))`` from the recording itself (``diffmusic_declip.consistent``).
+    """``x <- P_C(ISTFT(w STFT(x)))`` from the recording itself (``diffmusic.audio.declip``).
 
     Works for any operator that says which samples it ``clipped``. Raises InputError for others.
     """
@@ -24,13 +30,9 @@ class Declip:
     iterations: Annotated[int, Field(ge=1), Doc("more are slower and closer")] = 200
     sample_rate: int = 16000
 
-    def probe(self) -> Clipping:
-        """An operator that it takes, for the contract tests."""
-        return Clipping.example()
-
     def estimate(self, problem: Problem) -> Tensor:
-        """(batch, channels, time)."""
+        """Return the estimate, (batch, channels, time)."""
         operator, y = problem.operator, problem.measured
-        if not hasattr(operator, "clipped"):
+        if not isinstance(operator, HasClipped):
             raise InputError("declip needs an operator that clips, such as clipping")
         return consistent(y, *operator.clipped(y), self.sample_rate, self.iterations)

@@ -7,8 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from diffmusic.audio.stft import inverse, spectrum
-from diffmusic.problem import STFT
+from diffmusic.audio.stft import STFT, inverse, spectrum
 
 _FRAME = 0.046  # seconds
 _RANGE = 1e-1, 1e-6  # the threshold's power at the first and last iteration, over the strongest bin of the frame

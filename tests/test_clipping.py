@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from diffmusic_declip.clipping import Clipping
-from diffmusic_declip.consistent import consistent
-from diffmusic_declip.solver import Declip
 
+from diffmusic.audio.declip import consistent
 from diffmusic.cli import main
 from diffmusic.errors import InputError
 from diffmusic.testing import parametrize_with_checks
+from diffmusic_operators.clipping import Clipping
+from diffmusic_solvers.declip import Declip
 
 RATE = 16000
 
@@ -16,8 +16,9 @@ RATE = 16000
 def music(channels=1):
     """Three decaying partials, (channels, time), with a peak of 0.8."""
     time = np.arange(RATE) / RATE
-    partials = sum(np.sin(2 * np.pi * f * time + f) * np.exp(-time * f / 400) for f in (196.0, 392.0, 587.3))
-    return np.repeat(0.8 * partials[None] / abs(partials).max(), channels, axis=0)
+    partials = [np.sin(2 * np.pi * f * time + f) * np.exp(-time * f / 400) for f in (196.0, 392.0, 587.3)]
+    total = np.sum(partials, axis=0)
+    return np.repeat(0.8 * total[None] / np.abs(total).max(), channels, axis=0)
 
 
 def sdr(clean, estimate):
@@ -65,7 +66,7 @@ def test_the_level_is_the_peak_of_the_recording():
         Clipping().forward(y)
 
 
-@pytest.mark.parametrize("words", [("--solver", "declip"), ("--steps", "2", "-s", "repeats=1")])
+@pytest.mark.parametrize("words", [(), ("--solver", "diffmusic", "--steps", "2", "-s", "repeats=1")])
 def test_a_clipped_file_is_solved(tmp_path, words):
     x = music(2)
     soundfile.write(tmp_path / "loud.wav", x.clip(-0.3, 0.3).T, RATE, subtype="PCM_24")
