@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,16 +17,15 @@ from diffmusic.models.folder import weights_hash
 class Pretrained:
     """A backbone's noise levels, and what a run record says of it; ``network`` is the module that denoises."""
 
+    RECORDED: ClassVar[tuple[str, ...]] = ("sample_rate",)
+    """Its properties that a run record has besides."""
+
     folder: Path
     name: str
     noise: Noise
 
     @property
     def network(self) -> Any:
-        raise NotImplementedError
-
-    @property
-    def sample_rate(self) -> int:
         raise NotImplementedError
 
     @property
@@ -41,13 +40,13 @@ class Pretrained:
         return weights_hash(self.folder)
 
     def describe(self) -> dict[str, Any]:
-        """Return name, hash of all weights, sample rate, device and the network's dtype, for the run record; of a model
-        of the hub its id and commit too."""
+        """Return name, hash of all weights, what is `RECORDED`, device and dtype of the network, for the run record;
+        of a model of the hub its id and commit too."""
         found = hub.origin(self.folder)
         return ({"hub": found} if found else {}) | {
             "name": self.name,
             "sha256": self._hash,
-            "sample_rate": self.sample_rate,
+            **{each: getattr(self, each) for each in self.RECORDED},
             "device": str(self.device),
             "dtype": str(self.network.dtype).removeprefix("torch."),
         }

@@ -50,12 +50,12 @@ def check(ctx: click.Context, name: str, settings: tuple[str, ...], device: str)
 def _component(kind: str, name: str, given: Mapping[str, Any], device: str) -> Any:
     """Load the component to check: its example, or one made from the settings. Nothing is downloaded for it."""
     from diffmusic.models.components import load_component
-    from diffmusic.models.load import Access, load_model, resolve_device
+    from diffmusic.models.load import Access, load_latent_model, resolve_device
     from diffmusic.parameters import bind
     from diffmusic.testing.checks import HasExample
 
     if kind == "backbone":
-        return load_model(name, resolve_device(device), offline=True)
+        return load_latent_model(name, resolve_device(device), offline=True)
     target = registry().load(kind, name)
     if kind == "embedding":
         if given:

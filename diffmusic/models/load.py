@@ -12,13 +12,27 @@ from typing import Any
 from diffmusic.errors import InputError, reason
 from diffmusic.models import hub, parts
 from diffmusic.plugins import OURS, Registry, registry
-from diffmusic.prior.backbone import Backbone
+from diffmusic.prior.backbone import Backbone, LatentModel
 
 
 def load_model(
     model: str, device: str = "cpu", dtype: str = "auto", offline: bool = False, allow_pickle: bool = False
 ) -> Backbone:
-    """Load a backbone by its name, from a folder in the diffusers layout, or from the hub by its address.
+    """Load a backbone of audio; see `load_latent_model`. Raises InputError for a model of another kind of signal."""
+    return of_audio(load_latent_model(model, device, dtype, offline, allow_pickle), model)
+
+
+def of_audio(found: LatentModel, model: str) -> Backbone:
+    """Return a model that is one of audio. Raises InputError for another; ``model``: what the user called it."""
+    if not isinstance(found, Backbone):
+        raise InputError(f"model {model!r} is no prior of audio")
+    return found
+
+
+def load_latent_model(
+    model: str, device: str = "cpu", dtype: str = "auto", offline: bool = False, allow_pickle: bool = False
+) -> LatentModel:
+    """Load a model by its name, from a folder in the diffusers layout, or from the hub by its address.
 
     A folder goes to the backbone whose tags name the ``_class_name`` of its ``model_index.json``. The name of a
     backbone that lists published checkpoints stands for the first of them. What is not in the cache is downloaded,
@@ -64,11 +78,15 @@ class Access:
     exact: bool = False
 
     def load(self, model: str, device_name: str, dtype: str) -> Backbone:
-        """Load a backbone by what a job says of it; see ``load_model``.
+        """Load a backbone of audio by what a job says of it; see `load_model` and `load_any`."""
+        return of_audio(self.load_any(model, device_name, dtype), model)
+
+    def load_any(self, model: str, device_name: str, dtype: str) -> LatentModel:
+        """Load a model by what a job says of it; see `load_latent_model`.
 
         Raises InputError as that does, and under ``exact`` for weights that are not those of the record.
         """
-        backbone = load_model(model, device_name, dtype, self.offline, self.allow_pickle)
+        backbone = load_latent_model(model, device_name, dtype, self.offline, self.allow_pickle)
         found = backbone.describe().get("sha256", "") if self.recorded else ""
         if found != self.recorded:
             message = f"model {model!r} is not the one of the run record: its weights are {found[:12] or 'not known'}, "

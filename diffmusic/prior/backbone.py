@@ -11,32 +11,19 @@ from torch import Tensor
 
 
 @runtime_checkable
-class Backbone(Protocol):
-    """Pretrained latent-diffusion model in the frame ``z_sigma = z_0 + sigma n``, ``n ~ N(0, I)``.
+class LatentModel(Protocol):
+    """Pretrained latent-diffusion model in the frame ``z_sigma = z_0 + sigma n``, ``n ~ N(0, I)``, of any signal.
 
-    Audio is (batch, channels, time) at ``sample_rate``; latents have the batch first. A backbone may also define
+    A signal is (batch, channels, samples), whatever its samples are: `Backbone` is the contract for audio. Latents have
+    the batch first. A model may also define
 
-    - ``placed(condition, start, seconds)``: the condition for an excerpt that begins at ``start`` of a recording of
-      that many seconds, where the model was told so in training;
     - ``denoise_batch(z, sigmas, conditions)``: many latents in one call of the network, each at its own level, float64,
-      and under its own condition;
-    - ``given(condition, z, known)``: the condition for a latent (channels, frames) that is known where ``known``,
-      (frames,), is 1 and to be filled where it is 0, where the model was trained to see that.
+      and under its own condition.
     """
 
     @property
-    def sample_rate(self) -> int:
-        """Rate of its audio, Hz."""
-        ...
-
-    @property
     def channels(self) -> int:
-        """Channels of audio that one latent stands for."""
-        ...
-
-    @property
-    def excerpt_seconds(self) -> float:
-        """Length it was trained on, seconds: windows of long recordings have it."""
+        """Channels of the signal that one latent stands for."""
         ...
 
     @property
@@ -59,7 +46,7 @@ class Backbone(Protocol):
         """Return the shape of a latent.
 
         Args:
-            samples: Length of the audio.
+            samples: Length of the signal.
 
         Returns:
             The shape without batch.
@@ -80,10 +67,10 @@ class Backbone(Protocol):
         ...
 
     def encode(self, x: Tensor) -> Tensor:
-        """Encode audio.
+        """Encode a signal.
 
         Args:
-            x: Audio, (batch, channels, time).
+            x: The signal, (batch, channels, samples).
 
         Returns:
             Latents, the mode of the encoder's distribution, (batch, ...).
@@ -95,21 +82,10 @@ class Backbone(Protocol):
 
         Args:
             z: Latents, (batch, ...).
-            samples: Length of the audio.
+            samples: Length of the signal.
 
         Returns:
-            Audio, (batch, channels, samples).
-        """
-        ...
-
-    def mel(self, x: Tensor) -> Tensor:
-        """Compute the backbone's own log-mel, differentiably.
-
-        Args:
-            x: Audio, (batch, channels, time).
-
-        Returns:
-            Log-mel in nats, (batch, ..., frames, bands).
+            The signal, (batch, channels, samples).
         """
         ...
 
@@ -117,7 +93,7 @@ class Backbone(Protocol):
         """Embed a prompt.
 
         Args:
-            prompt: Text of the music; None or an empty one is unconditional.
+            prompt: Text of the signal; None or an empty one is unconditional.
 
         Returns:
             A condition for ``denoise``, of a kind that only the backbone knows.
@@ -132,6 +108,38 @@ class Backbone(Protocol):
 
         Returns:
             Name, source, hash, rate and dtype, in plain values.
+        """
+        ...
+
+
+@runtime_checkable
+class Backbone(LatentModel, Protocol):
+    """Latent-diffusion model of audio, (batch, channels, time) at ``sample_rate``. It may also define
+
+    - ``placed(condition, start, seconds)``: the condition for an excerpt that begins at ``start`` of a recording of
+      that many seconds, where the model was told so in training;
+    - ``given(condition, z, known)``: the condition for a latent (channels, frames) that is known where ``known``,
+      (frames,), is 1 and to be filled where it is 0, where the model was trained to see that.
+    """
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of its audio, Hz."""
+        ...
+
+    @property
+    def excerpt_seconds(self) -> float:
+        """Length it was trained on, seconds: windows of long recordings have it."""
+        ...
+
+    def mel(self, x: Tensor) -> Tensor:
+        """Compute the backbone's own log-mel, differentiably.
+
+        Args:
+            x: Audio, (batch, channels, time).
+
+        Returns:
+            Log-mel in nats, (batch, ..., frames, bands).
         """
         ...
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic.prior.backbone import Backbone, Costs, HasBatch
+from diffmusic.prior.backbone import Costs, HasBatch, LatentModel
 from diffmusic.prior.windowed import Windowed
 
 
@@ -29,12 +29,12 @@ class _Tally(torch.autograd.Function):
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """Backbone whose passes, forward and backward, are counted one per item and window.
+    """Model whose passes, forward and backward, are counted one per item and window.
 
     The passes that a long recording repeats for the backward pass count as forward.
     """
 
-    backbone: Backbone
+    backbone: LatentModel
     costs: Costs
 
     def denoise(self, z: Tensor, sigma: float, condition: Any) -> Tensor:
@@ -47,12 +47,12 @@ class Counted:
         return self._count(self.backbone.denoise_batch(z, sigmas, conditions), "network", 1)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Encode audio as latents."""
+        """Encode a signal as latents."""
         z = self.backbone.encode(x)
         return self._count(z, "encoder", self._windows(z))
 
     def decode(self, z: Tensor, samples: int) -> Tensor:
-        """Decode latents to audio of that many samples."""
+        """Decode latents to a signal of that many samples."""
         return self._count(self.backbone.decode(z, samples), "decoder", self._windows(z))
 
     def _windows(self, z: Tensor) -> int:

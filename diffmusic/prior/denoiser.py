@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.errors import Diverged
-from diffmusic.prior.backbone import Backbone, Costs, HasBatch
+from diffmusic.prior.backbone import Costs, HasBatch, LatentModel
 from diffmusic.prior.counted import Counted
 from diffmusic.prior.guidance import Text
 from diffmusic.prior.windowed import Windowed
@@ -27,7 +27,7 @@ class Denoiser:
             call. None: all that share a level and a condition, as one call; this mode can be differentiated.
     """
 
-    backbone: Backbone
+    backbone: LatentModel
     costs: Costs
     batch: int | None = 1
 

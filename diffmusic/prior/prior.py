@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from diffmusic.prior.backbone import Backbone, Costs, HasContext, HasPlace
+from diffmusic.prior.backbone import Costs, HasContext, HasPlace, LatentModel
 from diffmusic.prior.counted import Counted
 from diffmusic.prior.denoiser import Denoiser
 from diffmusic.prior.guidance import Text
@@ -32,7 +32,7 @@ class Prior:
         sources: Audio channels of one item. Each is a latent of its own, so that latents are (batch * sources, ...).
     """
 
-    backbone: Backbone
+    backbone: LatentModel
     samples: int
     costs: Costs
     conditions: tuple[Any, ...] = (None,)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffmusic.prior.backbone import Backbone
 from diffmusic.prior.prior import Prior
 
 
@@ -39,6 +40,7 @@ class Snapshot:
     @property
     def sample_rate(self) -> int:
         """Rate of the estimate, which is the prior's, Hz."""
+        assert isinstance(self.prior.backbone, Backbone)
         return self.prior.backbone.sample_rate
 
     def estimate(self) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffmusic.prior.backbone import Backbone
+from diffmusic.prior.backbone import Backbone, LatentModel
 from diffmusic.solver.noise import generator
 from diffmusic.testing.checks import Check, lacking, relative
 
@@ -18,10 +18,19 @@ def backbone_checks(backbone: Any) -> list[Check]:
 
 
 def _backbone_contract(backbone: Any) -> str:
-    members = [name for name in vars(Backbone) if not name.startswith("_")]
-    missing = lacking(backbone, members)
+    contract = Backbone if _of_audio(backbone) else LatentModel
+    missing = lacking(backbone, dict.fromkeys(_members(LatentModel) + _members(contract)))
     assert not missing, f"it lacks {', '.join(missing)}"
-    return "all members of diffmusic.prior.Backbone"
+    return f"all members of diffmusic.prior.{contract.__name__}"
+
+
+def _members(contract: type) -> list[str]:
+    return [name for name in vars(contract) if not name.startswith("_")]
+
+
+def _of_audio(backbone: Any) -> bool:
+    """Whether it has anything that a backbone of audio has and a model of other signals has not."""
+    return len(lacking(backbone, _members(Backbone))) < len(_members(Backbone))
 
 
 def _levels(backbone: Any) -> str:
@@ -32,23 +41,23 @@ def _levels(backbone: Any) -> str:
     return f"from {float(sigmas[0]):.3g} down to {float(sigmas[-2]):.3g}, then 0"
 
 
-def _some_audio(backbone: Any, samples: int, batch: int = 1) -> Tensor:
+def _signal(backbone: Any, samples: int, batch: int = 1) -> Tensor:
     tone = torch.sin(torch.arange(samples) * 0.17)
     noise = torch.randn(batch, backbone.channels, samples, generator=generator(0))
     return (0.2 * tone + 0.02 * noise).to(backbone.device)
 
 
 def _round_trip(backbone: Any) -> str:
-    for samples in (1600, 8191, backbone.sample_rate):
-        x = _some_audio(backbone, samples)
+    for samples in (1600, 8191, backbone.sample_rate if _of_audio(backbone) else 8000):
+        x = _signal(backbone, samples)
         with torch.no_grad():
             z = backbone.encode(x)
             shape = (1, *backbone.latent_shape(samples))
             assert tuple(z.shape) == shape, f"{samples} samples encode to {tuple(z.shape)}, not {shape}"
             back = backbone.decode(z, samples)
         assert back.shape == x.shape, f"{samples} samples decode to {tuple(back.shape)}"
-        assert bool(torch.isfinite(back).all()), f"{samples} samples do not decode to finite audio"
-    return "1600 to a second of samples"
+        assert bool(torch.isfinite(back).all()), f"{samples} samples do not decode to finite numbers"
+    return f"1600 to {'a second of' if _of_audio(backbone) else 8191} samples"
 
 
 def _latents(backbone: Any, batch: int) -> Tensor:
@@ -58,10 +67,13 @@ def _latents(backbone: Any, batch: int) -> Tensor:
 
 def _gradient(backbone: Any) -> str:
     z = _latents(backbone, 1).requires_grad_()
-    (gradient,) = torch.autograd.grad(backbone.mel(backbone.decode(z, 8000)).square().mean(), z)
-    assert bool(torch.isfinite(gradient).all()), "the gradient of the mel of the decoded audio is not finite"
+    mel = _of_audio(backbone)
+    decoded = backbone.decode(z, 8000)
+    (gradient,) = torch.autograd.grad((backbone.mel(decoded) if mel else decoded).square().mean(), z)
+    through = "decoder and mel" if mel else "the decoder"
+    assert bool(torch.isfinite(gradient).all()), f"the gradient through {through} is not finite"
     assert float(gradient.norm()) > 0, "no gradient reaches the latent"
-    return f"norm {float(gradient.norm()):.2g} through decoder and mel"
+    return f"norm {float(gradient.norm()):.2g} through {through}"
 
 
 def _identity_without_noise(backbone: Any) -> str:

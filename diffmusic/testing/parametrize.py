@@ -9,7 +9,7 @@ from diffmusic.datasets.contract import Dataset
 from diffmusic.editor.contract import Editor
 from diffmusic.metrics.contract import PairMetric, SetMetric
 from diffmusic.metrics.embeddings import Embedding
-from diffmusic.prior.backbone import Backbone
+from diffmusic.prior.backbone import LatentModel
 from diffmusic.problem.operator import Operator
 from diffmusic.solver.contract import DirectSolver, Solver
 from diffmusic.testing.backbones import backbone_checks
@@ -32,7 +32,7 @@ CHECKS: dict[str, Callable[[Any], list[Check]]] = {
 }
 # A callable may be anything, so that metrics of pairs come last; a network may have a method forward of its own.
 _CONTRACTS: tuple[tuple[str, tuple[type, ...]], ...] = (
-    ("backbone", (Backbone,)),
+    ("backbone", (LatentModel,)),
     ("solver", (Solver, DirectSolver, Editor)),
     ("dataset", (Dataset,)),
     ("metric", (SetMetric,)),
