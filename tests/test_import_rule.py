@@ -24,6 +24,7 @@ ROWS = (
     {"jobs"},
     {"bench"},
     {"cli"},
+    {"app"},
 )
 MOST_LINES = 250
 FACE = {"__init__", "__main__"}

@@ -27,6 +27,7 @@ COMMANDS = {
     "reconstruct": ("diffmusic.cli.reconstruct:reconstruct", "See what a latent put in at a noise level leads to."),
     "bench": ("diffmusic.cli.bench:bench", "Run a suite of clips, problems and solvers, and make its tables."),
     "evaluate": ("diffmusic.cli.evaluate:command", "Measure recordings against references."),
+    "app": ("diffmusic.app.command:app", "Look, listen, mark and restore, on a page in the browser."),
     "operators": ("diffmusic.cli.listing:operators", "List the operators, or show one."),
     "solvers": ("diffmusic.cli.listing:solvers", "List the solvers, or show one."),
     "models": ("diffmusic.cli.models:models", "List the backbones and their weights, show or download one."),

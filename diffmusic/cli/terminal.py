@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ import click
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+
+PROGRESS = "DIFFMUSIC_PROGRESS"
+"""Environment variable; where it is "lines", progress is printed on stderr for a program that shows it its own way."""
 
 _drawn: list[Bar] = []
 
@@ -26,8 +30,11 @@ def say(text: str, err: bool = False) -> None:
 
 @contextmanager
 def progress_bar(files: int) -> Iterator[Callable[[float, str], Callable[[float], None] | None]]:
-    """One bar on a terminal for all files, silence in a pipe. Yields what makes the progress of a file from its number
-    and name."""
+    """One bar on a terminal for all files, silence in a pipe, or lines ``progress SHARE``. Yields what makes the
+    progress of a file from its number and name."""
+    if os.environ.get(PROGRESS) == "lines":
+        yield lambda number, name: lambda done: click.echo(f"progress {(number + done) / files:.4f}", err=True)
+        return
     if not sys.stderr.isatty():
         yield lambda number, name: None
         return

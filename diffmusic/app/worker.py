@@ -1,0 +1,27 @@
+"""A process that has imported what is slow to import, and then runs one command: ``python -m diffmusic.app.worker``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from importlib import import_module
+
+_SLOW = ("diffmusic.jobs.restore", "diffmusic.jobs.edit", "diffmusic.jobs.detect", "diffmusic.cli.solving")
+
+
+def main() -> None:
+    """Read the words of a command from stdin, as a JSON list in one line, and run it. Without one, end."""
+    # Ctrl-C ends a command at its next step, also where whoever started the server ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in _SLOW:
+        import_module(name)
+    told = sys.stdin.readline()
+    if told:
+        from diffmusic.cli import main as command_line
+
+        command_line(json.loads(told))
+
+
+if __name__ == "__main__":
+    main()
