@@ -151,10 +151,10 @@ def test_uploads_are_limited_and_kept_in_a_private_folder(served: Served) -> Non
         assert told in json.loads(content)["error"]
     assert set(folder.rglob("*")) == before
     key = served.json("POST", "files?name=..%2F..%2Fa%2Fsong.wav", sound())["key"]
-    (path,) = set(folder.rglob("*.wav")) - before
-    assert path.name == "song.wav"
+    (kept,) = set(folder.rglob("*.wav")) - before
+    assert kept.name == "song.wav"
     assert served.ask("DELETE", f"files/{key}")[0] == 204
-    assert not path.exists()
+    assert not kept.exists()
 
 
 def test_the_folder_is_gone_when_the_server_is() -> None:
@@ -227,8 +227,8 @@ def test_forms_are_made_from_the_dataclasses_plugins_included(served: Served) ->
     assert {"gap", "region", "mask", "crossfade"} <= set(names)
     assert "sample_rate" not in names
     assert operators["inpainting"]["solver"] == "auto"
-    solvers = {each["name"]: each["tags"] for each in forms["solvers"]}
-    assert solvers["repeat"] == ["classical"]
+    solvers = {each["name"]: each["role"] for each in forms["solvers"]}
+    assert solvers["repeat"] == "classical"
     assert forms["defaults"]["solve"]["steps"] == 25
 
 

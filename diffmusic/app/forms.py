@@ -34,7 +34,7 @@ def forms() -> dict[str, Any]:
 
 
 def _component(name: str, spec: Spec) -> dict[str, Any]:
-    facts: dict[str, Any] = {"name": name, "summary": spec.summary, "tags": spec.tags, "parameters": [], "error": ""}
+    facts: dict[str, Any] = {"name": name, "summary": spec.summary, "role": spec.role, "parameters": [], "error": ""}
     try:
         component = spec.load()
         facts["parameters"] = [_parameter(each) for each in parameters(component)]

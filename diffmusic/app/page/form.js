@@ -69,7 +69,7 @@ export class Form extends EventTarget {
     const own = operator.parameters.filter(each => !isMark(each)).map(each => this.parameter(`solve.${operator.name}`, each));
     const marked = this.takes.time || this.takes.rectangle;
     const method = this.solver || this.forms.solvers.find(each => each.name === operator.solver);
-    const classical = method?.tags.includes("classical");
+    const classical = method?.role === "classical";
     const parts = [
       this.select("operator", "damage", choices, operator.summary, true),
       this.hint(operator.error || (marked ? "" : "It has no place: marks are not used.")),
@@ -93,7 +93,7 @@ export class Form extends EventTarget {
   }
 
   solvers(first, second, standard) {
-    const fitting = this.forms.solvers.filter(each => (each.tags.includes(first) || each.tags.includes(second)) && !each.error);
+    const fitting = this.forms.solvers.filter(each => (each.role === first || each.role === second) && !each.error);
     const choices = [{ value: "", text: `the default, ${standard}` }, ...fitting.map(each => ({ value: each.name, text: each.name }))];
     const chosen = this.solver || this.forms.solvers.find(each => each.name === standard);
     const group = document.createElement("div");
