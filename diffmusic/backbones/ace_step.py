@@ -28,14 +28,14 @@ TOKENS, LYRIC_TOKENS = 256, 2048
 """Tokens of a prompt and of lyrics that the model was trained on."""
 FILL = "Fill the audio semantic mask based on the given conditions:"
 REPAINT = "Repaint the mask area based on the given conditions:"
-"""What the model is told to do: make all of it, or what is missing."""
+"""Instruction to the model: make everything, or what is missing."""
 PROMPT = (
     "# Instruction\n{instruction}\n\n# Caption\n{caption}\n\n# Metas\n"
     "- bpm: N/A\n- timesignature: N/A\n- keyscale: N/A\n- duration: {seconds} seconds\n<|endoftext|>\n"
 )
-"""The form in which the model was trained to read a caption; the duration is a part of it."""
+"""Template of a caption as in training; the duration is a part of it."""
 LYRICS = "# Languages\nen\n\n# Lyric\n<|endoftext|>"
-"""The form of lyrics, with none."""
+"""Template of lyrics, for instrumental music."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ class AceStep(OobleckPrior):
         return self.noise.denoise(network, z, sigma)
 
     def _attended(self, condition: Prompt, frames: int) -> Tensor:
-        """What the transformer attends to, (1, tokens, dim)."""
+        """Encode what the transformer attends to, (1, tokens, dim)."""
         if not condition.text:
             return self.null  # attending to one vector is attending to as many copies of it as there are tokens
         length = frames / _rate(self.vae)
@@ -145,13 +145,13 @@ class AceStep(OobleckPrior):
         return self.texts(text)
 
     def _context(self, frames: int) -> Tensor:
-        """The context of a latent that is to be filled everywhere, (1, 2 channels, frames)."""
+        """Context of a latent that is to be filled everywhere, (1, 2 channels, frames)."""
         times = -(-frames // self.silence.shape[-1])
         silence = self.silence.repeat(1, 1, times)[..., :frames]
         return torch.cat([silence, torch.ones_like(silence)], dim=1)
 
     def embed(self, prompt: str | None) -> Prompt:
-        """The condition of a prompt. It is encoded with the duration, once that is known."""
+        """Return the condition of a prompt. It is encoded together with the duration, once that is known."""
         condition = Prompt(prompt or "")
         self._attended(condition, LENGTH)
         return condition
@@ -166,7 +166,7 @@ class AceStep(OobleckPrior):
         return seen
 
     def placed(self, condition: Prompt, start: float, seconds: float) -> Prompt:
-        """The condition of an excerpt of a recording of so many ``seconds``."""
+        """Return the condition of an excerpt of a recording of that many ``seconds``."""
         placed = replace(condition, seconds=seconds)
         self._attended(placed, LENGTH)
         return placed

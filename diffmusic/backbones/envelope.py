@@ -1,4 +1,4 @@
-"""The derivative of a vocoder, with the fine structure of its sound held fixed."""
+"""Derivative of a vocoder with the fine structure of its sound kept fixed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The anatomy that MusicLDM, AudioLDM2 and the mini prior share: a VAE over log-mels, a UNet, a vocoder."""
+"""Base of MusicLDM, AudioLDM2 and the mini prior: a VAE over log-mels, a UNet, a vocoder."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ class LogMelPrior(Pretrained):
 
     @classmethod
     def _encoders(cls, folder: Path, device: str, allow_pickle: bool) -> Encode:
-        """What turns a prompt into the condition of ``_network``."""
+        """Load the function from a prompt to the condition of ``_network``."""
         raise NotImplementedError
 
     def _network(self, x: Tensor, t: Tensor, condition: Any) -> Tensor:
-        """The UNet on its own input (batch, ...) and timesteps (batch,)."""
+        """Call the UNet on its own input (batch, ...) and timesteps (batch,)."""
         raise NotImplementedError
 
     @property
@@ -182,7 +182,7 @@ def _vocoder_class(library: str, name: str) -> Any:
 
 
 def _mel_spec(index: dict[str, Any], vocoder: Any) -> MelSpec:
-    """The log-mel that a model was trained on: what its index says, or what its vocoder takes."""
+    """Return the log-mel of a model: that of its index, or else that of its vocoder."""
     if "mel" in index or isinstance(vocoder, ISTFTVocoder):
         return MelSpec(**index.get("mel", {}))
     rate, hop = vocoder.config.sampling_rate, math.prod(vocoder.config.upsample_rates)

@@ -79,7 +79,7 @@ def hifigan_context(config: Any) -> int:
 
 
 def oobleck_context(config: Any) -> int:
-    """The same for the decoder of an Oobleck autoencoder, and for its encoder, in latent frames."""
+    """Context of an Oobleck autoencoder's decoder and of its encoder, in latent frames, counted likewise."""
     reach, rate = 3.0, 1
     for stride in reversed(config.downsampling_ratios):
         reach += 2 / rate

@@ -20,7 +20,7 @@ MINI = Path(__file__).parent / "mini"
 
 
 def mini(source: Path | None = None, device: str = "cpu", *, dtype: str = "auto") -> MusicLDM:
-    """The prior inside this package (or a folder of the same kind)."""
+    """Load the prior inside this package, or a folder of the same kind."""
     return MusicLDM.load(source or MINI, device, name="mini", dtype=dtype, checkpointing=False)
 
 

@@ -17,16 +17,16 @@ from torch import Tensor
 from diffmusic.errors import InputError, reason
 
 Network = Callable[[Tensor, Any], Tensor]
-"""A network on its own input and timestep, one for all or an array with one for each."""
+"""Network, called with its own input and timestep: one for all items, or an array with one for each."""
 
 C_NOISE: dict[str, Callable[[float], float]] = {
     "CosineDPMSolverMultistepScheduler": lambda sigma: 2 / math.pi * math.atan(sigma),
     "EDMDPMSolverMultistepScheduler": lambda sigma: 0.25 * math.log(sigma),
     "EDMEulerScheduler": lambda sigma: 0.25 * math.log(sigma),
 }
-"""What the schedulers with EDM's preconditioning tell the network of the noise level."""
+"""Input of the network for a noise level, by scheduler with EDM's preconditioning."""
 FLOW = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
-"""The schedulers of a rectified flow whose network is told ``num_train_timesteps * t``."""
+"""Schedulers of a rectified flow whose network takes ``num_train_timesteps * t``."""
 VP = (
     "DDIMInverseScheduler", "DDIMParallelScheduler", "DDIMScheduler", "DDPMParallelScheduler", "DDPMScheduler",
     "DEISMultistepScheduler", "DPMSolverMultistepInverseScheduler", "DPMSolverMultistepScheduler",
@@ -34,9 +34,9 @@ VP = (
     "EulerDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler",
     "LMSDiscreteScheduler", "PNDMScheduler", "SASolverScheduler", "UniPCMultistepScheduler",
 )  # fmt: skip
-"""The schedulers that describe one process by the same betas, and tell the network the training timestep."""
+"""Schedulers of the same process by betas, whose network takes the training timestep."""
 DISTILLED = ("CMStochasticIterativeScheduler", "FlowMatchLCMScheduler", "LCMScheduler", "SCMScheduler", "TCDScheduler")
-"""The schedulers of networks distilled to a few steps: what they predict is a sample, not the mean."""
+"""Schedulers of networks distilled to a few steps, which predict a sample instead of the mean."""
 OTHERWISE: dict[str, tuple[Any, ...]] = {
     "use_flow_sigmas": (None, False),
     "timestep_type": (None, "discrete"),
@@ -46,7 +46,7 @@ OTHERWISE: dict[str, tuple[Any, ...]] = {
 
 
 class Noise(Protocol):
-    """A network's parameterisation, in the sigma frame."""
+    """Parameterisation of a network, in the sigma frame."""
 
     def sigmas(self, steps: int) -> Tensor:
         """``steps + 1`` decreasing levels, float64, the last of them 0."""
@@ -166,7 +166,7 @@ class VPNoise:
         return torch.from_numpy(np.append(self.grid[timesteps], 0.0))
 
     def timestep(self, sigma: Any) -> Any:
-        """The training timestep of a level, or of each of several; between two, interpolated in log sigma."""
+        """Return the training timestep of each noise level, interpolated in log sigma."""
         return np.interp(np.log(np.maximum(sigma, 1e-12)), np.log(self.grid), np.arange(len(self.grid)))
 
     def denoise(self, network: Network, z: Tensor, sigma: float) -> Tensor:
@@ -174,7 +174,7 @@ class VPNoise:
         return self._denoise(network, z, sigma, 1.0 / float(np.sqrt(1.0 + sigma**2)))
 
     def denoise_batch(self, network: Network, z: Tensor, sigmas: Tensor) -> Tensor:
-        """The same where every latent has a level of its own, (batch,), float64; ``t`` is an array then."""
+        """Denoise latents of different levels, (batch,), float64; ``t`` is an array then."""
         levels = sigmas.double().reshape(-1, *[1] * (z.ndim - 1))
         return self._denoise(network, z, levels.to(z), (1 / (1 + levels**2).sqrt()).to(z), sigmas.cpu().numpy())
 
@@ -231,7 +231,7 @@ class FlowNoise:
 
         sigma = t / (1 - t),   x_t = z / (1 + sigma),   D = x_t - t v(x_t, t)
 
-    unit: what the network is told of ``t`` is ``unit * t`` (diffusers' ``num_train_timesteps``).
+    unit: the network takes ``unit * t`` (diffusers' ``num_train_timesteps``).
     lowest, highest: where sampling begins and ends. Time is continuous, so there is no grid; these are the
     log signal-to-noise ratios -6.2 and 2 between which diffusers samples Stable Audio 3, ``sigma = exp(-ratio)``.
     Source: Liu et al., "Flow straight and fast", arXiv:2209.03003, eq. 1.

@@ -1,4 +1,4 @@
-"""The anatomy that Stable Audio and ACE-Step share: an Oobleck autoencoder, and a transformer over its latents."""
+"""Base of Stable Audio and ACE-Step: an Oobleck autoencoder, and a transformer over its latents."""
 
 from __future__ import annotations
 

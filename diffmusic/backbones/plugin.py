@@ -1,4 +1,4 @@
-"""What this package offers to diffmusic; imports no model."""
+"""Specs of the backbones in this package; imports none of them."""
 
 from diffmusic.plugins import Checkpoint, Spec, hookimpl
 

@@ -1,4 +1,4 @@
-"""The dtype of the network. Decoders always compute in float32: half of it turns their gradients."""
+"""Precision of the network. Decoders always compute in float32: half precision turns their gradients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def network_dtype(name: str) -> torch.dtype:
-    """The dtype of a name; ``auto`` is float32. Raises InputError for another name."""
+    """Return the dtype of a name; ``auto`` is float32. Raises InputError for an unknown name."""
     if name == "auto":
         return torch.float32
     if name not in DTYPES:

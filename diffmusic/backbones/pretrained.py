@@ -1,4 +1,4 @@
-"""What every backbone has that is read from a folder, whatever its network and its latents are."""
+"""Base of all backbones that are read from a folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from diffmusic.models.folder import weights_hash
 
 
 class Pretrained:
-    """A backbone's noise levels, and what a run record says of it; ``network`` is the module that denoises."""
+    """Noise levels and description of a backbone; ``network`` is the module that denoises."""
 
     RECORDED: ClassVar[tuple[str, ...]] = ("sample_rate",)
     """Its properties that a run record has besides."""

@@ -105,12 +105,12 @@ class StableAudio(OobleckPrior):
         return self.noise.denoise(network, z, sigma)
 
     def _conditioning(self, condition: Condition) -> tuple[Tensor, Tensor]:
-        """What is attended to, (1, tokens, dim), and what is told of the whole, (1, 1, 2 dim)."""
+        """Encode the tokens to attend to, (1, tokens, dim), and the global condition, (1, 1, 2 dim)."""
         when = [torch.tensor([value], device=self.device) for value in (condition.start, condition.seconds)]
         times = self.projection(start_seconds=when[0], end_seconds=when[1])
         start, end = times.seconds_start_hidden_states, times.seconds_end_hidden_states
         told = torch.cat([start, end], dim=2)
-        # Guidance was trained by putting zeros in the place of prompt and times alike.
+        # For guidance, prompt and times were both replaced by zeros in training.
         if condition.text is None:
             return torch.zeros_like(start), told
         return torch.cat([condition.text, start, end], dim=1), told
@@ -120,7 +120,7 @@ class StableAudio(OobleckPrior):
         return Condition(self.texts(prompt) if prompt else None)
 
     def placed(self, condition: Condition, start: float, seconds: float) -> Condition:
-        """The condition of an excerpt that begins at ``start`` of a recording of so many ``seconds``."""
+        """Return the condition of an excerpt that begins at ``start`` in a recording of that many ``seconds``."""
         return replace(condition, start=start, seconds=seconds)
 
 

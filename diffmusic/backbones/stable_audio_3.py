@@ -145,12 +145,12 @@ class StableAudio3(StableAudio):
         return Context(condition.text, condition.start, condition.seconds, seen)
 
     def placed(self, condition: Condition, start: float, seconds: float) -> Condition:
-        """The condition of an excerpt of a recording of so many ``seconds``."""
+        """Return the condition of an excerpt of a recording of that many ``seconds``."""
         return replace(condition, seconds=seconds)
 
 
 def _base(folder: Path) -> str:
-    """The id of the checkpoint that a distilled one was made from, as far as its path tells which."""
+    """Return the id of the base of a distilled checkpoint, if its path tells which."""
     size = re.search(r"small-music|small-sfx|medium", str(folder))
     return f"stabilityai/stable-audio-3-{size[0] if size else 'medium'}-base"
 

@@ -1,4 +1,4 @@
-"""What is wrong with a recording: its faults, what to do about each, and the gaps that dropouts and clicks leave."""
+"""Faults of a recording, with a remedy for each, and the gaps that dropouts and clicks leave."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from diffmusic.audio.defects import Defect, clipping, dropouts, dull
 from diffmusic.audio.windows import merge
 
 CONFIDENCE = 0.5
-"""What is less certain is not listed."""
+"""Smallest certainty of a fault that is listed."""
 FILLED = ("dropout", "click")
 """Faults whose samples are lost; a skip lacks nobody knows how much."""
 
@@ -33,7 +33,7 @@ def gaps(found: Sequence[Defect], rate: int) -> list[tuple[float, float]]:
 
 
 def detect(path: Path, confidence: float = CONFIDENCE) -> dict[str, Any]:
-    """The faults of a file, times in seconds, and what to do about them, in JSON values."""
+    """Find the faults of a file, times in seconds, with remedies, as JSON values."""
     recording = files.read(path)
     rate = recording.sample_rate
     found = defects(recording.samples, rate, confidence)
@@ -59,7 +59,7 @@ def detect(path: Path, confidence: float = CONFIDENCE) -> dict[str, Any]:
 
 
 def suggestions(found: Sequence[Defect], path: Path) -> list[str]:
-    """What to do about faults, each a command or a sentence."""
+    """List remedies for faults, each a command or a sentence."""
     kinds = {each.kind: each for each in found}
     out = []
     if any(kind in kinds for kind in FILLED):
@@ -76,7 +76,7 @@ def suggestions(found: Sequence[Defect], path: Path) -> list[str]:
 
 
 def label_track(document: Mapping[str, Any]) -> str:
-    """The faults as Audacity imports them: start, end and label, parted by tabs."""
+    """Write the faults as an Audacity label track: start, end and label, separated by tabs."""
     return "".join(
         f"{each['start']:.6f}\t{each['end']:.6f}\t{each['kind']} {each['confidence']:.2f}\n"
         for each in document["defects"]

@@ -28,7 +28,7 @@ from diffmusic.tasks.settings import EditSettings
 
 @dataclass(frozen=True)
 class EditJob(EditSettings):
-    """What to do, in plain values: what a run record holds and ``--config`` reads."""
+    """Edit of a file in plain values, as stored in a run record and read by ``--config``."""
 
     solver: str = "ddpm-inversion"
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class EditJob(EditSettings):
 
 @dataclass(frozen=True)
 class PreparedEdit:
-    """A job with its components; the backbone loads when it is first needed."""
+    """Job with its components; the backbone is loaded on first use."""
 
     job: EditJob
     editor: Editor
@@ -60,14 +60,14 @@ class PreparedEdit:
         return adapted(backbone, Path(self.job.adapter) if self.job.adapter else None)
 
     def start_at(self, step: int, of: int) -> PreparedEdit:
-        """The same from the noise level of the paper's ``T_start``."""
+        """Replace the strength by the noise level of the paper's ``T_start``."""
         level = strength(self.backbone, step, of)
         return dataclasses.replace(self, job=dataclasses.replace(self.job, strength=level))
 
     def run(
         self, path: Path, progress: ProgressCallback | None = None
     ) -> tuple[files.Recording, Edited, dict[str, Any]]:
-        """The recording, what became of it, and the run record.
+        """Edit a recording; return it, the result and the run record.
 
         Raises InputError for input that does not fit, Diverged for a run that blew up.
         """

@@ -23,7 +23,7 @@ from diffmusic.parameters import row
 from diffmusic.plugins import registry
 
 SUFFIXES = (".restored", ".edited", ".fused")
-"""What diffmusic puts behind the name of a file that it has worked on."""
+"""Suffixes that diffmusic appends to the name of a file."""
 SLACK = 0.1
 """Seconds by which the lengths of a pair may differ: codecs pad, resampling rounds."""
 
@@ -49,7 +49,7 @@ class Fit:
 
 
 def default_metrics() -> list[str]:
-    """What is measured unless something is asked for: what every run reports."""
+    """List the metrics that every run reports, the default."""
     return [name for name, spec in registry().components("metric").items() if spec.reported]
 
 
@@ -208,7 +208,7 @@ def _embedding(metric: SetMetric) -> str:
 
 
 def _embed(metric: SetMetric, found: Sequence[Sequence[Path]], told: Callable[[str], None]) -> list[list[np.ndarray]]:
-    """The embeddings of every file of two sets."""
+    """Embed every file of two sets."""
 
     def embedding(path: Path) -> np.ndarray:
         told(path.name)
@@ -219,7 +219,7 @@ def _embed(metric: SetMetric, found: Sequence[Sequence[Path]], told: Callable[[s
 
 
 def _compare(metric: SetMetric, embedded: Sequence[Sequence[np.ndarray]]) -> dict[str, Any]:
-    """The value of two sets, how many files and windows they have, and what the metric says of itself."""
+    """Compare two sets; the value is reported with the numbers of files and windows and the metric's description."""
     a, b = (np.concatenate(each) for each in embedded)
     return {
         "value": _value(metric.distance(a, b)),

@@ -25,7 +25,7 @@ from diffmusic.tasks.settings import ExploreSettings
 
 @dataclass(frozen=True)
 class ExploreJob(ExploreSettings):
-    """What to do, in plain values: what a run record holds and ``--config`` reads."""
+    """Exploration of a file in plain values, as stored in a run record and read by ``--config``."""
 
     solver: str = "posterior-pc"
     solver_parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -53,7 +53,7 @@ class Explored:
 
 @dataclass(frozen=True)
 class PreparedExploration:
-    """A job for one recording after another; the backbone loads when it is first needed."""
+    """Job for one recording after another; the backbone is loaded on first use."""
 
     job: ExploreJob
     access: Access

@@ -36,7 +36,7 @@ LEARNING = 0.8
 
 @dataclass(frozen=True)
 class FusionJob(FuseSettings):
-    """What to do, in plain values: what a run record holds and ``--config`` reads. A level of None is inf, which JSON
+    """Fusion of two files in plain values, as stored in a run record. A level of None is inf, which JSON
     has no word for."""
 
     level: float | None = LEVEL
@@ -55,7 +55,7 @@ class FusionJob(FuseSettings):
 
     @property
     def learns(self) -> bool:
-        """Whether the reference is learnt in this run."""
+        """Whether this run fine-tunes on the reference."""
         return self.finetune and self.adapter is None
 
     def prepare(self, access: Access = SAFE) -> PreparedFusion:
@@ -78,7 +78,7 @@ class FusionJob(FuseSettings):
 
 @dataclass(frozen=True)
 class Fusions:
-    """What a run made.
+    """Result of a run.
 
     given: the original. result: the fusions, then, in a sweep, the reference that the prompt alone leads to.
     tracks: all there is to hear, from the original to the reference. adapter: what was learnt. document: the record.
@@ -93,7 +93,7 @@ class Fusions:
 
 @dataclass(frozen=True)
 class PreparedFusion:
-    """A job with its components; the backbone loads when it is first needed."""
+    """Job with its components; the backbone is loaded on first use."""
 
     job: FusionJob
     levels: tuple[float, ...]
@@ -172,6 +172,6 @@ class PreparedFusion:
 
 
 def _as_loud(x: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """A recording at the level of another, as the fusion has it."""
+    """Scale a recording to the level of another, as the fusion does."""
     own, wanted = (float(np.sqrt(np.mean(np.square(each)))) for each in (x, like))
     return x * (wanted / own) if own > 0 else x

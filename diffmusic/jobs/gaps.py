@@ -22,14 +22,14 @@ _LENGTHS = ("length", "duration")
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a list: the stretch as it is written, and the file that it is of, where that is said."""
+    """Line of a list of gaps: the interval as written, and the file it belongs to, if one is named."""
 
     text: str
     file: str | None = None
 
 
 def read(path: Path) -> list[Entry]:
-    """The stretches in a file.
+    """Read a list of gaps from a file.
 
     A label track of Audacity, with seconds and a name in every line and tabs between them; labels without a length are
     passed over. Or a CSV table with the columns start and end (or length), and file where they are of several.
@@ -51,13 +51,13 @@ def read(path: Path) -> list[Entry]:
 
 
 def of_file(entries: Sequence[Entry], path: Path) -> list[str]:
-    """What a list says of one file: the lines that name it, by its path, name or stem, and those that name none."""
+    """Select the lines for one file: those that name it, by path, name or stem, and those that name none."""
     names = {str(path), path.name, path.stem}
     return [entry.text for entry in entries if entry.file is None or entry.file in names]
 
 
 def beside(folder: Path, path: Path) -> list[Entry]:
-    """The list in a folder that has the name of a file; none where there is none."""
+    """Read the list in a folder that is named like a file; empty if there is none."""
     for suffix in (".txt", ".csv"):
         for name in (path.stem, path.name):
             if (folder / f"{name}{suffix}").is_file():

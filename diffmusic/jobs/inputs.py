@@ -1,4 +1,4 @@
-"""What a run is given: a measurement from a file, or clean files that are damaged first."""
+"""Input of a run: a measurement from a file, or clean files that are damaged first."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Measurement:
     noise_std: float = 0.0
 
     def comparison(self, operator: Operator) -> np.ndarray | None:
-        """What was measured, as audio of the shape of the truth; None if it is no audio."""
+        """The measurement as audio of the shape of the truth; None if it is no audio."""
         if self.clean is None or self.measured.ndim != 2:
             return None
         return like_truth(self.measured, self.sample_rate, self.clean, clean_rate(operator, self.sample_rate))

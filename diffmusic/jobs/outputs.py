@@ -14,7 +14,7 @@ from diffmusic.audio.formats import Kind
 from diffmusic.errors import InputError
 
 _SPARE = 1 << 20
-"""Bytes that the disk has to have beside the audio: run record, picture, tags."""
+"""Free bytes needed in addition to the audio, for run record, picture and tags."""
 
 
 def check(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
@@ -70,7 +70,7 @@ def check_formats(
 
 
 def _there(folder: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
+    """Return the folder, or its nearest parent that exists."""
     return next(each for each in (folder, *folder.absolute().parents) if each.exists())
 
 

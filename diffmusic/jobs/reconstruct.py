@@ -1,4 +1,4 @@
-"""What a latent put into a walk at a noise level leads to: one recording, several levels and ways of putting it in."""
+"""Reconstructions of one recording, whose latents enter a walk at several noise levels and in several ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run record: everything needed to know what a file is, and to make it again."""
+"""Run record: everything needed to know how a file was made, and to make it again."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ def file_hash(path: Path) -> str:
 
 
 def plugin_files() -> list[dict[str, str]]:
-    """The single-file plugins that this process has added, with their hashes."""
+    """List the single-file plugins of this process, with their hashes."""
     return [{"path": str(path), "sha256": file_hash(path)} for path in FILES]
 
 
 def dump(record: dict[str, Any]) -> str:
-    """A record as JSON text; numbers that JSON lacks become null."""
+    """Format a record as JSON; numbers that JSON lacks become null."""
     return _json(record, 2) + "\n"
 
 
 def line(record: dict[str, Any]) -> str:
-    """The same in one line, without its end."""
+    """Format a record as JSON in one line, without the line end."""
     return _json(record, None)
 
 
@@ -89,14 +89,14 @@ def files(paths: Sequence[Path]) -> list[dict[str, str]]:
 
 
 def spent(costs: Costs, seconds: float) -> dict[str, Any]:
-    """What a record says of the costs of a run."""
+    """Describe the costs of a run for its record."""
     return {**costs.as_dict(), "seconds": round(seconds, 3)}
 
 
 def document(
     command: str, job: dict[str, Any], inputs: Sequence[Path], model: dict[str, Any] | None, costs: dict[str, Any]
 ) -> dict[str, Any]:
-    """What every record says of a run: what was done to which files, with what, and what it took."""
+    """Assemble the part that all run records share: job, files, components, versions and costs."""
     import torch
 
     return {
@@ -150,7 +150,7 @@ def changed_adapters(path: Path) -> list[str]:
 
 
 def job(recorded: Mapping[str, Any], kind: type[T]) -> T:
-    """The job of a record, a dataclass. Raises InputError for one of another kind or version."""
+    """Read the job of a record, a dataclass. Raises InputError for another kind or version."""
     try:
         return checked(kind(**recorded["job"]))
     except TypeError:  # not a mapping, or of other fields
@@ -158,7 +158,7 @@ def job(recorded: Mapping[str, Any], kind: type[T]) -> T:
 
 
 def inputs(recorded: Mapping[str, Any] | None) -> tuple[Path, ...]:
-    """The files that a run was of; none where there is no record. Raises InputError for a record that names none."""
+    """Return the input files of a run; none without a record. Raises InputError for a record that names none."""
     try:
         return tuple(Path(each["path"]) for each in recorded["inputs"]) if recorded else ()
     except (TypeError, KeyError):

@@ -32,7 +32,7 @@ from diffmusic.tasks.settings import RestoreSettings
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreJob(RestoreSettings):
-    """What to do, in plain values: what a run record holds and ``--config`` reads.
+    """Restoration of a file in plain values, as stored in a run record and read by ``--config``.
 
     solver: "" stands for the operator's default.
     """
@@ -50,7 +50,7 @@ class RestoreJob(RestoreSettings):
 
     @classmethod
     def from_record(cls, recorded: Mapping[str, Any]) -> RestoreJob:
-        """The job of a run record. Raises InputError for one of another kind."""
+        """Read the job of a run record. Raises InputError for another kind."""
         return record.job(recorded, cls)
 
     def prepare(self, access: Access = SAFE, left: Collection[str] = ()) -> Prepared:
@@ -74,7 +74,7 @@ class RestoreJob(RestoreSettings):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job with its components, for one recording after another; the backbone loads when it is first needed."""
+    """Job with its components, for one recording after another; the backbone is loaded on first use."""
 
     job: RestoreJob
     operator: Operator
@@ -91,7 +91,7 @@ class Prepared:
         return adapted(backbone, Path(self.job.adapter) if self.job.adapter else None)
 
     def with_operator(self, parameters: Mapping[str, Any]) -> Prepared:
-        """The same with other parameters of the operator, for a file that has its own; what is loaded stays loaded."""
+        """Change parameters of the operator, for a file with its own; the backbone stays loaded."""
         job = dataclasses.replace(self.job, operator_parameters={**self.job.operator_parameters, **parameters})
         operator = load_component("operator", job.operator, job.operator_parameters)
         other = dataclasses.replace(self, job=job, operator=operator)
@@ -187,7 +187,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run made.
+    """Result of a run.
 
     given: what was restored; audio: (samples, channels, time) at ``sample_rate``, source after source where there
     are several; lost: damaged intervals in samples; document: the run record.

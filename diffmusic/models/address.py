@@ -1,4 +1,4 @@
-"""The address of a model on the Hugging Face hub, as a user writes or pastes it."""
+"""Address of a model on the Hugging Face hub, as a user writes or pastes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE = re.compile(rf"(?P<repository>{NAME}/{NAME})(/(tree|blob|resolve)/(?P<revi
 
 @dataclass(frozen=True)
 class Address:
-    """A model on the hub: an id ``owner/name``, a folder in it, and a branch, tag or commit (None: the newest)."""
+    """Model on the hub: an id ``owner/name``, a folder in it, and a branch, tag or commit (None: the newest)."""
 
     repository: str
     folder: str = ""

@@ -36,9 +36,9 @@ def complete_index(folder: Path, needed: Iterable[str]) -> dict[str, Any]:
 
 
 def opened(source: Path | None, parts: Iterable[str]) -> tuple[Path, dict[str, Any]]:
-    """A model's folder and its model_index.json, once both are complete and undamaged. Raises InputError otherwise."""
+    """Return a model's folder and model_index.json. Raises InputError if either is incomplete or damaged."""
     if source is None:
-        raise InputError("this backbone needs its weights: give --model the folder that holds model_index.json")
+        raise InputError("this backbone needs its weights: give `model` as the folder that holds model_index.json")
     folder = Path(source)
     index = complete_index(folder, parts)
     verify(folder)
@@ -53,7 +53,7 @@ def load_module(
     partial: bool = False,
     allow_pickle: bool = False,
 ) -> Any:
-    """A diffusers or transformers module, frozen and in evaluation mode.
+    """Load a module of diffusers or transformers, frozen and in evaluation mode.
 
     partial: the file may hold more than the module. allow_pickle: read pickled weights where there are no safetensors.
     Raises InputError for weights that are absent, do not fit, or are missing some: the libraries would go on with

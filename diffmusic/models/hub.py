@@ -47,7 +47,7 @@ def cached(model: str, alone: bool = False, allow_pickle: bool = False) -> Path 
 
 
 def _snapshot(wanted: Address) -> Path | None:
-    """The folder of a revision in the cache: by its name, by its commit, or the newest that was cached by a commit."""
+    """Find the folder of a revision in the cache: by name, by commit, or the newest that was cached by a commit."""
     # Read where the library keeps it: importing what would ask the library takes longer than any listing may.
     from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -103,7 +103,7 @@ def locate(model: str, offline: bool = False, allow_pickle: bool = False, alone:
 
 
 def _missing(model: str, alone: bool, allow_pickle: bool) -> str:
-    """The first thing that a cached model lacks, in brackets."""
+    """Name the first thing that a cached model lacks, in brackets."""
     snapshot = _snapshot(address(model))
     try:
         folder = snapshot / address(model).folder if snapshot else None
@@ -194,7 +194,7 @@ def _intact(path: Path, size: int) -> bool:
 
 
 def _asked(wanted: Address, ask: Callable[[], Any]) -> Any:
-    """What the hub answers. Its refusals become InputErrors that say what to do."""
+    """Ask the hub. Its refusals become InputErrors that say what to do."""
     from huggingface_hub import errors
 
     try:

@@ -98,7 +98,7 @@ class Access:
 
 
 SAFE = Access()
-"""What is missing is downloaded, and no pickle is read."""
+"""Default permissions: download what is missing, read no pickle."""
 
 
 def _like_a_path(model: str) -> bool:
@@ -106,16 +106,16 @@ def _like_a_path(model: str) -> bool:
 
 
 def _options(target: Any, model: str, dtype: str, allow_pickle: bool) -> dict[str, Any]:
-    """What a user asked for beyond the defaults. Raises InputError where the backbone offers no choice."""
+    """Collect the options that differ from the defaults. Raises InputError if the backbone does not take them."""
     chosen: dict[str, Any] = {} if dtype == "auto" else {"dtype": dtype}
     taken = inspect.signature(target).parameters
     if "dtype" in chosen and "dtype" not in taken:
-        raise InputError(f"model {model!r} computes in one precision: leave --dtype out")
+        raise InputError(f"model {model!r} computes in one precision: leave `dtype` out")
     return chosen | ({"allow_pickle": True} if allow_pickle and "allow_pickle" in taken else {})
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The model_index.json of a folder in the diffusers layout. Raises InputError if there is none to be read."""
+    """Read the model_index.json of a folder in the diffusers layout. Raises InputError if it cannot be read."""
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8-sig"))
     except FileNotFoundError:

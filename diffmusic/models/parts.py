@@ -1,4 +1,4 @@
-"""The files that a model in the diffusers layout has to hold: of each part its settings and one set of weights."""
+"""Files that a model in the diffusers layout must hold: the settings and one set of weights of each part."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from diffmusic.errors import InputError
 
 INDEX = "model_index.json"
 ALONE = {".": ["transformers", "a module"]}
-"""The index of a repository that is one module of transformers: its files lie at the top."""
+"""Index of a repository that is a single module of transformers, with its files at the top."""
 SMALL = (".json", ".txt", ".model")
-"""What a part holds beside its weights: settings and vocabularies."""
+"""Files of a part other than weights: settings and vocabularies."""
 WEIGHTS = (".safetensors", ".bin", ".msgpack", ".h5", ".onnx", ".ckpt", ".pt", ".pth", ".gguf")
 VARIANTS = (None, "fp32", "bf16", "fp16")
-"""The precisions of weights that are taken, the first of them that is there; halves are converted as they are read."""
+"""Precisions of weights in order of preference; half precision is converted while reading."""
 NAMES = re.compile(
     r"(?P<stem>diffusion_pytorch_model|model|pytorch_model)(\.(?P<variant>\w+))?(-\d{5}-of-(?P<shards>\d{5}))?"
     r"\.(?P<kind>safetensors|bin)"
 )
-"""The names of weights that diffusers and transformers read."""
+"""File names of weights that diffusers and transformers read."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from diffmusic.errors import InputError, reason
 from diffmusic.parameters.types import WRITTEN
 
 BOUND = ("sample_rate", "measured_rate", "offset", "access", "parts")
-"""Fields that the core sets, never the user: the rate in Hz of the audio that the operator is applied to, that of what
-it measures, the time in seconds at which the excerpt begins within the whole recording, how the models of a metric
-may be had (``diffmusic.models.Access``), and the operators of a chain."""
+"""Fields that the core sets, never the user: the sample rates of the operator's audio and of its measurement, Hz; the
+start of the excerpt in the recording, seconds; a metric's permissions for loading models (``diffmusic.models``); and the
+operators of a chain."""
 
 
 @dataclass(frozen=True)

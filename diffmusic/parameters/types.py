@@ -11,7 +11,7 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""What several jobs have: a number of things, one at least; a seed; a weight or a length; one that is not nothing."""
+"""Shared types: a count of at least one; a seed; a weight or length, 0 or more; one above 0."""
 
 SPAN = "write START:END in seconds, such as 2.0:3.0 (or 1:02.5-1:03, 2.0+LENGTH, or samples, 88200s:132300s)"
 
@@ -69,7 +69,7 @@ def _parse_span(value: Any) -> Any:
 
 
 Span = Annotated[tuple[float, float], BeforeValidator(_parse_span)]
-"""A stretch of time ``(start, end)`` in seconds, written as ``span`` takes it on the command line."""
+"""Interval ``(start, end)`` in seconds, written on the command line as ``span`` reads it."""
 
 
 _BAND = re.compile(r"([^:k]+)(k?)(?:hz)?:([^:k]+)(k?)(?:hz)?", re.IGNORECASE)
@@ -93,4 +93,4 @@ Rectangle = Annotated[tuple[float, float, float, float], BeforeValidator(_parse_
 """A rectangle of the spectrogram ``(start, end, low, high)`` in seconds and Hz, written ``START:END@LOW:HIGH``."""
 
 WRITTEN: dict[Any, str] = {_parse_span: "START:END", _parse_rectangle: "START:END@LOW:HIGH"}
-"""How a value that is parsed here is shown on the command line."""
+"""Placeholder on the command line of each type that is parsed here."""

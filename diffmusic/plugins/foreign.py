@@ -1,4 +1,4 @@
-"""Code of third parties, run so that whatever it raises is told in one line and takes nothing else down."""
+"""Third-party code: whatever it raises becomes one line, and takes nothing else down."""
 
 from __future__ import annotations
 

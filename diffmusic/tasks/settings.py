@@ -19,7 +19,7 @@ STRENGTH = 2.73
 
 
 def several(texts: str | Sequence[str]) -> tuple[str, ...]:
-    """Texts of which one may stand for itself."""
+    """Return texts as a tuple; a single text is a tuple of one."""
     return (texts,) if isinstance(texts, str) else tuple(texts)
 
 
