@@ -12,7 +12,6 @@ Everything is imported when it is first used: ``import diffmusic`` alone loads n
 from __future__ import annotations
 
 from importlib import import_module as _import_module
-from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 from diffmusic.errors import DiffmusicError, Diverged, InputError
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from diffmusic.tasks.settings import EditSettings, ExploreSettings, FuseSettings, LearnSettings, RestoreSettings
     from diffmusic.tasks.snapshot import Snapshot
 
-__version__ = _version("diffmusic")
+    __version__: str
 
 _HOMES = {
     "diffmusic.datasets.contract": ("Clip", "Dataset", "load_dataset"),
@@ -69,9 +68,15 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for."""
-    if name not in _HOME:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("diffmusic")
+    elif name in _HOME:
+        value = getattr(_import_module(_HOME[name]), name)
+    else:
         raise AttributeError(f"module 'diffmusic' has no attribute {name!r}")
-    value = globals()[name] = getattr(_import_module(_HOME[name]), name)
+    globals()[name] = value
     return value
 
 

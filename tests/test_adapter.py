@@ -38,7 +38,7 @@ def backbone(tiny: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def captured(backbone: Any) -> Adapter:
-    return capture(backbone, latents(backbone), "a harp", steps=100, rank=4, rate=1e-2)
+    return capture(backbone, latents(backbone), "a harp", steps=50, rank=4, rate=3e-2)
 
 
 def test_the_recording_is_remembered_and_the_base_weights_stay(backbone: Any, captured: Adapter) -> None:
