@@ -14,7 +14,7 @@ from diffmusic.parameters.types import WRITTEN
 
 BOUND = ("sample_rate", "measured_rate", "offset", "access", "parts")
 """Fields that the core sets, never the user: the sample rates of the operator's audio and of its measurement, Hz; the
-start of the excerpt in the recording, seconds; a metric's permissions for loading models (``diffmusic.models``); and the
+start of the excerpt in the recording, seconds; a metric's permissions for loading models (``diffmusic.models``); the
 operators of a chain."""
 
 
