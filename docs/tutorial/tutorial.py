@@ -4,8 +4,9 @@
 # %% [markdown]
 # # Tutorial
 #
-# From a file to a restored one, in Python, on the mini prior that comes with the package: everything here runs offline
-# on a laptop. Each block is followed by what it printed when this page was made (`python docs/tutorial/run.py`).
+# From a file to a restored one, in Python, on the mini prior (version 3) that comes with the package: everything here
+# runs offline on a laptop. Each block is followed by what it printed when this page was made
+# (`python docs/tutorial/run.py`).
 #
 # ## Read
 #
