@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from diffmusic.cli.flags import ADAPTER, BATCH, OUTPUT, RUN, SOLVER, options, several
+from diffmusic.cli.flags import ADAPTER, BATCH, OUTPUT, PROJECTION, RUN, SOLVER, options, several
 from diffmusic.cli.jobs import access, check_results, claim, overridden, record_path, result_path, variants
 from diffmusic.cli.report import encoded, leave, report
 from diffmusic.cli.terminal import progress_bar
@@ -46,6 +46,7 @@ PATH = click.Path(path_type=Path)
 @several(option, SOLVER)
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the target (classifier-free guidance).")
 @option("--source-guidance", type=float, metavar="FLOAT", help="Weight of the source.")
+@several(option, PROJECTION)
 @option("--steps", type=int, metavar="N", help="Noise levels from the strength down.")
 @several(option, BATCH, ADAPTER, OUTPUT, RUN)
 def edit(path: Path | None, **given: Any) -> None:

@@ -60,6 +60,14 @@ ADAPTER: Flags = (
 )  # fmt: skip
 """What the prior has learnt besides."""
 
+PROJECTION: Flags = (
+    (("--guidance-parallel",), {"type": float, "metavar": "FLOAT", "help": "Part of guidance along the clean estimate: "
+      "1 is plain, 0 projects it away, against what large weights overdo."}),
+    (("--guidance-limit",), {"type": float, "metavar": "FLOAT", "help": "Largest root mean square of what guidance "
+      "adds at weight 2, in units of the latents."}),
+)  # fmt: skip
+"""Adaptive projected guidance."""
+
 BATCH: Flags = (
     (("--batch",), {"type": int, "metavar": "N", "help": "Latents in one call of the network; more than 1 changes the "
       "last bits.  [default: 1 on a CPU, else 16]"}),
@@ -134,6 +142,7 @@ def common_flags(operator: Any) -> list[click.Parameter]:
         option("--negative-prompt", metavar="TEXT", help="What it is not."),
         option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompts (classifier-free guidance); 1 "
                "runs the network once a step instead of twice."),
+        *(option(*names, **settings) for names, settings in PROJECTION),
         option("--steps", type=int, metavar="N", help="Noise levels."),
         option("--samples", type=int, metavar="N", help="Different restorations to draw."),
         option("--finish/--no-finish", default=None, help="Put back what was observed (the default), or give the raw "

@@ -11,7 +11,7 @@ from torch import Tensor
 from diffmusic.prior.backbone import Costs, HasContext, HasPlace, LatentModel
 from diffmusic.prior.counted import Counted
 from diffmusic.prior.denoiser import Denoiser
-from diffmusic.prior.guidance import Text
+from diffmusic.prior.guidance import Projection, Text
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Prior:
         contrasts: The embedded empty or negative prompts ``u``, to steer away from; None leaves guidance out.
         guidance: The weight ``w``.
         sources: Audio channels of one item. Each is a latent of its own, so that latents are (batch * sources, ...).
+        projection: Another way of guidance than the plain one.
     """
 
     backbone: LatentModel
@@ -39,6 +40,7 @@ class Prior:
     contrasts: tuple[Any, ...] = (None,)
     guidance: float = 1.0
     sources: int = 1
+    projection: Projection | None = None
 
     @cached_property
     def _counted(self) -> Counted:
@@ -48,7 +50,7 @@ class Prior:
     def _texts(self) -> tuple[Text, ...]:
         """One for each source, or for each item."""
         several = [each * (self.sources if len(each) == 1 else 1) for each in (self.conditions, self.contrasts)]
-        return tuple(Text((c,), u, self.guidance) for c, u in zip(*several, strict=True))
+        return tuple(Text((c,), u, self.guidance, projection=self.projection) for c, u in zip(*several, strict=True))
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

@@ -125,7 +125,7 @@ class EditSetup:
         task = Edit(
             passage.z,
             sigmas,
-            embed.text(settings.source, None, settings.source_guidance),
+            embed.text(settings.source, None, settings.source_guidance, settings.projection),
             tuple(_text(embed, target, settings, segments, masks) for target in several(settings.targets)),
             denoiser(backbone, costs, settings.batch, passage.audio.shape[-1]),
             noise=lambda number: torch.zeros_like(passage.z),
@@ -156,7 +156,7 @@ def _text(
 ) -> Text:
     """Combine a target with the prompts of segments that have their own."""
     negative = settings.negative_prompt
-    base = embed.text(target, negative, settings.guidance)
+    base = embed.text(target, negative, settings.guidance, settings.projection)
     own = [(segment.prompt, mask) for segment, mask in zip(segments, masks, strict=True) if segment.prompt is not None]
     if not own:
         return base
@@ -165,4 +165,5 @@ def _text(
     contrast = base.contrast
     if contrast is None and any((prompt or "") != negative for prompt, _ in own):
         contrast = embed(negative)
-    return Text(conditions, contrast, settings.guidance, torch.cat([(1 - parts.sum(0)).clamp(0, 1)[None], parts]))
+    weights = torch.cat([(1 - parts.sum(0)).clamp(0, 1)[None], parts])
+    return Text(conditions, contrast, settings.guidance, weights, settings.projection)

@@ -121,7 +121,7 @@ class Run:
         problem = Problem(bound.operator, y / scale, gain, features(bound, self.backbone), noise)
         samples = math.ceil((span.stop - span.start) * rate / self.bound.rate)
         backbone = whole_or_windowed(self.backbone, samples)
-        prior = Prior(backbone, samples, self.costs, *self.text, sources)
+        prior = Prior(backbone, samples, self.costs, *self.text, sources, self.settings.projection)
         prior = prior.placed(span.start / self.bound.rate, self.length / self.bound.rate)
         if isinstance(backbone, HasContext) and sources == 1 and bound.has_damage and not bound.has_own_rate:
             with torch.no_grad():

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from diffmusic.audio.stereo import Stereo
 from diffmusic.parameters import Amount, Count, Field, Positive, Seed
+from diffmusic.prior.guidance import Projection
 from diffmusic.tasks.segments import Segment
 
 RESTORE_GUIDANCE = 4.0
@@ -34,6 +35,10 @@ class RestoreSettings:
         prompt: Text of the music, for a prior that reads text; one prompt, or one for each source.
         negative_prompt: Text of what the music is not.
         guidance: Weight of classifier-free guidance by the prompts; 1 is none.
+        guidance_parallel: Part of guidance along the clean estimate that is kept: 1 is plain guidance, 0 adaptive
+            projected guidance (``diffmusic.prior.guidance.Projection``).
+        guidance_limit: Largest root mean square of what guidance adds at weight 2, in units of the latents; None is no
+            limit.
         noise_std: Standard deviation of white noise in the measurement, in its units.
         finish: Put back what was observed (``operator.finish``).
         stereo: Solve two channels as mid and side, where the operator is linear, or each by itself.
@@ -47,11 +52,18 @@ class RestoreSettings:
     prompt: str | Sequence[str] = ()
     negative_prompt: str | None = None
     guidance: Amount = RESTORE_GUIDANCE
+    guidance_parallel: Annotated[float, Field(ge=0, le=1)] = 1.0
+    guidance_limit: Positive | None = None
     noise_std: Amount = 0.0
     finish: bool = True
     stereo: Stereo = "mid-side"
     extend: bool = True
     batch: Count | None = None
+
+    @property
+    def projection(self) -> Projection | None:
+        """Another way of guidance than the plain one."""
+        return Projection.of(self.guidance_parallel, self.guidance_limit)
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,8 @@ class EditSettings:
         steps: Noise levels from there down.
         guidance: Weight of classifier-free guidance by the targets; 1 is none.
         source_guidance: Weight of classifier-free guidance by the source; 1 is none.
+        guidance_parallel: As in ``RestoreSettings``, of source and targets.
+        guidance_limit: The same.
         segments: Intervals that may change, as ``Segment`` or as text, each with a prompt and a strength of its own
             where it has them. Outside of them the result is the input.
         hold: Weight with which the latents outside of the segments are held at each step (``Edit.keep``).
@@ -82,12 +96,19 @@ class EditSettings:
     steps: Count = 50
     guidance: Amount = EDIT_GUIDANCE
     source_guidance: Amount = 3.0
+    guidance_parallel: Annotated[float, Field(ge=0, le=1)] = 1.0
+    guidance_limit: Positive | None = None
     segments: Sequence[str | Segment] = ()
     hold: Annotated[float, Field(ge=0, le=1)] = 1.0
     fade: Amount = 0.1
     seed: Seed = 0
     samples: Count = 1
     batch: Count | None = None
+
+    @property
+    def projection(self) -> Projection | None:
+        """Another way of guidance than the plain one."""
+        return Projection.of(self.guidance_parallel, self.guidance_limit)
 
 
 @dataclass(frozen=True)

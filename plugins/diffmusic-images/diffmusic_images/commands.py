@@ -20,6 +20,8 @@ def flags(settings: type[Settings], texts: Mapping[str, str]) -> Any:
         "solver": "The method; see diffmusic solvers.",
         "steps": "Sampling steps.",
         "negative_prompt": "Text to steer away from.",
+        "guidance_parallel": "Part of guidance along the clean estimate: 1 is plain, 0 projects it away.",
+        "guidance_limit": "Largest root mean square of what guidance adds at weight 2.",
         "seed": "The result is a function of it.",
         "size": "Take the middle square, and resize it to so many rows and columns (512 in the papers).",
         "model": "A folder in the layout of diffusers, or an id on the hub.",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from diffmusic.parameters import Amount, Count, Positive, Seed
+from diffmusic.parameters import Amount, Count, Field, Positive, Seed
+from diffmusic.prior.guidance import Projection
 
 MODEL = "CompVis/stable-diffusion-v1-4"
 """The checkpoint of both papers."""
@@ -21,6 +22,7 @@ class Settings:
         batch: Latents that go through the network together; by default one on a CPU, where more change the last bits.
         model, device, dtype: The prior.
         solver, solver_parameters: The method.
+        guidance_parallel, guidance_limit: Adaptive projected guidance (``diffmusic.prior.guidance.Projection``).
         size: Rows and columns that the middle of the image is resized to; none leaves it as it is.
     """
 
@@ -33,6 +35,13 @@ class Settings:
     solver_parameters: Mapping[str, Any] = field(default_factory=dict)
     size: Count | None = None
     negative_prompt: str = ""
+    guidance_parallel: Annotated[float, Field(ge=0, le=1)] = 1.0
+    guidance_limit: Positive | None = None
+
+    @property
+    def projection(self) -> Projection | None:
+        """Another way of guidance than the plain one."""
+        return Projection.of(self.guidance_parallel, self.guidance_limit)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,7 +97,9 @@ def solve(
         model, sigmas = model.with_columns(bound.rate), tuple(model.sigmas(settings.steps).tolist())
         embed, raws = Embedder(model), []
         text = embed.text(settings.prompt, settings.negative_prompt, settings.guidance)
-        prior = Prior(model, count, costs, text.conditions, (text.contrast,), text.guidance)
+        prior = Prior(
+            model, count, costs, text.conditions, (text.contrast,), text.guidance, projection=settings.projection
+        )
         seen = y.float().to(model.device)
         problem = Problem(bound.operator, seen, features=lambda pixels: pixels, noise=settings.noise_std)
         for draw in range(settings.samples):
@@ -148,8 +150,8 @@ def prepared(
     return Edit(
         z0,
         sigmas,
-        embed.text(settings.source, None, settings.source_guidance),
-        tuple(embed.text(each, settings.negative_prompt, guidance) for each in targets),
+        embed.text(settings.source, None, settings.source_guidance, settings.projection),
+        tuple(embed.text(each, settings.negative_prompt, guidance, settings.projection) for each in targets),
         Denoiser(model, costs, settings.batch or (1 if model.device.type == "cpu" else 16)),
         noise,
         frame_rate=1 / model.pixel,
