@@ -224,21 +224,68 @@ def test_stable_audio_3_says_what_diffusers_does(prompt: str, built: Built, load
     torch.testing.assert_close(clean, x - t * velocity)
 
 
-@pytest.mark.parametrize("duration", [1.3, 2.0])
-def test_ace_step_walks_as_the_diffusers_pipeline(duration: float, built: Built, loaded: Callable[[str], Any]) -> None:
-    from diffusers import AceStepPipeline
+@pytest.mark.parametrize(("guidance", "duration"), [(1.0, 0.4), (3.0, 0.4), (3.0, 0.391)])
+def test_stable_audio_3_walks_as_the_diffusers_pipeline(
+    guidance: float, duration: float, built: Built, loaded: Callable[[str], Any]
+) -> None:
+    from diffusers import StableAudio3Pipeline
 
+    folder, backbone = built("stable_audio_3"), loaded("stable_audio_3")
+    pipeline = StableAudio3Pipeline.from_pretrained(folder)
+    x = torch.randn(
+        1, *backbone.latent_shape(math.ceil(duration * 44100)), generator=torch.Generator().manual_seed(0)
+    )
+    latents = []
+
+    def seen(_pipeline: Any, _step: int, _time: Any, given: dict[str, Any]) -> dict[str, Any]:
+        latents.append(given["latents"])
+        return given
+
+    # Of equal length: the pipeline pads the shorter of the two.
+    expected = pipeline(
+        "a slow harp", negative_prompt="a loud drum", duration=duration, latents=x, num_inference_steps=4,
+        guidance_scale=guidance, output_type="pt", callback_on_step_end=seen,
+    ).audios  # fmt: skip
+    # It begins at time 1, pure noise, where sigma is infinite: the frame goes on from its first step.
+    times = pipeline.scheduler.sigmas.tolist()[1:]
+    condition, contrast = (
+        backbone.placed(backbone.embed(text), 0.0, duration) for text in ("a slow harp", "a loud drum")
+    )
+    z = latents[0] / (1 - times[0])
+    with torch.no_grad():
+        for t, t_next in pairwise(times):
+            clean, other = (backbone.denoise(z, t / (1 - t), each) for each in (condition, contrast))
+            clean = other + guidance * (clean - other)
+            z = clean + t_next / (1 - t_next) / (t / (1 - t)) * (z - clean)
+        audio = backbone.decode(z, int(duration * 44100))
+    torch.testing.assert_close(audio.clamp(-1, 1), torch.as_tensor(expected), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("guidance", "duration"), [(1.0, 1.3), (1.0, 2.0), (3.0, 1.3)])
+def test_ace_step_walks_as_the_diffusers_pipeline(
+    guidance: float, duration: float, built: Built, loaded: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import AceStepPipeline
+    from diffusers.pipelines.ace_step import pipeline_ace_step
+
+    def plain(pred_cond: Any, pred_uncond: Any, guidance_scale: float, **_: Any) -> Any:
+        return pred_cond + guidance_scale * (pred_cond - pred_uncond)  # which is w - 1 there
+
+    # The pipeline's own guidance is adaptive projected, over time, with a momentum: plain guidance takes its place.
+    monkeypatch.setattr(pipeline_ace_step, "normalized_guidance", plain)
     backbone, pipeline = loaded("ace_step"), AceStepPipeline.from_pretrained(built("ace_step"))
     x = torch.randn(1, math.ceil(25 * duration), 4, generator=torch.Generator().manual_seed(0))
     times = [0.9, 0.5, 0.2]
     expected = pipeline(
-        "a slow harp", audio_duration=duration, latents=x, timesteps=times, guidance_scale=1.0, output_type="latent"
-    ).audios
+        "a slow harp", audio_duration=duration, latents=x, timesteps=times, guidance_scale=guidance,
+        output_type="latent",
+    ).audios  # fmt: skip
     condition = backbone.placed(backbone.embed("a slow harp"), 0.0, duration)
     z = x.mT / (1 - times[0])
     with torch.no_grad():
         for t, t_next in pairwise([*times, 0.0]):
-            clean = backbone.denoise(z, t / (1 - t), condition)
+            clean, other = (backbone.denoise(z, t / (1 - t), each) for each in (condition, backbone.embed(None)))
+            clean = other + guidance * (clean - other)
             z = clean + t_next / (1 - t_next) / (t / (1 - t)) * (z - clean)
     torch.testing.assert_close(z.mT, expected, rtol=1e-4, atol=1e-5)
 
@@ -268,10 +315,10 @@ def test_ace_step_reads_the_duration_in_the_prompt(loaded: Callable[[str], Any])
     assert not torch.allclose(one, three)
 
 
-@pytest.mark.parametrize("guidance", [1.0, 3.0])
+@pytest.mark.parametrize(("guidance", "seconds"), [(1.0, 0.32), (3.0, 0.32), (3.0, 0.347)])
 @pytest.mark.parametrize("kind", ["audioldm2", "musicldm", "audioldm"])
 def test_a_walk_from_noise_is_that_of_the_diffusers_pipeline(
-    kind: str, guidance: float, built: Built, loaded: Callable[[str], Any]
+    kind: str, guidance: float, seconds: float, built: Built, loaded: Callable[[str], Any]
 ) -> None:
     from diffusers import AudioLDM2Pipeline, AudioLDMPipeline, MusicLDMPipeline
     from transformers import ClapFeatureExtractor, GPT2LMHeadModel
@@ -293,9 +340,9 @@ def test_a_walk_from_noise_is_that_of_the_diffusers_pipeline(
         parts |= {"feature_extractor": ClapFeatureExtractor()} if kind == "musicldm" else {}
         pipeline = kinds[kind].from_pretrained(folder, **parts)
         given = {"prompt_embeds": condition, "negative_prompt_embeds": contrast}
-    x = torch.randn(1, *backbone.latent_shape(5120), generator=torch.Generator().manual_seed(0))
+    x = torch.randn(1, *backbone.latent_shape(round(16000 * seconds)), generator=torch.Generator().manual_seed(0))
     expected = pipeline(
-        **given, latents=x, audio_length_in_s=0.32, num_inference_steps=3, guidance_scale=guidance, output_type="np"
+        **given, latents=x, audio_length_in_s=seconds, num_inference_steps=3, guidance_scale=guidance, output_type="np"
     ).audios
     # The frame's walk on the scheduler's own timesteps, down to its final alpha.
     pipeline.scheduler.set_timesteps(3)
@@ -308,6 +355,7 @@ def test_a_walk_from_noise_is_that_of_the_diffusers_pipeline(
             clean = other + guidance * (clean - other)
             z = clean + sigma_next / sigma * (z - clean)
         audio = backbone.decode(z / (1 + sigmas[-1] ** 2) ** 0.5, expected.shape[-1])
+    assert expected.shape[-1] == round(16000 * seconds)
     torch.testing.assert_close(audio[:, 0], torch.from_numpy(expected), rtol=1e-3, atol=1e-4)
 
 
