@@ -121,7 +121,8 @@ def test_ids_and_paths(model: str, is_id: bool) -> None:
 
 
 def test_models_are_listed_with_size_rate_licence_and_presence(server: Hub, run: Run) -> None:
-    rows = {line.split()[1]: line for line in run("models").out.splitlines()}
+    shown, _, licences = run("models").out.partition("Licences, where they are stated")
+    rows = {line.split()[1]: line for line in shown.strip().splitlines()}
     for repository in ("cvssp/audioldm2-music", "ucsd-reach/musicldm", "stabilityai/stable-audio-open-1.0"):
         assert all(word in rows[repository] for word in ("GB", "kHz"))
         assert "to pull" in rows[repository] or "gated" in rows[repository]
@@ -131,6 +132,9 @@ def test_models_are_listed_with_size_rate_licence_and_presence(server: Hub, run:
     published = [row["checkpoint"] for row in listed if row["checkpoint"]]
     assert len(published) >= 8
     assert all(each["licence"] and each["stated"].startswith("https://") for each in published)
+    # The source of every licence is in the list, that of the weights inside this package among them.
+    assert all(each["stated"] in licences for each in published)
+    assert all(row["licence"] and row["stated"] in licences for row in listed if not row["checkpoint"])
     assert "https://huggingface.co/ACE-Step/Ace-Step1.5" in run("models", "ace-step").out
     assert not any(row.get("present") for row in listed)
     assert server.asked == []

@@ -16,8 +16,10 @@ def diffmusic_backbones() -> list[Spec]:
         Spec(
             "mini",
             "diffmusic.backbones.musicldm:mini",
-            "the small prior inside this package: 16 kHz mono, 30 MB, weights CC BY-SA 4.0",
+            "the small prior inside this package: 16 kHz mono, 30 MB",
             pipelines=("DiffmusicMini",),
+            licence="CC BY-SA 4.0",
+            stated="diffmusic/backbones/mini/LICENSE in this package",
         ),
         Spec(
             "audioldm",
@@ -85,6 +87,8 @@ def diffmusic_backbones() -> list[Spec]:
             "diffmusic.backbones.stable_audio_3:StableAudio3.load",
             "Stable Audio 3, 44.1 kHz stereo, from a folder in the layout of diffusers",
             pipelines=("StableAudio3Pipeline", "StableAudio3InpaintPipeline", "StableAudio3AudioToAudioPipeline"),
+            licence=STABILITY,
+            stated="https://huggingface.co/stabilityai/stable-audio-3-medium-base",
         ),
         Spec(
             "ace-step",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -74,16 +75,17 @@ def models(
     elif words:
         name = next((name for name, _, each in _rows() if each and each.repository == words[0]), words[0])
         show("backbone", name)
-        published = [_line(*row)[1:6] for row in _rows() if row[0] == name and row[2]]
+        rows = [row for row in _rows() if row[0] == name]
+        published = [_line(*row)[1:6] for row in rows if row[2]]
         if published:
             click.echo("\nPublished weights")
             table([["", *row] for row in published])
-            click.echo("\nLicences, where they are stated")
-            table([["", each.licence, each.licence_source] for known, _, each in _rows() if known == name and each])
+        _say_licences(rows)
     elif as_json:
         click.echo(json.dumps([_plain(*row) for row in _rows()]))
     else:
         table([_line(*row) for row in _rows()])
+        _say_licences(_rows())
         mention_broken()
 
 
@@ -91,6 +93,20 @@ def _rows() -> list[tuple[str, Spec, Checkpoint | None]]:
     """List every backbone with each of its checkpoints, or with none."""
     specs = registry().components("backbone").items()
     return [(name, spec, each) for name, spec in specs for each in (spec.checkpoints or (None,))]
+
+
+def _licence(spec: Spec, checkpoint: Checkpoint | None) -> tuple[str, str]:
+    """The licence of weights, and where it is stated."""
+    return (checkpoint.licence, checkpoint.licence_source) if checkpoint else (spec.licence, spec.stated)
+
+
+def _say_licences(rows: Sequence[tuple[str, Spec, Checkpoint | None]]) -> None:
+    """Say which weights have which licence, and where that is stated."""
+    known = [(each.repository if each else name, *_licence(spec, each)) for name, spec, each in rows]
+    stated = [["", *row] for row in known if row[1]]
+    if stated:
+        click.echo("\nLicences, where they are stated")
+        table(stated)
 
 
 def _names() -> list[str]:
@@ -110,7 +126,7 @@ def _present(checkpoint: Checkpoint | None) -> str:
 
 def _line(name: str, spec: Spec, checkpoint: Checkpoint | None) -> list[str]:
     if checkpoint is None:
-        return [name, "–", "", "", "", "", spec.summary]
+        return [name, "–", "", "", spec.licence, "", spec.summary]
     audio = f"{checkpoint.sample_rate / 1000:g} kHz {'stereo' if checkpoint.channels == 2 else 'mono'}"
     size = f"{checkpoint.bytes / 1e9:.1f} GB"
     return [name, checkpoint.repository, size, audio, checkpoint.licence, _present(checkpoint), spec.summary]
@@ -119,7 +135,7 @@ def _line(name: str, spec: Spec, checkpoint: Checkpoint | None) -> list[str]:
 def _plain(name: str, spec: Spec, checkpoint: Checkpoint | None) -> dict[str, Any]:
     facts = {"name": name, "summary": spec.summary, "tags": spec.words, "target": spec.target}
     if checkpoint is None:
-        return facts | {"checkpoint": None}
+        return facts | {"checkpoint": None, "licence": spec.licence, "stated": spec.stated}
     return facts | {
         "checkpoint": dataclasses.asdict(checkpoint) | {"stated": checkpoint.licence_source},
         "present": hub.cached(checkpoint.repository) is not None,

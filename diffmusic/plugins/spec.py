@@ -84,6 +84,8 @@ class Spec:
         reported: Of a metric of pairs: every run reports it whose truth is known. It has to be fast, and its defaults
             have to do.
         pipelines: Of a backbone: each ``_class_name`` of a model_index.json that it reads.
+        licence: Of the weights of a backbone that lists no checkpoints.
+        stated: Where that licence is stated.
     """
 
     name: str
@@ -96,6 +98,8 @@ class Spec:
     higher_is_better: bool | None = None
     reported: bool = False
     pipelines: tuple[str, ...] = ()
+    licence: str = ""
+    stated: str = ""
 
     def __post_init__(self) -> None:
         # A plugin that offers nonsense fails here, in its own hook, and is listed as broken with the reason.
@@ -103,6 +107,8 @@ class Spec:
         _hold("target", self.target, r"[\w.]+:[\w.]+")
         _hold("summary", self.summary, r"[^\n]*")
         _hold("role", self.role, r"\w*")
+        _hold("licence", self.licence, r"[^\n]*")
+        _hold("stated", self.stated, r"[^\n]*")
         if self.higher_is_better not in (None, True, False) or self.reported not in (True, False):
             raise TypeError(f"{self.name}: higher_is_better and reported are True or False")
         for field_name, kind in (("tags", str), ("checkpoints", Checkpoint), ("pipelines", str)):

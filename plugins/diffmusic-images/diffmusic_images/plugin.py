@@ -18,6 +18,8 @@ def diffmusic_backbones() -> list[Spec]:
             "diffmusic_images.stable_diffusion:StableDiffusion.load",
             "Stable Diffusion 1 and 2, a prior of images: diffmusic image",
             pipelines=("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"),
+            licence="CreativeML OpenRAIL-M",
+            stated="https://huggingface.co/CompVis/stable-diffusion-v1-4",
         )
     ]
 
