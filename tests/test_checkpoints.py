@@ -232,9 +232,7 @@ def test_stable_audio_3_walks_as_the_diffusers_pipeline(
 
     folder, backbone = built("stable_audio_3"), loaded("stable_audio_3")
     pipeline = StableAudio3Pipeline.from_pretrained(folder)
-    x = torch.randn(
-        1, *backbone.latent_shape(math.ceil(duration * 44100)), generator=torch.Generator().manual_seed(0)
-    )
+    x = torch.randn(1, *backbone.latent_shape(math.ceil(duration * 44100)), generator=torch.Generator().manual_seed(0))
     latents = []
 
     def seen(_pipeline: Any, _step: int, _time: Any, given: dict[str, Any]) -> dict[str, Any]:
