@@ -26,6 +26,7 @@ from diffmusic.audio import files
 from diffmusic.audio.mel import LogMel
 from diffmusic.audio.repetition import best_match
 from diffmusic.audio.resample import resample
+from diffmusic.audio.signal import Samples
 from diffmusic.audio.song_features import features
 from diffmusic.audio.splice import copied
 from diffmusic.models.load import load_model
@@ -89,13 +90,13 @@ def rows_of(path: Path, seconds: float, draws: np.random.Generator, prior: Any, 
     damaged[:, gap[0] : gap[1]] = 0
     row: dict[str, Any] = {"name": path.stem, "gap": seconds, "start": gap[0] / rate}
     started = time.process_time()
-    found = features(damaged, rate, [gap])
+    found = features(Samples(damaged), rate, [gap])
     match = best_match(found, gap[0] / rate, gap[1] / rate)
     row["search_cpu_seconds"] = round(time.process_time() - started, 2)
     if match is None:
         return None
     out = damaged.copy()
-    out[:, gap[0] : gap[1]], note = copied(damaged, rate, [gap], gap, match)
+    out[:, gap[0] : gap[1]], note = copied(Samples(damaged), rate, [gap], gap, match)
     row["distance"], row["pieces"] = match.distance, len(note["source"])
     row["interpolate"] = judged(clean, restore(damaged, rate, operator, Interpolate()).audio[0], rate, gap)
     row["linear"] = straight(clean, rate, gap)

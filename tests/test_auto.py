@@ -10,10 +10,10 @@ import pytest
 import soundfile
 
 from diffmusic.audio.linear_prediction import bridge
+from diffmusic.audio.signal import Patched, whole
+from diffmusic.audio.song import Song
 from diffmusic.errors import InputError
 from diffmusic.prior.backbone import Backbone
-from diffmusic.problem.bound import BoundOperator
-from diffmusic.problem.problem import Problem
 from diffmusic.tasks.restore import restore
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_solvers.auto import Auto
@@ -33,9 +33,10 @@ def clean() -> np.ndarray:
 
 
 def begun(clean: np.ndarray, far: float = 3.0) -> tuple[np.ndarray, list, list]:
-    bound, y = BoundOperator.of(Inpainting(gap=(SHORT, COPIED, REST)), clean, RATE)
-    estimate, left, notes = Auto(far=far, sample_rate=RATE).begin(Problem(bound.operator, y))
-    return estimate[0].numpy(), left, notes
+    gaps = [(round(a * RATE), round(b * RATE)) for a, b in (SHORT, COPIED, REST)]
+    song = Song.of(clean, RATE, gaps)
+    found = Auto(far=far).fill(song)
+    return whole(Patched(song.signal, found.patches)), list(found.left), list(found.notes)
 
 
 def test_each_gap_gets_its_solver_and_the_reason_is_said(clean: np.ndarray) -> None:
@@ -86,10 +87,9 @@ def test_the_prior_solves_the_rest_and_all_else_is_kept(clean: np.ndarray, tiny:
 
 def test_little_context_is_not_trusted() -> None:
     audio = song(bars="aa")[:, : 2 * RATE]
-    bound, y = BoundOperator.of(Inpainting(gap=((0.9, 1.1),)), audio[:, : round(1.8 * RATE)], RATE)
-    _, left, (note,) = Auto(sample_rate=RATE).begin(Problem(bound.operator, y))
-    assert left
-    assert "context" in note["text"] or "long enough" in note["text"]
+    found = Auto().fill(Song.of(audio[:, : round(1.8 * RATE)], RATE, [(round(0.9 * RATE), round(1.1 * RATE))]))
+    assert found.left
+    assert "context" in found.notes[0]["text"] or "long enough" in found.notes[0]["text"]
 
 
 def test_the_prior_is_a_solver_with_one_and_takes_parameters() -> None:

@@ -18,8 +18,10 @@ import pytest
 import soundfile
 
 from diffmusic.audio.files import Recording
+from diffmusic.audio.signal import Samples
 from diffmusic.cli import batch, jobs
 from diffmusic.cli.report import encoded
+from diffmusic.jobs import outputs
 from diffmusic.jobs.restore import Prepared
 
 Run = Callable[..., SimpleNamespace]
@@ -207,9 +209,8 @@ def test_sources_louder_than_full_scale_go_to_floating_point(
     mixture = np.rint(np.clip(1.5 * np.sin(np.arange(4000) / 20), -1, 1 - 2.0**-15) * 2**15)[None] / 2**15
     first = 1.25 * np.sin(np.arange(4000) / 20)[None]
     like = Recording(mixture, 16000, "WAV", "PCM_16")
-    parts = {tmp_path / "a.wav": first, tmp_path / "b.wav": mixture - first}
-    for path, data in encoded(parts, like, 16000, mixture, widen=True).items():
-        path.write_bytes(data)
+    parts = {tmp_path / "a.wav": Samples(first), tmp_path / "b.wav": Samples(mixture - first)}
+    outputs.write(encoded(parts, like, 16000, Samples(mixture), widen=True))
     over = int((np.abs(first) > 1).sum())
     assert over > 1000
     assert f"a.wav: {over} samples exceed full scale: written in floating point" in capsys.readouterr().err
@@ -220,9 +221,9 @@ def test_sources_louder_than_full_scale_go_to_floating_point(
     )
     # Half a step of what 16 bits hold of the other.
     assert np.abs(a + b - mixture[0]).max() <= 2.0**-16 + 1e-7
-    flac = encoded({tmp_path / "a.flac": first}, like, 16000, mixture, widen=True)
+    outputs.write(encoded({tmp_path / "a.flac": Samples(first)}, like, 16000, Samples(mixture), widen=True))
     assert "are clipped; a WAV file with --subtype FLOAT keeps them" in capsys.readouterr().err
-    assert soundfile.info(io.BytesIO(flac[tmp_path / "a.flac"])).subtype == "PCM_16"
+    assert soundfile.info(tmp_path / "a.flac").subtype == "PCM_16"
 
 
 def test_stdin_and_stdout(song: Song, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from diffmusic.audio import repetition, song_features, splice
+from diffmusic.audio.signal import Samples
 from diffmusic.errors import InputError
 from diffmusic.problem import Problem
 from diffmusic_operators.inpainting import Inpainting
@@ -66,7 +67,7 @@ def test_the_search_finds_the_bar_with_the_same_surroundings() -> None:
     clean = song(bars="abcabdabc")
     bar = 2 * RATE + 37
     gap = (6 * bar + 2 * RATE - 200, 7 * bar + RATE)  # from the end of the third "a" into "b", "c" comes next
-    found = song_features.features(clean, RATE, [gap])
+    found = song_features.features(Samples(clean), RATE, [gap])
     best = repetition.candidates(found, gap[0] / RATE, gap[1] / RATE)[0]
     assert abs(best.shift * RATE + 6 * bar) < 0.02 * RATE
 
@@ -89,9 +90,9 @@ def test_distances_by_fft_are_those_of_the_definition() -> None:
 
 def test_features_in_pieces_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     clean = song()
-    whole = song_features.features(clean, RATE, [])
+    whole = song_features.features(Samples(clean), RATE, [])
     monkeypatch.setattr(song_features, "_PIECE", 100)
-    parts = song_features.features(clean, RATE, [])
+    parts = song_features.features(Samples(clean), RATE, [])
     np.testing.assert_allclose(parts.mel, whole.mel, atol=1e-4)
     np.testing.assert_allclose(parts.chroma, whole.chroma, atol=1e-4)
 

@@ -2,62 +2,29 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
 
-from diffmusic.audio import attached, sources
-from diffmusic.audio.attached import Attached
-from diffmusic.audio.encode import clipped, encode
-from diffmusic.audio.formats import BITS, FORMATS, LOSSY, container, loses, output_format
-from diffmusic.audio.sources import Source
-from diffmusic.audio.tags import Tags
+from diffmusic.audio import attached
+from diffmusic.audio.encode import clipped, encode, exceeding, write
+from diffmusic.audio.formats import BITS, FORMATS, LOSSY, container, output_format
+from diffmusic.audio.opened import mended, not_finite, opened, told
+from diffmusic.audio.recording import Recording, with_samples
+from diffmusic.audio.signal import Signal
+from diffmusic.audio.source import Source
 from diffmusic.errors import InputError
 
 __all__ = [
-    "BITS", "FORMATS", "LOSSY", "Recording", "below", "clipped", "container", "duration", "encode", "excerpt", "find",
-    "output_format", "read", "with_samples",
+    "BITS", "FORMATS", "LOSSY", "Recording", "below", "check_finite", "clipped", "container", "duration", "encode",
+    "exceeding", "excerpt", "find", "output_format", "read", "scanned", "with_samples", "write",
 ]  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Recording:
-    """An audio file in memory.
-
-    samples: (channels, time), float64, full scale 1. Integer files of up to 32 bits are exact in it.
-    sample_rate: Hz.
-    format, subtype: libsndfile's names, such as FLAC and PCM_24; those of ffmpeg where it has decoded the file.
-    attached: everything else that the file holds. origin: its samples and its rate, for which places in it are right.
-    lost: stretches (start, stop), in samples, that could not be decoded, and are silent, or that are no numbers.
-    """
-
-    samples: np.ndarray
-    sample_rate: int
-    format: str = "WAV"
-    subtype: str = "FLOAT"
-    attached: Attached = field(default_factory=Attached)
-    origin: tuple[int, int] = (0, 0)
-    lost: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def seconds(self) -> float:
-        """Length in seconds."""
-        return self.samples.shape[-1] / self.sample_rate
-
-    @property
-    def lossy(self) -> bool:
-        """Whether writing it changes every sample."""
-        return loses(self.subtype)
-
-    @property
-    def tags(self) -> Tags:
-        """What the file says about its music."""
-        return self.attached.tags
+T = TypeVar("T")
 
 
 def read(path: Path, start: float = 0.0, seconds: float | None = None, finite: bool = True) -> Recording:
@@ -74,7 +41,7 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None, finite: b
     Raises:
         InputError: in one line, for whatever is not usable audio, and for an excerpt that is not all in the file.
     """
-    with _opened(path) as source:
+    with opened(path) as source:
         whole = not start and seconds is None
         first, count = (0, source.samples) if whole else excerpt(
             start, seconds, source.sample_rate, source.samples, str(path)
@@ -86,39 +53,90 @@ def read(path: Path, start: float = 0.0, seconds: float | None = None, finite: b
     rate = source.sample_rate
     if samples.shape[-1] == 0:
         raise InputError(f"{path} holds no samples")
-    notes = list(source.notes)
-    # What says how many frames of MPEG there are counts some that no decoder gives back.
-    slack = 0.1 * rate if source.subtype.startswith("MPEG") else 0
-    if samples.shape[-1] + slack < count and not notes:
-        promised, there = count / rate, samples.shape[-1] / rate
-        notes.append(f"promises {promised:.3f} s in its header, {there:.3f} s could be read")
-    lost = [(max(0, a - first), min(samples.shape[-1], b - first)) for a, b in source.lost]
-    lost = [(a, b) for a, b in lost if a < b]
-    if lost:
-        told = ", ".join(f"{(a + first) / rate:.3f}:{(b + first) / rate:.3f}" for a, b in lost)
-        notes.append(f"is damaged: what was at {told} s cannot be decoded and is silent (`gap` auto restores it)")
-    for note in notes:
-        warnings.warn(f"{path} {note}", stacklevel=2)
+    lost = told(source, first, count, samples.shape[-1])
     holes = ~np.isfinite(samples).all(axis=0)
     if holes.any():
         if finite:
-            place = (first + int(np.argmax(holes))) / rate
-            raise InputError(f"{path} holds NaN or infinite samples, the first at {place:.3f} s")
+            raise not_finite(path, (first + int(np.argmax(holes))) / rate)
         edges = np.flatnonzero(np.diff(np.concatenate([[False], holes, [False]]).astype(int)))
         lost += [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
     origin = (samples.shape[-1], rate) if whole else (0, 0)
     return Recording(samples, rate, source.format, source.subtype, held, origin, tuple(sorted(lost)))
 
 
+def scanned(path: Path, measure: Callable[[int, Iterator[np.ndarray]], T]) -> tuple[Recording, Signal, T]:
+    """Open an audio file whose samples are read where they are needed, after a look at each of them.
+
+    Warns as ``read`` does.
+
+    Args:
+        path: the file.
+        measure: what is to be found out of all its samples: it is given their rate, Hz, and the samples in order, in
+            blocks (channels, time).
+
+    Returns:
+        The recording without its samples, these as a signal, and what ``measure`` made of them.
+
+    Raises:
+        InputError: the file is no usable audio.
+    """
+    with opened(path) as source:
+        promised = source.samples
+        try:
+            found, there = _counted(source, measure)
+            failed = there < promised
+        except soundfile.LibsndfileError:
+            if source.format != "FLAC":
+                raise
+            failed = True
+        if failed and source.format == "FLAC":
+            source = mended(path)
+            promised = source.samples
+            found, there = _counted(source, measure)
+        with path.open("rb") as file:
+            held = attached.read(file)
+    if there == 0:
+        raise InputError(f"{path} holds no samples")
+    lost = told(source, 0, promised, there)
+    source = replace(source, samples=there)
+    empty, rate = np.zeros((source.channels, 0)), source.sample_rate
+    like = Recording(empty, rate, source.format, source.subtype, held, (there, rate), tuple(sorted(lost)))
+    return like, source, found
+
+
+def check_finite(path: Path, sample_rate: int, blocks: Iterator[np.ndarray]) -> None:
+    """Raise InputError where a file's samples, in blocks, are no numbers: a ``measure`` of ``scanned``."""
+    first = 0
+    for block in blocks:
+        finite = np.isfinite(block).all(axis=0)
+        if not finite.all():
+            raise not_finite(path, (first + int(np.argmin(finite))) / sample_rate)
+        first += block.shape[-1]
+
+
+def _counted(source: Source, measure: Callable[[int, Iterator[np.ndarray]], T]) -> tuple[T, int]:
+    """What is found out of all samples, and how many there are."""
+    there = 0
+
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal there
+        for block in source.blocks():
+            there += block.shape[-1]
+            yield block
+
+    found = measure(source.sample_rate, blocks())
+    return found, there
+
+
 def find(path: Path) -> Source:
     """The samples of a file, of which none is read yet. Raises InputError for whatever is not usable audio."""
-    with _opened(path) as source:
+    with opened(path) as source:
         return source
 
 
 def duration(path: Path) -> float:
     """Seconds of an audio file. Raises InputError for whatever is not usable audio."""
-    with _opened(path) as source:
+    with opened(path) as source:
         return source.samples / source.sample_rate
 
 
@@ -142,28 +160,10 @@ def _decoded(source: Source, first: int, count: int) -> tuple[Source, np.ndarray
     except soundfile.LibsndfileError:
         if source.format != "FLAC":
             raise
-    mended = sources.mended(source.path)
-    if mended is None:
-        raise InputError(f"{source.path} is not audio that can be read: not one frame of it is whole")
+    whole = mended(source.path)
     if (first, count) == (0, source.samples):
-        count = mended.samples
-    return mended, mended.read(first, count)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Source]:
-    try:
-        if not path.exists():
-            raise InputError(f"{path}: no such file")
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, not an audio file")
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is an empty file")
-        yield sources.find(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{path} is not audio that can be read: {error.error_string}") from None
+        count = whole.samples
+    return whole, whole.read(first, count)
 
 
 def below(folder: Path) -> list[Path]:
@@ -172,8 +172,3 @@ def below(folder: Path) -> list[Path]:
         raise InputError(f"{folder} is no folder" if folder.exists() else f"{folder}: no such folder")
     found = [path for path in folder.rglob("*") if path.suffix.lower() in FORMATS and path.is_file()]
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-
-
-def with_samples(like: Recording, samples: np.ndarray, sample_rate: int | None = None) -> Recording:
-    """The same kind of file with other samples."""
-    return replace(like, samples=samples, sample_rate=sample_rate or like.sample_rate)

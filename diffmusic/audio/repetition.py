@@ -63,9 +63,9 @@ def shifted_distances(values: np.ndarray, known: np.ndarray, context: np.ndarray
     size = next_fast_len(frames + last - first, real=True)
 
     def correlated(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """``sum_t a_t b_(t+s)``, summed over what the columns hold."""
-        product = np.conj(rfft(a, size, axis=0)) * rfft(b, size, axis=0)
-        whole = irfft(product if product.ndim == 1 else product.sum(1), size)
+        """``sum_t a_t b_(t+s)``, summed over what the columns hold; one at a time, since an hour has many frames."""
+        columns = zip(a.T, b.T, strict=True) if a.ndim > 1 else [(a, b)]
+        whole = irfft(sum(np.conj(rfft(x, size)) * rfft(y, size) for x, y in columns), size)
         # ``a`` begins at frame ``first``: its lag l is the shift l - first.
         lags = np.arange(-(frames - 1), frames) + first
         return np.where((lags > first - last) & (lags < frames), whole[lags % size], 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,7 +11,8 @@ import torch
 from librosa.filters import chroma as chroma_filters
 
 from diffmusic.audio.mel import LogMel, MelSpec
-from diffmusic.audio.resample import resample
+from diffmusic.audio.resample import resampled
+from diffmusic.audio.signal import Signal
 
 _RATE = 16_000  # Hz; what is compared lies below half of it
 _HOP = 0.02  # seconds between frames
@@ -36,34 +37,53 @@ class Features:
     hop: float
 
 
-def features(audio: np.ndarray, rate: int, lost: Sequence[tuple[int, int]]) -> Features:
-    """Features of a recording (channels, time) at ``rate`` Hz, whose channels are compared by their mean power. lost:
-    stretches in samples, sorted and disjoint, that say nothing."""
+def features(signal: Signal, rate: int, lost: Sequence[tuple[int, int]]) -> Features:
+    """Features of a recording at ``rate`` Hz, whose channels are compared by their mean power. It is read in blocks.
+
+    lost: stretches in samples, sorted and disjoint, that say nothing.
+    """
     low = min(rate, _RATE)
-    seconds = audio.shape[-1] / rate
     hop = round(_HOP * low)
-    x = torch.from_numpy(resample(np.asarray(audio, dtype=np.float32), rate, low))
     spec = MelSpec.at(low)
     spec = MelSpec(low, spec.n_fft, hop, spec.bands, high=spec.high, floor=_FLOOR)
-    mel = torch.cat([LogMel(spec).of_magnitude(power.sqrt()[None])[0] for power in _powers(x, spec)])
     size = 2 ** round(np.log2(_CHROMA_WINDOW * low))
+    wide = MelSpec(low, size, hop, 1)
     classes = _pitch_classes(low, size).T
-    chroma = torch.cat([torch.log1p(100 * power @ classes) for power in _powers(x, MelSpec(low, size, hop, 1))])
-    chroma = chroma / chroma.norm(dim=1, keepdim=True).clamp(min=1e-6)
-    frames = len(mel)
+    mels, chromas = [], []
+    for piece, own in _pieces(resampled(signal.blocks(), rate, low), spec, -(-size // hop)):
+        mels.append(LogMel(spec).of_magnitude(_power(piece, spec)[own].sqrt()[None])[0])
+        chroma = torch.log1p(100 * _power(piece, wide)[own] @ classes)
+        chromas.append(chroma / chroma.norm(dim=1, keepdim=True).clamp(min=1e-6))
+    mel, chroma = torch.cat(mels), torch.cat(chromas)
+    seconds, frames = signal.samples / rate, len(mel)
     known = [_known(lost, seconds, rate, frames, hop / low, width / low) for width in (spec.n_fft, size)]
     return Features(mel.numpy(), chroma.numpy(), known[0], known[1], hop / low)
 
 
-def _powers(x: torch.Tensor, spec: MelSpec) -> Iterator[torch.Tensor]:
-    """Power spectra of (channels, time), mean over channels, (frames, bins), some frames after others: those of an hour
-    would take gigabytes."""
-    frames, margin = spec.frames(x.shape[-1]), -(-spec.n_fft // spec.hop)
-    for start in range(0, frames, _PIECE):
-        stop, first = min(frames, start + _PIECE), max(0, start - margin)
-        last = None if stop == frames else (stop + margin) * spec.hop
-        spectra = [LogMel(spec).spectrum(row[None, first * spec.hop : last])[0] for row in x]
-        yield torch.stack([each[start - first : stop - first].abs().square() for each in spectra]).mean(0)
+def _pieces(blocks: Iterable[np.ndarray], spec: MelSpec, margin: int) -> Iterator[tuple[torch.Tensor, slice]]:
+    """Pieces of a signal that comes in blocks, (channels, time), and which of their frames are their own: ``margin``
+    frames on either side belong to their neighbours. The first and the last one end where the signal does."""
+    held, begin, start = list[np.ndarray](), 0, 0  # samples from frame ``begin`` on; the next frame wanted is ``start``
+    for block in blocks:
+        held.append(block)
+        while sum(part.shape[-1] for part in held) >= (start - begin + _PIECE + margin) * spec.hop:
+            x = np.concatenate(held, axis=1)
+            first, stop = begin, start + _PIECE
+            yield (
+                torch.from_numpy(np.ascontiguousarray(x[:, : (stop + margin - first) * spec.hop])),
+                slice(start - first, stop - first),
+            )
+            start, begin = stop, max(0, stop - margin)
+            held = [x[:, (begin - first) * spec.hop :]]
+    x = np.concatenate(held, axis=1)
+    frames = begin + spec.frames(x.shape[-1])
+    if frames > start:
+        yield torch.from_numpy(np.ascontiguousarray(x)), slice(start - begin, frames - begin)
+
+
+def _power(x: torch.Tensor, spec: MelSpec) -> torch.Tensor:
+    """Power spectra of (channels, time), mean over channels, (frames, bins)."""
+    return torch.stack([LogMel(spec).spectrum(row[None])[0].abs().square() for row in x]).mean(0)
 
 
 @lru_cache(maxsize=4)

@@ -10,74 +10,20 @@ import io
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import soundfile
 
 from diffmusic.audio import attached, chunks, ffmpeg, flac, mpeg, ogg
 from diffmusic.audio.overlay import Overlay
+from diffmusic.audio.source import Piece, Source
 from diffmusic.errors import InputError
 
 _OPUS_CLOCK = 48000
 _OPUS_SETTLES = 0.08
 """Seconds that an Opus decoder needs until it is right, where it begins in the middle (RFC 7845, section 4.6)."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Samples that come from one decoder: they begin at ``start`` in the file, after ``skip`` that are none of its."""
-
-    start: int
-    samples: int
-    open: Callable[[], soundfile.SoundFile]
-    skip: int = 0
-
-
-@dataclass(frozen=True)
-class Source:
-    """The samples of a file, read where they are needed.
-
-    format, subtype: libsndfile's names, or those of ffmpeg, in capitals. lost: stretches, in samples, that could not be
-    decoded; they are silent. notes: what the user should know, in lines that begin with a verb.
-    """
-
-    path: Path
-    sample_rate: int
-    channels: int
-    samples: int
-    format: str
-    subtype: str
-    pieces: Sequence[Piece] = ()
-    lost: tuple[tuple[int, int], ...] = ()
-    notes: tuple[str, ...] = ()
-    decoded: np.ndarray | None = field(default=None, repr=False)
-
-    def read(self, first: int, count: int) -> np.ndarray:
-        """Samples, (channels, time), float64, full scale 1; fewer only where the file ends before its header says.
-
-        Raises soundfile.LibsndfileError for what cannot be decoded.
-        """
-        if self.decoded is not None:
-            return np.ascontiguousarray(self.decoded[first : first + count].T, dtype=np.float64)
-        if len(self.pieces) == 1 and self.pieces[0].samples == self.samples:
-            return self._piece(self.pieces[0], first, count).T
-        out = np.zeros((count, self.channels))
-        for piece in self.pieces:
-            begin, end = max(first, piece.start), min(first + count, piece.start + piece.samples)
-            if begin < end:
-                found = self._piece(piece, begin - piece.start, end - begin)
-                out[begin - first : begin - first + len(found)] = found
-        return out.T
-
-    @staticmethod
-    def _piece(piece: Piece, first: int, count: int) -> np.ndarray:
-        with piece.open() as file:
-            if first + piece.skip:
-                file.seek(first + piece.skip)
-            return file.read(count, dtype="float64", always_2d=True)
 
 
 def find(path: Path) -> Source:

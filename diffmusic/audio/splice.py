@@ -1,5 +1,6 @@
 """Copying into a gap from elsewhere in the recording: alignment to the sample, balance, seams, and the cut between two
-copies. All audio is (channels, time), float64; what is done to one channel is done to all."""
+copies. All audio is (channels, time), float64; what is done to one channel is done to all. Only what lies around a gap
+and around its sources is read."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from scipy.signal import correlate
 from diffmusic.audio import equalise
 from diffmusic.audio.linear_prediction import extrapolate
 from diffmusic.audio.repetition import Match
+from diffmusic.audio.signal import Signal
 
 _ALIGNED = 0.5  # seconds on either side that are aligned
 _REACH = 0.025  # seconds by which alignment may move a source: a frame of the search, and some more
@@ -34,7 +36,7 @@ def runs(lost: Sequence[tuple[int, int]], length: int, start: int, stop: int) ->
 
 
 def alignment(
-    audio: np.ndarray, rate: int, lost: Sequence[tuple[int, int]], gap: tuple[int, int], shift: int
+    audio: Signal, rate: int, lost: Sequence[tuple[int, int]], gap: tuple[int, int], shift: int
 ) -> tuple[int, int, float | None, float | None]:
     """The shifts, in samples, near ``shift`` at which the recording is most like what lies before and behind a gap.
 
@@ -44,7 +46,7 @@ def alignment(
     None where a side has no context.
     """
     reach = round(_REACH * rate)
-    kept = [min(round(_ALIGNED * rate), run) for run in runs(lost, audio.shape[-1], *gap)]
+    kept = [min(round(_ALIGNED * rate), run) for run in runs(lost, audio.samples, *gap)]
     curves = [
         _correlations(audio, first, last, shift, reach) if last - first > reach else None
         for first, last in ((gap[0] - kept[0], gap[0]), (gap[1], gap[1] + kept[1]))
@@ -61,13 +63,15 @@ def alignment(
     return shift + best[0] - reach, shift + best[1] - reach, found[0], found[1]
 
 
-def _correlations(audio: np.ndarray, first: int, last: int, shift: int, reach: int) -> np.ndarray:
+def _correlations(audio: Signal, first: int, last: int, shift: int, reach: int) -> np.ndarray:
     """Normalised correlation of a stretch with where ``shift - reach ... shift + reach`` moves it."""
     begin, end = first + shift - reach, last + shift + reach
-    region = np.zeros((len(audio), end - begin))
-    inside = slice(max(0, begin), max(0, min(audio.shape[-1], end)))
-    region[:, inside.start - begin : inside.stop - begin] = audio[:, inside]
-    own = audio[:, first:last]
+    region = np.zeros((audio.channels, end - begin))
+    inside = slice(max(0, begin), max(0, min(audio.samples, end)))
+    if inside.stop > inside.start:
+        found = audio.read(inside.start, inside.stop - inside.start)
+        region[:, inside.start - begin : inside.stop - begin] = found
+    own = audio.read(first, last - first)
     products = sum(correlate(y, x, "valid", "fft") for x, y in zip(own, region, strict=True))
     energy = np.concatenate([[0.0], np.cumsum(np.square(region).sum(0))])
     energies = energy[last - first :] - energy[: len(energy) - (last - first)]
@@ -77,7 +81,7 @@ def _correlations(audio: np.ndarray, first: int, last: int, shift: int, reach: i
 
 
 def spliced(
-    audio: np.ndarray,
+    audio: Signal,
     rate: int,
     lost: Sequence[tuple[int, int]],
     gap: tuple[int, int],
@@ -111,18 +115,18 @@ class _Copy:
 
     def __init__(
         self,
-        audio: np.ndarray,
+        audio: Signal,
         rate: int,
         lost: Sequence[tuple[int, int]],
         gap: tuple[int, int],
         shift: int,
         sides: tuple[int, ...],
     ) -> None:
-        own, there = (runs(lost, audio.shape[-1], gap[0] + move, gap[1] + move) for move in (0, shift))
+        own, there = (runs(lost, audio.samples, gap[0] + move, gap[1] + move) for move in (0, shift))
         self.reach = [min(round(_AROUND * rate), a, b) for a, b in zip(own, there, strict=True)]
         first, last = gap[0] - self.reach[0], gap[1] + self.reach[1]
         self.rate, self.edges = rate, (gap[0] - first, gap[1] - first)
-        self.observed, source = audio[:, first:last], audio[:, first + shift : last + shift]
+        self.observed, source = audio.read(first, last - first), audio.read(first + shift, last - first)
         parts = slice(None, self.edges[0]), slice(self.edges[1], None)
         curves = [
             equalise.gains(source[:, parts[side]].reshape(-1), self.observed[:, parts[side]].reshape(-1), rate)
@@ -185,7 +189,7 @@ def joined(left: np.ndarray, right: np.ndarray, rate: int) -> np.ndarray:
 
 
 def copied(
-    audio: np.ndarray,
+    audio: Signal,
     rate: int,
     lost: Sequence[tuple[int, int]],
     gap: tuple[int, int],

@@ -30,14 +30,20 @@ class StereoTransform:
         Components of one that is not linear in the channels, or of magnitudes (channels, frames, bins), are the
         channels themselves.
         """
-        channels = len(measured)
+        linear = linear and measured.ndim == 2
+        products = measured.double() @ measured.double().T if linear else torch.eye(len(measured))
+        return cls.of_products(products, stereo, linear)
+
+    @classmethod
+    def of_products(cls, products: Tensor, stereo: Stereo, linear: bool) -> StereoTransform:
+        """The same by the sums of products of every pair of channels, (channels, channels), float64."""
+        channels = len(products)
         weights = torch.eye(channels, dtype=torch.float64)
-        if not linear or channels == 1 or measured.ndim != 2:
+        if not linear or channels == 1:
             return cls(weights)
         if stereo == "mid-side" and channels == 2:
             weights = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64) / 2**0.5
-        components = weights @ measured.double()
-        products = components @ components.T
+        products = weights @ products @ weights.T
         loudest = int(products.diagonal().argmax())
         return cls(weights * torch.where(products[loudest] < 0, -1.0, 1.0)[:, None])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 import warnings
@@ -11,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 import diffmusic
 from diffmusic.cli.messages import flagged
 from diffmusic.cli.terminal import say
 from diffmusic.errors import DiffmusicError, InputError, suggestion
 from diffmusic.plugins import Registry, add_file, registry
+
+_COMPLETING = "_DIFFMUSIC_COMPLETE"
+"""Variable by which a shell asks click for completions."""
 
 COMMANDS = {
     "solve": ("diffmusic.cli.solve:solve", "Restore a recording: invert what damaged it."),
@@ -69,12 +74,19 @@ class LazyGroup(click.Group):
             raise InputError(f"unknown command {args[0]!r}.{suggestion(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def _rows(self, ctx: click.Context) -> list[tuple[str, str]]:
         rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
         extra = [name for name in self.list_commands(ctx) if name not in COMMANDS]
-        rows += [(name, self.commands[name].get_short_help_str()) for name in extra]
+        return rows + [(name, self.commands[name].get_short_help_str()) for name in extra]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl(self._rows(ctx))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        from diffmusic.cli.completion import items
+
+        return items(self._rows(ctx), incomplete) + click.Command.shell_complete(self, ctx, incomplete)
 
 
 def _add_files(_context: click.Context, _option: click.Parameter, paths: tuple[Path, ...]) -> None:
@@ -109,6 +121,10 @@ def main(argv: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files need be in no encoding
             stream.reconfigure(errors="surrogateescape")
+    if _COMPLETING in os.environ:
+        from diffmusic.cli import completion
+
+        completion.install()
     sys.exit(_run(argv))
 
 

@@ -70,9 +70,8 @@ def edit(path: Path | None, **given: Any) -> None:
     if given["t_start"]:
         prepared = prepared.start_at(*t_start(given["t_start"]))
     with progress_bar(1) as begin:
-        recording, result, document = prepared.run(path, begin(0, path.name))
-    audio = dict(zip(paths, result.audio, strict=True))
-    contents = encoded(audio, recording, recording.sample_rate, recording.samples, given["subtype"])
+        like, signal, result, document = prepared.run(path, begin(0, path.name))
+    contents = encoded(dict(zip(paths, result.draws, strict=True)), like, like.sample_rate, signal, given["subtype"])
     report(leave(contents, document), given["as_json"])
 
 

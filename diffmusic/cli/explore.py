@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from diffmusic.audio import files
+from diffmusic.audio.signal import Samples
 from diffmusic.cli.flags import BATCH, OUTPUT, RUN, options, several
 from diffmusic.cli.jobs import access, check_results, claim, overridden, record_path, result_path
 from diffmusic.cli.report import encoded, leave, report
 from diffmusic.cli.terminal import progress_bar
 from diffmusic.errors import InputError
-from diffmusic.jobs import record
+from diffmusic.jobs import outputs, record
 from diffmusic.jobs.explore import ExploreJob
 from diffmusic.tasks.explore import average
 
@@ -87,9 +88,10 @@ def explore(paths: tuple[Path, ...], averaged: bool, **given: Any) -> None:
         for number, path in enumerate(paths):
             results.append(prepared.run(path, begin(number, path.name), render=not averaged))
     directions = average([each.directions for each in results]) if averaged else results[0].directions
-    contents = {folder / NAME: directions.encode()}
+    contents: dict[Path, outputs.Content] = {folder / NAME: directions.encode()}
     recording = results[0].recording
-    audio = dict(zip(names, results[0].audio, strict=True))
-    contents |= encoded(audio, recording, recording.sample_rate, recording.samples, given["subtype"])
+    audio = dict(zip(names, map(Samples, results[0].audio), strict=True))
+    before = Samples(recording.samples)
+    contents |= encoded(audio, recording, recording.sample_rate, before, given["subtype"])
     folder.mkdir(parents=True, exist_ok=True)
     report(leave(contents, results[0].document | {"inputs": record.files(paths)}), given["as_json"])

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from diffmusic.audio.resample import resample
+from diffmusic.audio.signal import Samples
 from diffmusic.cli.flags import BATCH, OUTPUT, RUN, SOLVER, options, several
 from diffmusic.cli.jobs import access, check_results, claim, overridden, record_path, result_path, variants
 from diffmusic.cli.report import encoded, leave, report
@@ -95,14 +96,14 @@ def fuse(given_paths: tuple[Path, ...], **given: Any) -> None:
     check_results(audio, original, given["subtype"])
     with progress_bar(1) as begin:
         made = prepared.run(original, reference, begin(0, original.name))
-    contents = encoded(dict(zip(audio, made.result.audio, strict=False)), made.given, made.given.sample_rate,
-                       made.given.samples, given["subtype"])  # fmt: skip
+    signals = dict(zip(audio, map(Samples, made.result.audio), strict=False))
+    contents = encoded(signals, made.given, made.given.sample_rate, Samples(made.given.samples), given["subtype"])
     if learnt and made.adapter:
         contents[learnt] = made.adapter.encode()
     if plot:
-        contents[plot] = _picture(made)
-    if plot and html:
-        contents[html] = page(f"{original.name} and {reference.name}", _text(made), made.tracks, contents[plot])
+        contents[plot] = picture = _picture(made)
+        if html:
+            contents[html] = page(f"{original.name} and {reference.name}", _text(made), made.tracks, picture)
     document = leave(contents, made.document)
     report(document, given["as_json"])
     if not given["as_json"]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from diffmusic.audio.signal import Samples
 from diffmusic.cli.flags import OUTPUT, RUN, SOLVER, options, several
 from diffmusic.cli.jobs import access, check_results, claim, overridden, record_path, result_path, variants
 from diffmusic.cli.report import encoded, leave, report
@@ -70,9 +71,8 @@ def reconstruct(path: Path | None, **given: Any) -> None:
     with progress_bar(1) as begin:
         recording, audio, round_trip, document = prepared.run(path, begin(0, path.name))
     rate = recording.sample_rate
-    contents = encoded(
-        dict(zip(paths, audio.values(), strict=True)), recording, rate, recording.samples, given["subtype"]
-    )
+    signals = dict(zip(paths, map(Samples, audio.values()), strict=True))
+    contents = encoded(signals, recording, rate, Samples(recording.samples), given["subtype"])
     panels = [*audio.items(), ("the original, encoded and decoded", round_trip)]
     contents[picture] = png(figure(panels, rate, len(prepared.levels), size=(3.6, 2.2)))
     document = leave(contents, document)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 
 from diffmusic.audio import files
 from diffmusic.audio.resample import resample
+from diffmusic.audio.signal import Channels, Signal, whole
 from diffmusic.cli.jobs import STREAM, is_stream, named, record_path
 from diffmusic.cli.terminal import say
 from diffmusic.jobs import outputs, record
@@ -26,9 +30,10 @@ MOST_NOTES = 12
 def write(outcome: Outcome, targets: Sequence[Path], plot: Path | None, subtype: str | None = None) -> dict[str, Any]:
     """Write audio, run record and picture, all or none. Returns the record, with what was written."""
     given, rate = outcome.given, outcome.sample_rate
-    # One file a sample and source; (samples, sources * channels, time) holds them in this order.
-    parts = outcome.audio.reshape(len(targets), -1, outcome.audio.shape[-1])
-    before = given.measured if given.measured.ndim == 2 else None
+    # One file a sample and source, whose channels follow each other.
+    each = outcome.draws[0].channels // outcome.sources
+    parts = [Channels(drawn, first, each) for drawn in outcome.draws for first in range(0, drawn.channels, each)]
+    before = None if isinstance(given.measured, np.ndarray) else given.measured
     audio = dict(zip(targets, parts, strict=True))
     contents = encoded(audio, given.like, rate, before, subtype, widen=outcome.sources > 1)
     if plot:
@@ -37,60 +42,75 @@ def write(outcome: Outcome, targets: Sequence[Path], plot: Path | None, subtype:
 
 
 def encoded(
-    recordings: Mapping[Path, np.ndarray],
+    recordings: Mapping[Path, Signal],
     like: files.Recording,
     sample_rate: int,
-    before: np.ndarray | None,
+    before: Signal | None,
     subtype: str | None = None,
     widen: bool = False,
-) -> dict[Path, bytes]:
-    """The files of some results; what will not survive in them is said.
+) -> dict[Path, outputs.Content]:
+    """What writes the files of some results; what will not survive in them is said.
 
     Args:
-        recordings: results, (channels, time), by the path of their file.
+        recordings: results by the path of their file.
         like: the file that they come from, whose format they take where the extension lets them.
         sample_rate: Hz.
         before: the audio they were made from, which in a lossy file may exceed full scale.
         subtype: the encoding that is asked for.
         widen: whether what exceeds full scale is kept in floating point where the format has it.
     """
-    contents = {}
-    for path, audio in recordings.items():
-        recording = _as(path, audio, like, sample_rate, subtype)
-        same = before is not None and recording.lossy and recording.subtype == like.subtype
-        known = files.clipped(files.with_samples(recording, before)) if before is not None and same else 0
-        over = files.clipped(recording) - known
-        if over > 0 and widen and subtype is None and soundfile.check_format(recording.format, "FLOAT"):
-            recording = dataclasses.replace(recording, subtype="FLOAT")
-            say(f"note: {path}: {over} samples exceed full scale: written in floating point", err=True)
-        elif over > 0:
-            floating = soundfile.check_format(recording.format, "FLOAT")
-            how = "--subtype FLOAT" if floating else "a WAV file with --subtype FLOAT"
-            say(f"note: {path}: {over} samples exceed full scale and are clipped; {how} keeps them", err=True)
+    contents: dict[Path, outputs.Content] = {}
+    for path, signal in recordings.items():
+        kind, encoding = files.output_format(named(path, like), like, subtype)
+        if widen and subtype is None and soundfile.check_format(kind, "FLOAT"):
+            over = _exceeding(signal, encoding)
+            if over > 0:
+                encoding = "FLOAT"
+                say(f"note: {path}: {over} samples exceed full scale: written in floating point", err=True)
+        recording = dataclasses.replace(like, sample_rate=sample_rate, format=kind, subtype=encoding)
         if recording.lossy:
             say(f"note: {path} is a lossy format: writing it changes the observed samples too", err=True)
-        contents[path] = files.encode(recording)
+        same = recording.lossy and recording.subtype == like.subtype
+        contents[path] = partial(_write, path, signal, recording, before if same else None)
     return contents
 
 
-def _as(path: Path, audio: np.ndarray, like: files.Recording, rate: int, subtype: str | None) -> files.Recording:
-    kind, subtype = files.output_format(named(path, like), like, subtype)
-    return dataclasses.replace(like, samples=audio, sample_rate=rate, format=kind, subtype=subtype)
+def _write(path: Path, signal: Signal, like: files.Recording, before: Signal | None, file: BinaryIO) -> None:
+    over = files.write(signal, like, file)
+    if over > 0 and before is not None:
+        over -= _exceeding(before, like.subtype)
+    if over > 0:
+        floating = soundfile.check_format(like.format, "FLOAT")
+        how = "--subtype FLOAT" if floating else "a WAV file with --subtype FLOAT"
+        say(f"note: {path}: {over} samples exceed full scale and are clipped; {how} keeps them", err=True)
 
 
-def leave(contents: Mapping[Path, bytes], document: Mapping[str, Any]) -> dict[str, Any]:
+def _exceeding(signal: Signal, subtype: str) -> int:
+    return sum(files.exceeding(block, subtype) for block in signal.blocks())
+
+
+def leave(contents: Mapping[Path, outputs.Content], document: Mapping[str, Any]) -> dict[str, Any]:
     """Write files and, beside the first of them, the run record, all or none; what goes to a stream has none. Returns
     the record."""
     complete = {**document, "outputs": [str(path) for path in contents]}
     kept = {path: content for path, content in contents.items() if not is_stream(path)}
     if kept:
         outputs.write({**kept, record_path(next(iter(kept))): record.dump(complete).encode()})
-    for path, data in contents.items():
-        if path == STREAM:
-            sys.stdout.buffer.write(data)
-        elif path not in kept:
-            path.write_bytes(data)
+    for path, content in contents.items():
+        if path not in kept:
+            with tempfile.TemporaryFile() as file:
+                outputs.fill(file, content)
+                file.seek(0)
+                _copy(file, path)
     return complete
+
+
+def _copy(file: BinaryIO, stream: Path) -> None:
+    if stream == STREAM:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    else:
+        with stream.open("wb") as device:
+            shutil.copyfileobj(file, device)
 
 
 def _panels(outcome: Outcome) -> list[tuple[str, np.ndarray]]:
@@ -100,10 +120,11 @@ def _panels(outcome: Outcome) -> list[tuple[str, np.ndarray]]:
         several = np.split(audio, outcome.sources)
         return [(f"{name}, source {k + 1}" if len(several) > 1 else name, part) for k, part in enumerate(several)]
 
-    given, length = outcome.given, outcome.audio.shape[-1]
-    panels = split("restored", outcome.audio[0])
-    if given.measured.ndim == 2:
-        panels.insert(0, ("damaged", resample(given.measured, given.sample_rate, outcome.sample_rate, length)))
+    given, restored = outcome.given, whole(outcome.draws[0])
+    panels = split("restored", restored)
+    if not isinstance(given.measured, np.ndarray):
+        damaged = resample(whole(given.measured), given.sample_rate, outcome.sample_rate, restored.shape[-1])
+        panels.insert(0, ("damaged", damaged))
     return panels + (split("original", given.clean) if given.clean is not None else [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from diffmusic.parameters import BAR
 from diffmusic.plugins import registry
@@ -19,6 +20,12 @@ class Operators(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Operators"):
             formatter.write_dl([(name, spec.summary) for name, spec in registry().components("operator").items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        from diffmusic.cli.completion import items
+
+        rows = ((name, spec.summary) for name, spec in registry().components("operator").items())
+        return items(rows, incomplete) + click.Command.shell_complete(self, ctx, incomplete)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         from diffmusic.cli.flags import common_flags, operator_flags

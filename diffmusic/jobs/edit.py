@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from diffmusic.audio import files
+from diffmusic.audio.signal import Signal
 from diffmusic.editor.contract import Editor
 from diffmusic.errors import InputError
 from diffmusic.jobs import record
@@ -19,7 +20,7 @@ from diffmusic.parameters import checked, values
 from diffmusic.prior.backbone import Backbone
 from diffmusic.prior.levels import strength
 from diffmusic.prior.progress import ProgressCallback
-from diffmusic.tasks.edit import Edited, edit
+from diffmusic.tasks.edit import EditedSignals, edited
 from diffmusic.tasks.loading import load_editor
 from diffmusic.tasks.lora import adapted
 from diffmusic.tasks.segments import Segment
@@ -66,19 +67,18 @@ class PreparedEdit:
 
     def run(
         self, path: Path, progress: ProgressCallback | None = None
-    ) -> tuple[files.Recording, Edited, dict[str, Any]]:
-        """Edit a recording; return it, the result and the run record.
+    ) -> tuple[files.Recording, Signal, EditedSignals, dict[str, Any]]:
+        """Edit a recording; return its kind of file, its audio, the result and the run record.
 
         Raises InputError for input that does not fit, Diverged for a run that blew up.
         """
-        job, recording = self.job, files.read(path)
+        job = self.job
+        like, signal, _ = files.scanned(path, partial(files.check_finite, path))
         settings = job if job.targets else dataclasses.replace(job, targets=(job.source,))
         with seeded(job.seed):
-            result = edit(
-                recording.samples, recording.sample_rate, self.editor, self.backbone, settings, progress=progress
-            )
+            result = edited(signal, like.sample_rate, self.editor, self.backbone, settings, progress=progress)
         described = dataclasses.asdict(job) | {"solver_parameters": values(self.editor)}
         costs = record.spent(result.costs, result.seconds)
         document = record.document("edit", described, [path], self.backbone.describe(), costs)
         adapter = record.files([Path(job.adapter)] if job.adapter else [])
-        return recording, result, document | {"edited": result.stretch, "sigmas": result.sigmas, "adapter": adapter}
+        return like, signal, result, document | {"edited": result.stretch, "sigmas": result.sigmas, "adapter": adapter}

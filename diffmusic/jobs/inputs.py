@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ import torch
 
 from diffmusic.audio import files
 from diffmusic.audio.resample import resample
+from diffmusic.audio.signal import Finite, Samples, Signal, whole
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import HasDamage, Operator, clean_rate, damage, is_spectrogram, observed_rate, sources
+from diffmusic.tasks.offset import Survey
+from diffmusic.tasks.solving import Task
 
 ARRAYS = (".npy", ".npz")
 
@@ -24,25 +28,33 @@ ARRAYS = (".npy", ".npz")
 class Measurement:
     """A measurement, and the truth where it is known.
 
-    measured: (channels, time) at ``sample_rate`` Hz, or magnitudes, (channels, frames, bins).
-    like: the file whose format the results take.
+    measured: audio at ``sample_rate`` Hz, or magnitudes, (channels, frames, bins).
+    like: the file whose format the results take; its samples are not looked at.
     clean: the truth, (channels, time) at ``clean_rate``; for a mixture the channels of the first source come first.
     length: samples of the result at its own rate, where the measurement does not tell.
     noise_std: deviation of the noise in the measurement.
+    survey: of the measurement, where it stays on file.
     """
 
-    measured: np.ndarray
+    measured: Signal | np.ndarray
     sample_rate: int
     like: files.Recording
     clean: np.ndarray | None = None
     length: int | None = None
     noise_std: float = 0.0
+    survey: Survey | None = None
+
+    @property
+    def shape(self) -> list[int]:
+        """Channels and samples, or the shape of the magnitudes."""
+        measured = self.measured
+        return list(measured.shape) if isinstance(measured, np.ndarray) else [measured.channels, measured.samples]
 
     def comparison(self, operator: Operator) -> np.ndarray | None:
         """The measurement as audio of the shape of the truth; None if it is no audio."""
-        if self.clean is None or self.measured.ndim != 2:
+        if self.clean is None or isinstance(self.measured, np.ndarray):
             return None
-        return like_truth(self.measured, self.sample_rate, self.clean, clean_rate(operator, self.sample_rate))
+        return like_truth(whole(self.measured), self.sample_rate, self.clean, clean_rate(operator, self.sample_rate))
 
 
 def like_truth(measured: np.ndarray, measured_rate: int, clean: np.ndarray, rate: int) -> np.ndarray:
@@ -51,19 +63,56 @@ def like_truth(measured: np.ndarray, measured_rate: int, clean: np.ndarray, rate
     return np.tile(audio, (clean.shape[0] // audio.shape[0], 1))
 
 
-def read(operator: Operator, path: Path, references: Sequence[Path] = (), noise_std: float = 0.0) -> Measurement:
-    """A measurement that a user has, and the true recordings, one for each source, where there are any."""
+def read(task: Task, path: Path, references: Sequence[Path] = ()) -> Measurement:
+    """A measurement that a user has, and the true recordings, one for each source, where there are any.
+
+    Audio of which the task needs passages alone stays on file, once all of it was looked at. A truth is compared as a
+    whole, and is held in memory.
+    """
+    operator, noise_std = task.operator, task.settings.noise_std
     if path.suffix.lower() in ARRAYS:
         if not is_spectrogram(operator):
             raise InputError(f"{path} holds an array; this operator measures audio: give an audio file")
         measured, rate = magnitudes(path), int(getattr(operator, "rate", 16000))
         given = Measurement(measured, rate, files.Recording(np.zeros((len(measured), 1)), rate), noise_std=noise_std)
+    elif task.reach(files.find(path).sample_rate) is not None:
+        like, signal, (survey, holes) = files.scanned(path, partial(_surveyed, operator, path))
+        signal = Finite(signal) if holes else signal
+        given = Measurement(signal, like.sample_rate, like, None, None, noise_std, survey)
     else:
         recording = _without_holes(operator, path, files.read(path, finite=not isinstance(operator, HasDamage)))
         spectrogram = is_spectrogram(operator)
         length = recording.samples.shape[-1] if spectrogram else None
-        given = Measurement(recording.samples, recording.sample_rate, recording, None, length, noise_std)
+        given = Measurement(Samples(recording.samples), recording.sample_rate, recording, None, length, noise_std)
     return dataclasses.replace(given, clean=_truth(operator, given, references)) if references else given
+
+
+def _surveyed(operator: Operator, path: Path, rate: int, blocks: Iterator[np.ndarray]) -> tuple[Survey, bool]:
+    """Sum up a recording that comes in blocks; and whether it holds samples that are no numbers, where they are lost
+    anyway. Raises InputError for any elsewhere."""
+    bound, holes = BoundOperator.unfitted(operator, rate), False
+
+    def finite() -> Iterator[torch.Tensor]:
+        nonlocal holes
+        first = 0
+        for block in blocks:
+            wrong = ~np.isfinite(block).all(axis=0)
+            if wrong.any():
+                holes = True
+                for start, stop in damage(bound.at(rate, first / rate).operator, len(wrong)):
+                    wrong[start:stop] = False
+                if wrong.any():
+                    raise _unfit(path, (first + int(np.argmax(wrong))) / rate)
+                block = np.where(np.isfinite(block), block, 0.0)
+            first += block.shape[-1]
+            yield torch.from_numpy(block)
+
+    survey = Survey.of(bound, finite())
+    return survey, holes
+
+
+def _unfit(path: Path, place: float) -> InputError:
+    return InputError(f"{path} holds NaN or infinite samples, the first at {place:.3f} s, where nothing is lost")
 
 
 def _without_holes(operator: Operator, path: Path, recording: files.Recording) -> files.Recording:
@@ -77,8 +126,7 @@ def _without_holes(operator: Operator, path: Path, recording: files.Recording) -
     for start, stop in damage(bind(operator, sample_rate=recording.sample_rate, offset=0.0), len(holes)):
         holes[start:stop] = False
     if holes.any():
-        place = int(np.argmax(holes)) / recording.sample_rate
-        raise InputError(f"{path} holds NaN or infinite samples, the first at {place:.3f} s, where nothing is lost")
+        raise _unfit(path, int(np.argmax(holes)) / recording.sample_rate)
     finite = np.where(np.isfinite(recording.samples), recording.samples, 0.0)
     return files.with_samples(recording, finite)
 
@@ -94,7 +142,8 @@ def simulate(operator: Operator, paths: Sequence[Path], noise_std: float, snr: f
         _same(path, each, first)
     clean = np.concatenate([each.samples for each in recordings])
     measured, observed, noise_std = damaged(operator, clean, first.sample_rate, noise_std, snr, seed)
-    return Measurement(measured, observed, first, clean, clean.shape[-1], noise_std)
+    given = measured if is_spectrogram(operator) else Samples(measured)
+    return Measurement(given, observed, first, clean, clean.shape[-1], noise_std)
 
 
 def damaged(
@@ -144,8 +193,13 @@ def magnitudes(path: Path) -> np.ndarray:
 def _truth(operator: Operator, given: Measurement, references: Sequence[Path]) -> np.ndarray:
     if len(references) != sources(operator):
         raise InputError(f"{len(references)} references for {sources(operator)} sources: give one for each")
-    bound, y = BoundOperator.of(operator, given.measured, given.sample_rate)
-    expected = files.Recording(np.zeros((given.measured.shape[0], given.length or bound.length(y))), bound.rate)
+    if given.survey is not None:
+        shape, rate = given.shape, given.sample_rate
+    else:
+        measured = given.measured if isinstance(given.measured, np.ndarray) else whole(given.measured)
+        bound, y = BoundOperator.of(operator, measured, given.sample_rate)
+        shape, rate = [len(measured), given.length or bound.length(y)], bound.rate
+    expected = files.Recording(np.zeros(shape), rate)
     recordings = [files.read(path) for path in references]
     for path, each in zip(references, recordings, strict=True):
         _same(path, each, expected)

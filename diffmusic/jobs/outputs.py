@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from diffmusic.audio import formats
 from diffmusic.audio.formats import Kind
@@ -81,7 +82,11 @@ def _same(path: Path, given: Path) -> bool:
         return path.resolve() == given.resolve()
 
 
-def write(contents: Mapping[Path, bytes]) -> None:
+Content = bytes | Callable[[BinaryIO], None]
+"""What a file is to hold, or what writes it into one that is open for reading and writing."""
+
+
+def write(contents: Mapping[Path, Content]) -> None:
     """Write every file under a temporary name beside its place, then rename them all.
 
     Raises InputError, with nothing written, if the disk is full or a file cannot be made.
@@ -94,8 +99,8 @@ def write(contents: Mapping[Path, bytes]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             staged.append((Path(name), path))
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+            with os.fdopen(descriptor, "w+b") as file:
+                fill(file, content)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(name, 0o666 & ~_umask())
@@ -109,6 +114,14 @@ def write(contents: Mapping[Path, bytes]) -> None:
         for folder in made:
             with suppress(OSError):  # it holds the results, unless something went wrong
                 folder.rmdir()
+
+
+def fill(file: BinaryIO, content: Content) -> None:
+    """Write the content of a file into it."""
+    if isinstance(content, bytes):
+        file.write(content)
+    else:
+        content(file)
 
 
 def _umask() -> int:

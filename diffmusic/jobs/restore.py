@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from diffmusic.audio.signal import Signal, whole
 from diffmusic.errors import InputError
 from diffmusic.jobs import inputs, kept_checks, record
 from diffmusic.jobs.seeded import seeded
@@ -26,8 +27,9 @@ from diffmusic.problem.operator import Operator, has_place, sources
 from diffmusic.solver.contract import AnySolver, DirectSolver, PartialSolver
 from diffmusic.tasks.loading import advice, default_solver, load_restorer
 from diffmusic.tasks.lora import adapted
-from diffmusic.tasks.restore import restore
+from diffmusic.tasks.restore import restored
 from diffmusic.tasks.settings import RestoreSettings
+from diffmusic.tasks.solving import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,33 +137,26 @@ class Prepared:
         if (advised := self.advised()) is not self:
             return dataclasses.replace(advised, left=frozenset()).run(paths, references, progress)
         job, operator = self.job, self.operator
+        task = Task(operator, self.solver, lambda: self.backbone, job, progress)
         if job.simulate:
             given = inputs.simulate(operator, paths, job.noise_std, job.snr, job.seed)
+            task = dataclasses.replace(task, settings=dataclasses.replace(job, noise_std=given.noise_std))
         else:
-            given = inputs.read(operator, paths[0], references, job.noise_std)
+            given = inputs.read(task, paths[0], references)
         with seeded(job.seed):
-            result = restore(
-                given.measured,
-                given.sample_rate,
-                operator,
-                self.solver,
-                lambda: self.backbone,
-                dataclasses.replace(job, noise_std=given.noise_std),
-                length=given.length,
-                progress=progress,
-            )
+            result = restored(given.measured, given.sample_rate, task, length=given.length, survey=given.survey)
         for doubt in result.doubts:
             warnings.warn(f"{doubt}; {advice(operator, str(job.solver))}", stacklevel=2)
         lost = list(result.damage)
         before, clean = given.comparison(operator), given.clean
         scores = [] if clean is None else [
-            measure(clean, estimate, before, lost, result.sample_rate) for estimate in result.audio
+            measure(clean, whole(drawn), before, lost, result.sample_rate) for drawn in result.draws
         ]  # fmt: skip
         model = self.backbone.describe() if result.windows and self.backbone else None
         costs = record.spent(result.costs, result.seconds)
         document = record.document("solve", self.describe(), paths, model, costs) | {
             "measured": {
-                "shape": list(given.measured.shape),
+                "shape": given.shape,
                 "sample_rate": given.sample_rate,
                 "format": given.like.format,
                 "subtype": given.like.subtype,
@@ -175,7 +170,7 @@ class Prepared:
             "doubts": result.doubts,
             "metrics": scores,
         }
-        return Outcome(given, result.audio, result.sample_rate, self.sources, lost, document)
+        return Outcome(given, result.draws, result.sample_rate, self.sources, lost, document)
 
     def describe(self) -> dict[str, Any]:
         """The job with every default written out."""
@@ -189,12 +184,12 @@ class Prepared:
 class Outcome:
     """Result of a run.
 
-    given: what was restored; audio: (samples, channels, time) at ``sample_rate``, source after source where there
-    are several; lost: damaged intervals in samples; document: the run record.
+    given: what was restored; draws: one a posterior sample, at ``sample_rate``, source after source where there are
+    several; lost: damaged intervals in samples; document: the run record.
     """
 
     given: inputs.Measurement
-    audio: np.ndarray
+    draws: tuple[Signal, ...]
     sample_rate: int
     sources: int
     lost: list[tuple[int, int]]

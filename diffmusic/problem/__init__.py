@@ -8,6 +8,7 @@ from diffmusic.problem.operator import (
     HasAdjoint,
     HasDamage,
     HasMeasuredRate,
+    HasReach,
     HasSTFT,
     Operator,
     clean_length,
@@ -25,7 +26,8 @@ from diffmusic.problem.operator import (
 from diffmusic.problem.problem import Problem, Space
 
 __all__ = [
-    "STFT", "BoundOperator", "Chain", "Chainable", "HasAdjoint", "HasDamage", "HasMeasuredRate", "HasSTFT", "Operator",
-    "Problem", "Space", "chain", "clean_length", "clean_rate", "convolved", "damage", "has_place", "informed_inverse",
-    "is_linear", "is_spectrogram", "observed", "observed_rate", "regions", "regularised_inverse", "sources", "spans",
+    "STFT", "BoundOperator", "Chain", "Chainable", "HasAdjoint", "HasDamage", "HasMeasuredRate", "HasReach",
+    "HasSTFT", "Operator", "Problem", "Space", "chain", "clean_length", "clean_rate", "convolved", "damage",
+    "has_place", "informed_inverse", "is_linear", "is_spectrogram", "observed", "observed_rate", "regions",
+    "regularised_inverse", "sources", "spans",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from diffmusic.problem.operator import (
     HasMeasurement,
     HasOnly,
     HasPower,
+    HasReach,
     HasSTFT,
     HasValidate,
     Operator,
@@ -64,12 +65,24 @@ class BoundOperator:
         Raises:
             InputError: The operator does not fit the file.
         """
+        bound = cls.unfitted(operator, sample_rate)
+        y = bound.measurement(torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float64))[None])
+        fitted = bound.operator.fitted(y) if isinstance(bound.operator, HasFitted) else bound.operator
+        return cls(fitted, bound.rate, sample_rate), y
+
+    @classmethod
+    def unfitted(cls, operator: Operator, sample_rate: int) -> BoundOperator:
+        """Bind an operator to the rates of a recording alone, of which nothing was read.
+
+        Args:
+            operator: The operator.
+            sample_rate: Of the file, Hz.
+
+        Returns:
+            The bound operator.
+        """
         rate = clean_rate(operator, sample_rate)
-        bound = bind(operator, sample_rate=rate, measured_rate=sample_rate, offset=0.0)
-        y = torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float64))[None]
-        y = bound.measurement(y) if isinstance(bound, HasMeasurement) else y
-        bound = bound.fitted(y) if isinstance(bound, HasFitted) else bound
-        return cls(bound, rate, sample_rate), y
+        return cls(bind(operator, sample_rate=rate, measured_rate=sample_rate, offset=0.0), rate, sample_rate)
 
     def at(self, rate: int, offset: float) -> BoundOperator:
         """Bind to an excerpt.
@@ -114,6 +127,13 @@ class BoundOperator:
     def has_place(self) -> bool:
         """Whether it says where its damage is, in time or in time and frequency."""
         return has_place(self.operator)
+
+    @cached_property
+    def reach(self) -> float | None:
+        """How far it sees around lost samples, seconds; None where it may depend on all of the recording."""
+        if not (self.has_place and isinstance(self.operator, HasReach)) or isinstance(self.operator, HasFitted):
+            return None
+        return None if self.sources > 1 or self.has_own_rate or self.spectrogram else float(self.operator.reach)
 
     def spans(self, samples: int) -> list[tuple[int, int]]:
         """Return the stretches of which all or a band is lost.

@@ -34,6 +34,8 @@ class Operator(Protocol):
     - ``power(y)``: the mean square of ``x`` that a measurement suggests, (batch, 1, 1), where that of ``y`` says
       little about it; the prior is shown music at the level it knows;
     - ``only(spans)``: the operator with these of its lost intervals, in samples, and no others;
+    - ``reach``: seconds on either side of what is lost that ``measurement`` and ``finish`` depend on. Long recordings
+      are then read and restored passage by passage, each by the operator bound to its ``offset``;
     - ``solver``: name of the solver that is its default, where that is another than of most (a class variable);
     - ``sources``: how many channels of ``x`` one channel of ``y`` mixes;
     - ``stft``: the ``STFT`` whose magnitudes it measures, (batch, channels, frames, bins);
@@ -77,6 +79,14 @@ class HasDamage(Protocol):
 @runtime_checkable
 class HasOnly(Protocol):
     def only(self, spans: Sequence[tuple[int, int]], /) -> Operator: ...
+
+
+@runtime_checkable
+class HasReach(Protocol):
+    """Says how far it sees: of an operator, or of a solver without a prior (``diffmusic.solver``)."""
+
+    @property
+    def reach(self) -> float: ...
 
 
 @runtime_checkable

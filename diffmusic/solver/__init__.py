@@ -6,8 +6,10 @@ from diffmusic.solver.contract import (
     AnySolver,
     DirectSolver,
     Explains,
+    Filling,
     PartialSolver,
     Solver,
+    SongSolver,
     State,
     Step,
 )
@@ -17,7 +19,7 @@ from diffmusic.solver.krylov import least_residual
 from diffmusic.solver.steps import deviations, mean, time_travel, transition, uncertainty
 
 __all__ = [
-    "LATENT_SOLVER", "PRIOR_SOLVER", "AnySolver", "DirectSolver", "Evidence", "Explains", "PartialSolver", "Solver",
-    "State", "Step", "correction", "deviations", "evidence", "least_residual", "mean", "misfit_gradient", "norms",
-    "time_travel", "transition", "uncertainty",
+    "LATENT_SOLVER", "PRIOR_SOLVER", "AnySolver", "DirectSolver", "Evidence", "Explains", "Filling",
+    "PartialSolver", "Solver", "SongSolver", "State", "Step", "correction", "deviations", "evidence",
+    "least_residual", "mean", "misfit_gradient", "norms", "time_travel", "transition", "uncertainty",
 ]  # fmt: skip

@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from diffmusic.audio.signal import Patch
+from diffmusic.audio.song import Song
 from diffmusic.prior.prior import Prior
 from diffmusic.problem.problem import Problem
 
@@ -87,14 +89,43 @@ class DirectSolver(Protocol):
         ...
 
 
-@runtime_checkable
-class PartialSolver(Protocol):
-    """A solver that fills some of the damage without a prior and leaves the rest to a solver with one."""
+@dataclass(frozen=True)
+class Filling:
+    """What a solver made of a song by itself.
 
-    def begin(self, problem: Problem, /) -> tuple[Tensor, list[tuple[int, int]], list[dict[str, Any]]]:
-        """The measurement with some of its damage filled, (batch, channels, time), the intervals that are left, in
-        samples, and notes for the run record."""
+    Attributes:
+        patches: What it fills lost intervals with.
+        left: Lost intervals that it leaves, (start, stop) in samples.
+        notes: For the run record, in JSON values.
+    """
+
+    patches: tuple[Patch, ...]
+    left: tuple[tuple[int, int], ...]
+    notes: tuple[dict[str, Any], ...]
+
+
+@runtime_checkable
+class SongSolver(Protocol):
+    """Solver without a prior that looks for what is lost anywhere in the recording, and reads it where it needs to."""
+
+    def fill(self, song: Song, /) -> Filling:
+        """Fill lost intervals; pure.
+
+        Args:
+            song: The recording, silent where it is lost.
+
+        Returns:
+            What fills them, what is left, and notes.
+
+        Raises:
+            InputError: There is nothing to fill an interval with.
+        """
         ...
+
+
+@runtime_checkable
+class PartialSolver(SongSolver, Protocol):
+    """A solver that fills some of the damage without a prior and leaves the rest to a solver with one."""
 
     def rest(self) -> Solver:
         """The solver of what is left."""
@@ -110,5 +141,5 @@ class Explains(Protocol):
         ...
 
 
-AnySolver = Solver | DirectSolver | PartialSolver
+AnySolver = Solver | DirectSolver | SongSolver
 """Whatever restores a recording."""

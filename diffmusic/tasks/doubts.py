@@ -24,7 +24,9 @@ _BANDS = 62.5 * 2.0 ** np.arange(9)
 _FLOOR = 1e-12
 
 
-def doubts(bound: BoundOperator, estimate: Tensor, y: Tensor, highest: float) -> list[str]:
+def doubts(
+    bound: BoundOperator, estimate: Tensor, y: Tensor, highest: float, own: tuple[int, int] | None = None
+) -> list[str]:
     """What speaks against an estimate, before it is finished: one sentence each, none for a solve that went well.
 
     Args:
@@ -32,21 +34,27 @@ def doubts(bound: BoundOperator, estimate: Tensor, y: Tensor, highest: float) ->
         estimate: (items, channels, time).
         y: its measurement.
         highest: Hz, what the prior's band ends at; nothing above it is compared.
+        own: samples ``[start, stop)`` whose gaps are judged, where the estimate is a passage of a recording, and others
+            belong to the next one; by default all.
 
     Raises:
         Diverged: the estimate is not finite, or more than 30 dB off.
     """
     if not bool(torch.isfinite(estimate).all()):
         raise Diverged("the estimate is not finite")
-    found = [each for each in (*_fillings(bound, estimate, y), *_misfit(bound, estimate, y, highest)) if each]
+    found = [each for each in (*_fillings(bound, estimate, y, own), *_misfit(bound, estimate, y, highest)) if each]
     return list(dict.fromkeys(found))
 
 
-def _fillings(bound: BoundOperator, estimate: Tensor, y: Tensor) -> Iterator[str]:
+def _fillings(bound: BoundOperator, estimate: Tensor, y: Tensor, own: tuple[int, int] | None) -> Iterator[str]:
     rate, total = bound.rate, estimate.shape[-1]
+    first, last = own or (0, total)
+    begin = float(getattr(bound.operator, "offset", 0.0))
     gaps = bound.damage(total) if isinstance(bound.operator, HasDamage) else []
     for start, stop in gaps:
-        name = f"{start / rate:.2f}:{stop / rate:.2f}"
+        if stop <= first or start >= last:
+            continue
+        name = f"{begin + start / rate:.2f}:{begin + stop / rate:.2f}"
         reach, size = round(_AROUND * rate), round(_BLOCK * rate)
         if stop - start < size:
             continue  # too short to have a level of its own
@@ -58,13 +66,15 @@ def _fillings(bound: BoundOperator, estimate: Tensor, y: Tensor) -> Iterator[str
         filled = np.array([_levels(block, rate) for block in _blocks(estimate, start, stop, size)]).mean(0)
         yield _said(name, filled, known)
     for part in excerpts(regions(bound.operator, total), total, rate):
+        if part.stop <= first or part.start >= last:
+            continue
         mask = part.mask
         made, given = (part.bins(x[..., part.start : part.stop]).abs().square() for x in (estimate, y))
         rows = mask.any(0)
         beside = given[..., ~mask.any(1), :][..., rows].mean()
         if beside > _FLOOR:
             change = 10 * float(torch.log10((made[..., mask].mean() + _FLOOR) / beside))
-            name = f"{part.start / rate:.2f}:{part.stop / rate:.2f}"
+            name = f"{begin + part.start / rate:.2f}:{begin + part.stop / rate:.2f}"
             yield _judged(name, change, "than the same band around it")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffmusic.audio.signal import Patch, Patched, Samples, Signal, whole
 from diffmusic.editor.contract import Edit, Editor, Region
 from diffmusic.errors import Diverged, InputError
 from diffmusic.prior.backbone import Backbone, Costs
@@ -61,11 +62,24 @@ def edit(
         InputError: something does not fit together.
         Diverged: the run blew up.
     """
+    return edited(Samples(audio), sample_rate, editor, backbone, settings, progress=progress).in_memory
+
+
+def edited(
+    signal: Signal,
+    sample_rate: int,
+    editor: Editor,
+    backbone: Backbone,
+    settings: EditSettings,
+    *,
+    progress: ProgressCallback | None = None,
+) -> EditedSignals:
+    """The same of a recording of which only the stretch that changes is read."""
     started, costs = time.perf_counter(), Costs()
     if not several(settings.targets):
         raise InputError("say what the music is to become: give a target")
-    setup, samples = EditSetup.of(audio, sample_rate, backbone, costs, settings), settings.samples
-    results = np.repeat(audio[None].astype(float), len(setup.edit.targets) * samples, axis=0)
+    setup, samples = EditSetup.of(signal, sample_rate, backbone, costs, settings), settings.samples
+    made: dict[int, Patch] = {}
     for draw in range(samples):
 
         def tick(done: float, draw: int = draw) -> None:
@@ -75,18 +89,33 @@ def edit(
         with torch.no_grad():
             z = editor.edit(setup.task(settings.seed, draw, tick))
         for number, latents in enumerate(z.split(len(setup.passage.z))):
-            setup.put_back(latents, results[number * samples + draw])
-    if not np.isfinite(results).all():
-        raise Diverged("the edited audio is not finite")
-    stretch = setup.first / sample_rate, setup.last / sample_rate
-    return Edited(
-        audio=results,
+            made[number * samples + draw] = setup.put_back(latents)
+    return EditedSignals(
+        draws=tuple(Patched(signal, [made[number]]) for number in sorted(made)),
         sample_rate=sample_rate,
         costs=costs,
         seconds=time.perf_counter() - started,
         sigmas=setup.edit.sigmas,
-        stretch=stretch,
+        stretch=(setup.first / sample_rate, setup.last / sample_rate),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditedSignals:
+    """The same with audio that is read where it is needed; ``draws`` are in the order of ``Edited.audio``."""
+
+    draws: tuple[Signal, ...]
+    sample_rate: int
+    costs: Costs
+    seconds: float
+    sigmas: tuple[float, ...]
+    stretch: tuple[float, float]
+
+    @property
+    def in_memory(self) -> Edited:
+        """All of it as arrays."""
+        held = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "draws"}
+        return Edited(audio=np.stack([whole(each) for each in self.draws]), **held)
 
 
 @dataclass(frozen=True)
@@ -96,29 +125,32 @@ class EditSetup:
     Attributes:
         edit: input of the editor.
         passage: the encoded stretch.
+        original: the stretch as it was, (channels, time).
         first, last: the stretch ``[first, last)``, in samples.
         edit_mask: share of the edit in each sample of the stretch.
     """
 
     edit: Edit
     passage: EncodedRecording
+    original: np.ndarray
     first: int
     last: int
     edit_mask: np.ndarray
 
     @classmethod
     def of(
-        cls, audio: np.ndarray, sample_rate: int, backbone: Backbone, costs: Costs, settings: EditSettings
+        cls, signal: Signal, sample_rate: int, backbone: Backbone, costs: Costs, settings: EditSettings
     ) -> EditSetup:
         """Encode the stretch of a recording that is edited, and embed its prompts."""
         segments = [Segment.parse(each) if isinstance(each, str) else each for each in settings.segments]
-        seconds = audio.shape[-1] / sample_rate
+        seconds = signal.samples / sample_rate
         places.check(segments, seconds)
         strengths = [settings.strength if each.strength is None else each.strength for each in segments]
         sigmas = levels(backbone, max(strengths, default=settings.strength), settings.steps)
         start, stop = places.excerpt(segments, seconds, backbone.excerpt_seconds / 2)
         first, last = round(start * sample_rate), round(stop * sample_rate)
-        passage = EncodedRecording.of(audio[:, first:last], sample_rate, backbone, costs)
+        original = signal.read(first, last - first)
+        passage = EncodedRecording.of(original, sample_rate, backbone, costs)
         rate, frames = frame_rate(backbone), passage.z.shape[2]
         masks = [places.frames(each, frames, rate, start, settings.fade) for each in segments]
         embed = Embedder(backbone, start, seconds)
@@ -138,17 +170,26 @@ class EditSetup:
             offset=start,
         )
         times = (first + np.arange(last - first) + 0.5) / sample_rate
-        return cls(task, passage, first, last, places.mask(segments, times, settings.fade))
+        return cls(task, passage, original, first, last, places.mask(segments, times, settings.fade))
 
     def task(self, seed: int, draw: int = 0, tick: ProgressCallback = lambda done: None) -> Edit:
         """Return the editor's input for one draw."""
         return dataclasses.replace(self.edit, noise=lambda number: self.passage.noise(seed, draw, number), tick=tick)
 
-    def put_back(self, z: Tensor, audio: np.ndarray) -> None:
-        """Decode latents, and write them into the recording, (channels, time), weighted by the edit mask."""
-        made, stretch = self.passage.audio_of(z), audio[:, self.first : self.last]
+    def put_back(self, z: Tensor) -> Patch:
+        """Decode latents, and weigh them against the recording by the edit mask. Raises Diverged if not finite.
+
+        A channel that is silent throughout the stretch, where another one is not, stays silent: a prior has no silence
+        that is exact.
+        """
+        made = self.passage.audio_of(z)
+        if not np.isfinite(made).all():
+            raise Diverged("the edited audio is not finite")
+        heard = self.original.any(axis=-1)
+        if heard.any():
+            made[~heard] = 0.0
         # Exact at both ends: only the edit where its weight is 1, nothing of it where the weight is 0.
-        stretch[:] = self.edit_mask * made + (1 - self.edit_mask) * stretch
+        return Patch(self.first, self.edit_mask * made + (1 - self.edit_mask) * self.original)
 
 
 def _text(

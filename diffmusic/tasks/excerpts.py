@@ -42,48 +42,51 @@ class Run:
     settings: RestoreSettings
     costs: Costs
 
-    def estimates(
+    def window(
         self,
+        number: int,
+        span: windows.Window,
         measured: Tensor,
         stereo: StereoTransform,
-        spans: Sequence[windows.Window],
-        progress: ProgressCallback | None,
-        on_step: StepCallback | None,
+        progress: ProgressCallback = lambda done: None,
+        on_step: StepCallback | None = None,
     ) -> Tensor:
-        """Return raw estimates of a measurement (1, channels, ...), one for each sample.
+        """Return raw estimates of a window's kept part, one for each sample.
 
-        Each has the shape that ``finish`` takes: (1, channels, time), or (channels, sources, time). Outside of all
-        windows it is the measurement.
+        Args:
+            number: Of the window.
+            span: Its place in the recording.
+            measured: Its measurement, (1, channels, ...); the whole one where that has a rate of its own.
+            stereo: The components that are solved.
+            progress: Callback for the share of the window that is done.
+            on_step: Callback after every step.
+
+        Returns:
+            (samples, ...), of the shape that ``finish`` takes: (1, channels, time), or (channels, sources, time).
         """
         sources, channels, samples = self.bound.sources, measured.shape[1], self.settings.samples
-        if spans == [windows.Window(0, self.length, 0, self.length)]:
-            raw = torch.zeros(samples, channels, sources, self.length, dtype=torch.float64)
-        else:
-            raw = measured.double().transpose(0, 1).repeat(samples, 1, 1, 1)
         components = stereo.split(measured[0])
         # The prior solves at a time as many channels as it has, of one window, for one posterior sample.
         width = self.backbone.channels
         items = [(draw, first) for draw in range(samples) for first in range(0, channels, width)]
         size = self.settings.batch or (1 if self.backbone.device.type == "cpu" else 8)
         groups = [items[first : first + size] for first in range(0, len(items), size)]
-        for number, span in enumerate(spans):
-            kept = slice(span.keep_start - span.start, span.keep_stop - span.start)
-            solved = torch.zeros(samples, channels, sources, span.keep_stop - span.keep_start, dtype=torch.float64)
-            for turn, group in enumerate(groups):
+        kept = slice(span.keep_start - span.start, span.keep_stop - span.start)
+        solved = torch.zeros(samples, channels, sources, span.keep_stop - span.keep_start, dtype=torch.float64)
+        for turn, group in enumerate(groups):
 
-                def tick(part: float, done: int = number * len(groups) + turn) -> None:
-                    if progress:
-                        progress((done + part) / (len(spans) * len(groups)))
+            def tick(part: float, turn: int = turn) -> None:
+                progress((turn + part) / len(groups))
 
-                # Where the recording has fewer channels than the prior, its last one is copied.
-                chosen = [[min(first + k, channels - 1) for k in range(width)] for _, first in group]
-                generators = [each for draw, _ in group for each in self._generators(draw, number)]
-                estimates = self._solve(components[torch.tensor(chosen)], span, generators, tick, on_step)
-                for (draw, _), own, estimate in zip(group, chosen, torch.from_numpy(estimates[..., kept]), strict=True):
-                    for channel in sorted(set(own)):
-                        same = [k for k, other in enumerate(own) if other == channel]
-                        solved[draw, channel] = estimate[same].mean(0)
-            raw[..., span.keep_start : span.keep_stop] = stereo.join(solved.transpose(0, 1)).transpose(0, 1)
+            # Where the recording has fewer channels than the prior, its last one is copied.
+            chosen = [[min(first + k, channels - 1) for k in range(width)] for _, first in group]
+            generators = [each for draw, _ in group for each in self._generators(draw, number)]
+            estimates = self._solve(components[torch.tensor(chosen)], span, generators, tick, on_step)
+            for (draw, _), own, estimate in zip(group, chosen, torch.from_numpy(estimates[..., kept]), strict=True):
+                for channel in sorted(set(own)):
+                    same = [k for k, other in enumerate(own) if other == channel]
+                    solved[draw, channel] = estimate[same].mean(0)
+        raw = stereo.join(solved.transpose(0, 1)).transpose(0, 1)
         return raw if sources > 1 else raw.transpose(1, 2)
 
     def _generators(self, draw: int, window: int) -> list[torch.Generator]:
@@ -103,7 +106,7 @@ class Run:
         tick: ProgressCallback,
         on_step: StepCallback | None,
     ) -> np.ndarray:
-        """Estimate a window from its measurements.
+        """Estimate a window from its own measurements.
 
         Measurements are (items, channels, ...), estimates (items, channels, sources, time) at the rate of the result.
         """
@@ -143,7 +146,7 @@ class Run:
         if not (self.settings.extend and self.bound.has_place and self.bound.rate > rate):
             return audio
         lost = self.bound.at(self.bound.rate, span.start / self.bound.rate).spans(span.stop - span.start)
-        observed = measured[..., span.start : span.stop].double().numpy()
+        observed = measured.double().numpy()
         for item, channel, source in np.ndindex(audio.shape[:3]):
             audio[item, channel, source] = extend(
                 audio[item, channel, source], observed[item, channel], lost, rate / 2, self.bound.rate
@@ -156,8 +159,7 @@ class Run:
         bound = self.bound.at(rate, span.start / self.bound.rate)
         if bound.has_own_rate:
             return bound, measured.float().to(device)
-        excerpts = measured[..., span.start : span.stop].numpy()
-        y = torch.from_numpy(resample(excerpts, self.bound.rate, rate)).float().to(device)
+        y = torch.from_numpy(resample(measured.numpy(), self.bound.rate, rate)).float().to(device)
         # Resampling smears what lies inside a gap by a few samples: lose it again.
         return bound, bound.measurement(y) if bound.has_place else y
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from diffmusic.audio.signal import Samples
 from diffmusic.editor.directions import Directions, find, follow
-from diffmusic.errors import Diverged, InputError
+from diffmusic.errors import InputError
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.tasks.edit import EditSetup
@@ -61,7 +62,7 @@ def explore(
         guidance=settings.source_guidance, source_guidance=settings.source_guidance, segments=settings.segments,
         fade=settings.fade, batch=settings.batch,
     )  # fmt: skip
-    setup = EditSetup.of(audio, sample_rate, backbone, costs, walk)
+    setup = EditSetup.of(Samples(audio), sample_rate, backbone, costs, walk)
     parts = [0.7, *[0.3 / (2 * components)] * (2 * components)] if render else [1.0]
 
     def ticker(number: int) -> ProgressCallback:
@@ -78,9 +79,8 @@ def explore(
             weights = [float(number // 2 == each) for each in range(components)]
             task = setup.task(settings.seed, tick=ticker(number + 1))
             signed = settings.amount if number % 2 == 0 else -settings.amount
-            setup.put_back(follow(task, found, weights, signed, settings.at, settings.until), rendered[number])
-    if not np.isfinite(rendered).all():
-        raise Diverged("the audio is not finite")
+            patch = setup.put_back(follow(task, found, weights, signed, settings.at, settings.until))
+            rendered[number][:, patch.start : patch.stop] = patch.audio
     seconds = time.perf_counter() - started
     return Exploration(audio=rendered, sample_rate=sample_rate, costs=costs, seconds=seconds, directions=found)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from diffmusic.audio.signal import Patched, whole
+from diffmusic.audio.song import Song
 from diffmusic.editor.contract import Editor
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
@@ -15,7 +18,7 @@ from diffmusic.prior.backbone import Costs
 from diffmusic.prior.prior import Prior
 from diffmusic.problem.operator import sources
 from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import AnySolver, DirectSolver, PartialSolver, Solver
+from diffmusic.solver.contract import AnySolver, DirectSolver, PartialSolver, Solver, SongSolver
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import iterate
 from diffmusic.testing.checks import RATE, SAMPLES, Check, HasProbe, audio, frozen, relative
@@ -28,10 +31,9 @@ def solver_checks(solver: Any, tolerance: float = 0.5, steps: int = 50) -> list[
     """Return the checks that apply to this solver."""
     if isinstance(solver, Editor):
         return editor_checks(solver)
-    if isinstance(solver, DirectSolver):
-        return [_solver_contract, _direct]
-    if isinstance(solver, PartialSolver):
-        return [_solver_contract, _partial]
+    if isinstance(solver, DirectSolver | SongSolver):
+        kinds = {DirectSolver: _direct, SongSolver: _song}
+        return [_solver_contract, *(check for kind, check in kinds.items() if isinstance(solver, kind))]
 
     def posterior_mean(solver: Any) -> str:
         oracle, estimates = _answered(solver, Oracle.make, lambda oracle: oracle.draw(solver, steps))
@@ -43,7 +45,7 @@ def solver_checks(solver: Any, tolerance: float = 0.5, steps: int = 50) -> list[
 
 
 def _solver_contract(solver: Any) -> str:
-    assert isinstance(solver, AnySolver), "it has no method step, estimate, begin or edit"
+    assert isinstance(solver, AnySolver), "it has no method step, estimate, fill or edit"
     frozen(solver)
     return "frozen dataclass"
 
@@ -111,21 +113,25 @@ def _direct(solver: Any) -> str:
     return f"pure, repeatable, finite on {', '.join(taken)}"
 
 
-def _partial(solver: Any) -> str:
+def _song(solver: Any) -> str:
     """It fills some of a gap in two seconds of sound, or leaves all of it, and nothing besides changes."""
-    solver = bind(solver, sample_rate=RATE)
     for name in ("a gap", "a gap in two seconds"):
         operator = PROBES[name]
-        y = operator.forward(audio(2, 1, operator.length))
-        kept = y.clone()
-        (first, left, notes), (again, *_) = (solver.begin(Problem(operator, y)) for _ in range(2))
-        assert torch.equal(y, kept), f"{name}: it changed the measurement"
-        assert torch.equal(first, again), f"{name}: two calls give different results"
-        assert first.shape == y.shape, f"{name}: the estimate has shape {tuple(first.shape)}, not {tuple(y.shape)}"
-        assert bool(torch.isfinite(first).all()), f"{name}: the estimate is not finite"
         lost = operator.damage(operator.length)
-        assert set(left) <= set(lost), f"{name}: it leaves {left} of {lost}"
-        assert notes, f"{name}: it does not say what it chose"
-        assert torch.equal(operator.forward(first), y), f"{name}: it changed what was observed"
-    assert isinstance(solver.rest(), Solver), "the solver of what is left has no method step"
+        song = Song.of(operator.forward(audio(1, 2, operator.length))[0].numpy(), RATE, lost)
+        kept = whole(song.signal)
+        try:
+            first, again = (solver.fill(song) for _ in range(2))
+        except InputError:
+            continue  # it refuses so short a song
+        assert np.array_equal(whole(song.signal), kept), f"{name}: it changed the measurement"
+        filled, twice = (whole(Patched(song.signal, each.patches)) for each in (first, again))
+        assert np.array_equal(filled, twice), f"{name}: two calls give different results"
+        assert bool(np.isfinite(filled).all()), f"{name}: the estimate is not finite"
+        places = [(each.start, each.stop) for each in first.patches]
+        assert sorted([*places, *first.left]) == lost, f"{name}: it fills {places} and leaves {first.left} of {lost}"
+        assert first.notes, f"{name}: it does not say what it chose"
+        assert not first.left or isinstance(solver, PartialSolver), f"{name}: it leaves {first.left} to no other solver"
+    if isinstance(solver, PartialSolver):
+        assert isinstance(solver.rest(), Solver), "the solver of what is left has no method step"
     return "pure, repeatable, keeps what was observed"

@@ -70,6 +70,7 @@ class Inpainting(Chainable):
     sample_rate: int = 16000
     offset: float = 0.0
     solver: ClassVar[str] = "auto"
+    reach: ClassVar[float] = _AROUND
 
     def __post_init__(self) -> None:
         for start, end in self.gap:

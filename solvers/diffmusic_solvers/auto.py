@@ -5,18 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import torch
-from torch import Tensor
-
-from diffmusic.audio.linear_prediction import bridge
-from diffmusic.audio.repetition import Match, best_match
-from diffmusic.audio.song_features import features
-from diffmusic.audio.splice import copied, runs
+from diffmusic.audio.repetition import Match
+from diffmusic.audio.signal import Patch
+from diffmusic.audio.song import Song
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field, build, row
 from diffmusic.plugins import registry
-from diffmusic.problem import HasDamage, Problem, damage
-from diffmusic.solver import LATENT_SOLVER, Solver
+from diffmusic.solver import LATENT_SOLVER, Filling, Solver
 
 # The linear prediction of a short gap: seconds of context, and order.
 _CONTEXT, _ORDER = 0.25, 512
@@ -43,7 +38,6 @@ class Auto:
     prior: Annotated[str, Doc('the solver of the rest, with parameters if need be: "diffmusic rate=0.8"')] = (
         LATENT_SOLVER
     )
-    sample_rate: int = 16000
 
     def rest(self) -> Solver:
         """The solver of what is left. Raises InputError for one without steps."""
@@ -53,54 +47,40 @@ class Auto:
             raise InputError(f"solver 'auto': prior: {self.prior!r} is no solver with a prior")
         return solver
 
-    def begin(self, problem: Problem) -> tuple[Tensor, list[tuple[int, int]], list[dict[str, Any]]]:
-        """The measurement, (batch, channels, time), with the gaps filled that need no prior; those that are left; and
-        what was chosen for each gap. Raises InputError for an operator that does not say where its damage is."""
-        if not isinstance(problem.operator, HasDamage):
-            raise InputError("auto needs an operator that says where its damage is, such as inpainting")
-        y, rate = problem.measured, self.sample_rate
-        lost = damage(problem.operator, y.shape[-1])
-        filled = y.detach().cpu().double().numpy().copy()
-        observed = filled.copy()
-        for start, stop in lost:
-            observed[..., start:stop] = 0
-        long = [gap for gap in lost if gap[1] - gap[0] >= self.short * rate]
-        searched = [features(item, rate, lost) for item in observed] if long else []
-        left, notes = list[tuple[int, int]](), list[dict[str, Any]]()
-        for gap in lost:
+    def fill(self, song: Song) -> Filling:
+        """Fill the gaps that need no prior; the notes say what was chosen for each."""
+        rate = song.sample_rate
+        patches, left, notes = list[Patch](), list[tuple[int, int]](), list[dict[str, Any]]()
+        for gap in song.lost:
             begins, ends = gap[0] / rate, gap[1] / rate
-            if gap not in long:
-                for item, out in zip(observed, filled, strict=True):
-                    before, after = (min(round(_CONTEXT * rate), run) for run in runs(lost, y.shape[-1], *gap))
-                    for channel, target in zip(item, out, strict=True):
-                        sides = channel[gap[0] - before : gap[0]], channel[gap[1] : gap[1] + after]
-                        target[gap[0] : gap[1]] = bridge(*sides, gap[1] - gap[0], _ORDER)
+            if gap[1] - gap[0] < self.short * rate:
+                patches.append(song.predicted(gap, _CONTEXT, _ORDER))
                 text = f"{begins:.2f}-{ends:.2f} s: linear prediction, shorter than {self.short:g} s"
                 notes.append({"gap": [begins, ends], "solver": "interpolate", "text": text})
                 continue
-            matches = [best_match(found, begins, ends) for found in searched]
-            reason = self._against_copying(matches, ends - begins)
-            if reason is None:
-                for item, out, match in zip(observed, filled, matches, strict=True):
-                    assert match is not None
-                    out[:, gap[0] : gap[1]], note = copied(item, rate, lost, gap, match)
-                    notes.append({"solver": "repeat", **note})
+            match = song.match(gap)
+            reason = self._against_copying(match, ends - begins)
+            if match is not None and reason is None:
+                patch, note = song.copied(gap, match)
+                patches.append(patch)
+                notes.append({"solver": "repeat", **note})
                 continue
             left.append(gap)
-            distances = [match.distance for match in matches if match]
             text = f"{begins:.2f}-{ends:.2f} s: left to {row(self.prior)[0]}, {reason}"
-            distance = max(distances) if distances else None
+            distance = match.distance if match else None
             notes.append({"gap": [begins, ends], "solver": row(self.prior)[0], "distance": distance, "text": text})
-        return torch.from_numpy(filled).to(y), left, notes
+        return Filling(tuple(patches), tuple(left), tuple(notes))
 
-    def _against_copying(self, matches: list[Match | None], seconds: float) -> str | None:
+    def _against_copying(self, match: Match | None, seconds: float) -> str | None:
         """Why a gap is not copied; None where it is."""
-        worst = max((match.distance if match else float("inf")) for match in matches)
-        if worst == float("inf"):
+        if match is None:
             return "nothing in the recording is long enough to copy"
         if seconds > self.far:
             return None
-        compared = min(match.compared for match in matches if match)
-        if compared < _LEAST:
-            return f"with {compared:.1f} s of context no match can be trusted"
-        return None if worst < self.near else f"the nearest context is {worst:.2f} away, {self.near:g} is near"
+        if match.compared < _LEAST:
+            return f"with {match.compared:.1f} s of context no match can be trusted"
+        return (
+            None
+            if match.distance < self.near
+            else f"the nearest context is {match.distance:.2f} away, {self.near:g} is near"
+        )

@@ -38,6 +38,11 @@ class Interpolate:
     ] = 0.25
     sample_rate: int = 16000
 
+    @property
+    def reach(self) -> float:
+        """Seconds on either side of what is lost that are looked at."""
+        return self.context
+
     def estimate(self, problem: Problem) -> Tensor:
         """The measurement, (batch, channels, time), with its lost stretches filled."""
         if not has_place(problem.operator):

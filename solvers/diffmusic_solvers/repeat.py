@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from diffmusic.audio.repetition import best_match
-from diffmusic.audio.song_features import features
-from diffmusic.audio.splice import copied
+from diffmusic.audio.signal import Patched, whole
+from diffmusic.audio.song import Song
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import HasDamage, Problem, damage
+from diffmusic.solver import Filling
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,20 @@ class Repeat:
             raise InputError("repeat needs an operator that says where its damage is, such as inpainting")
         y = problem.measured
         lost = damage(problem.operator, y.shape[-1])
-        rate = self.sample_rate
-        filled = y.detach().cpu().double().numpy().copy()
-        notes = []
-        for item in filled:
-            observed = item.copy()
-            for start, stop in lost:
-                observed[:, start:stop] = 0
-            found = features(observed, rate, lost)
-            for gap in lost:
-                match = best_match(found, gap[0] / rate, gap[1] / rate, self.context, self.pieces)
-                if match is None:
-                    raise InputError(f"nothing in the recording is long enough to fill the gap {_seconds(gap, rate)}")
-                item[:, gap[0] : gap[1]], note = copied(observed, rate, lost, gap, match, self.crossfade)
-                notes.append({"solver": "repeat", **note})
-        return torch.from_numpy(filled).to(y), notes
+        songs = [Song.of(item, self.sample_rate, lost) for item in y.detach().cpu().double().numpy()]
+        made = [(song, self.fill(song)) for song in songs]
+        filled = np.stack([whole(Patched(song.signal, each.patches)) for song, each in made])
+        return torch.from_numpy(filled).to(y), [note for _, each in made for note in each.notes]
 
-
-def _seconds(gap: tuple[int, int], rate: int) -> str:
-    return f"{gap[0] / rate:g}:{gap[1] / rate:g}"
+    def fill(self, song: Song) -> Filling:
+        """Fill every gap of a song; the notes are those of ``explained``."""
+        patches, notes = [], []
+        for gap in song.lost:
+            match = song.match(gap, self.context, self.pieces)
+            if match is None:
+                where = f"{gap[0] / song.sample_rate:g}:{gap[1] / song.sample_rate:g}"
+                raise InputError(f"nothing in the recording is long enough to fill the gap {where}")
+            patch, note = song.copied(gap, match, self.crossfade)
+            patches.append(patch)
+            notes.append({"solver": "repeat", **note})
+        return Filling(tuple(patches), (), tuple(notes))

@@ -1,0 +1,121 @@
+"""Passages of a long recording: what has to be read to restore a stretch of it, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diffmusic.audio.signal import Patch, Signal
+from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.operator import kept, regions
+
+LONGEST = 20.0
+"""Seconds of damage that share a passage."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Stretch ``[start, stop)`` that is read, and the parts of it, in samples of the recording, that are restored."""
+
+    start: int
+    stop: int
+    own: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Passages:
+    """Recording in passages: what an operator and a solver see of the one is what they see of the whole.
+
+    Rectangles of the spectrogram that lie close together share frames, and are never parted.
+
+    Attributes:
+        bound: The operator at the rate of the recording.
+        signal: The recording as it is on file.
+        offset: Mean of each channel that is taken off, (1, channels, 1).
+        reach: Samples on either side of damage that matter.
+        filled: Damage that a solver has filled in already; it counts as measured.
+    """
+
+    bound: BoundOperator
+    signal: Signal
+    offset: Tensor
+    reach: int
+    filled: tuple[Patch, ...] = ()
+
+    def spans(self) -> list[tuple[int, int]]:
+        """The stretches that change, sorted and disjoint, in samples."""
+        found = self.bound.spans(self.signal.samples)
+        if not self._halo:
+            return found
+        joined: list[tuple[int, int]] = []
+        for start, stop in found:
+            if joined and start - joined[-1][1] <= 2 * self._halo:
+                joined[-1] = joined[-1][0], max(stop, joined[-1][1])
+            else:
+                joined.append((start, stop))
+        return [(max(0, a - self._halo), min(self.signal.samples, b + self._halo)) for a, b in joined]
+
+    @property
+    def _halo(self) -> int:
+        """Samples around a rectangle that its frames reach; 0 where there is none."""
+        return self.reach // 2 if regions(self.bound.operator, self.signal.samples) else 0
+
+    def __iter__(self) -> Iterator[Passage]:
+        groups: list[list[tuple[int, int]]] = []
+        for span in self.spans():
+            if groups and span[1] - groups[-1][0][0] <= LONGEST * self.bound.rate:
+                groups[-1].append(span)
+            else:
+                groups.append([span])
+        for group in groups:
+            first, last = self.widened(group[0][0] - self.reach, group[-1][1] + self.reach)
+            yield Passage(first, last, tuple(group))
+
+    def widened(self, first: int, last: int) -> tuple[int, int]:
+        """Widen a stretch so that it lies in the recording and cuts no group of rectangles."""
+        if self._halo:
+            for start, stop in self.spans():
+                first = min(first, start) if start < first < stop else first
+                last = max(last, stop) if start < last < stop else last
+        return max(0, first), min(self.signal.samples, last)
+
+    def at(self, first: int) -> BoundOperator:
+        """Bind the operator to what begins at a sample."""
+        return self.bound.at(self.bound.rate, first / self.bound.rate)
+
+    def measured(self, first: int, last: int) -> Tensor:
+        """Read a part of the measurement, (1, channels, time)."""
+        begin, end = self.widened(first, last)
+        y = self.at(begin).measurement(torch.from_numpy(self.signal.read(begin, end - begin))[None])
+        y = y[..., first - begin : last - begin]
+        return self._put(y, first, self.offset if self.offset.any() else None)
+
+    def centred(self, first: int, last: int) -> Tensor:
+        """Read the same without its offset."""
+        return self._centred(self.measured(first, last), first)
+
+    def centred_blocks(self) -> Iterator[Tensor]:
+        """Read all of it in order, of an operator without rectangles."""
+        first = 0
+        for block in self.signal.blocks():
+            y = self.at(first).measurement(torch.from_numpy(block)[None])
+            yield self._centred(self._put(y, first, self.offset if self.offset.any() else None), first)
+            first += block.shape[-1]
+
+    def _centred(self, y: Tensor, first: int) -> Tensor:
+        if self.offset.any():
+            y = self._put(y - self.offset * kept(self.at(first).operator, y.shape[-1]), first, None)
+        return y
+
+    def _put(self, y: Tensor, first: int, offset: Tensor | None) -> Tensor:
+        """Put what was filled in into a stretch that begins at ``first``."""
+        last = first + y.shape[-1]
+        for patch in self.filled:
+            a, b = max(first, patch.start), min(last, patch.stop)
+            if a < b:
+                part = torch.from_numpy(patch.audio[:, a - patch.start : b - patch.start])[None]
+                y[..., a - first : b - first] = part if offset is None else part + offset
+        return y

@@ -1,0 +1,121 @@
+"""What a restoration is asked for, and what comes of it, whether it sees a recording whole or in passages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diffmusic.audio import windows
+from diffmusic.audio.signal import Signal
+from diffmusic.errors import InputError
+from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.prior.progress import ProgressCallback
+from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.operator import HasReach, Operator, regions
+from diffmusic.solver.contract import AnySolver, Explains, Solver, SongSolver
+from diffmusic.tasks.excerpts import Run
+from diffmusic.tasks.settings import RestoreSettings, several
+from diffmusic.tasks.snapshot import StepCallback
+
+DEFAULTS = RestoreSettings()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done with a measurement; the fields are the arguments of ``restore``."""
+
+    operator: Operator
+    solver: AnySolver
+    backbone: Backbone | Callable[[], Backbone | None] | None = None
+    settings: RestoreSettings = DEFAULTS
+    progress: ProgressCallback | None = None
+    on_step: StepCallback | None = None
+
+    def reach(self, sample_rate: int) -> float | None:
+        """Seconds around damage that the result there depends on; None where it may depend on all of a recording."""
+        reach = BoundOperator.unfitted(self.operator, sample_rate).reach
+        if reach is None or isinstance(self.solver, Solver | SongSolver):
+            return reach
+        if isinstance(self.solver, Explains) or not isinstance(self.solver, HasReach):
+            return None
+        return max(reach, self.solver.reach)
+
+    def check(self, bound: BoundOperator, length: int) -> None:
+        """Raise InputError where a bound operator does not fit a recording of that many samples, or its solver."""
+        bound.validate(length)
+        if not isinstance(self.solver, SongSolver):
+            return
+        if regions(bound.operator, length):
+            raise InputError("this solver fills gaps alone: take `solver` mmps for rectangles of the spectrogram")
+        if not bound.has_damage:
+            raise InputError("this solver needs an operator that says where its damage is, such as inpainting")
+
+    def run(self, bound: BoundOperator, solver: AnySolver, length: int, costs: Costs) -> Run:
+        """Prepare the walks of a solver with a prior, which is loaded now.
+
+        Raises InputError where there is no prior, and for prompts that do not fit the sources.
+        """
+        assert isinstance(solver, Solver)
+        backbone = self.backbone if self.backbone is None or isinstance(self.backbone, Backbone) else self.backbone()
+        if backbone is None:
+            raise InputError("this solver needs a prior: give a backbone")
+        text = _text(backbone, self.settings, bound.sources)
+        return Run(bound, solver, backbone, length, text, self.settings, costs)
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What came of a task.
+
+    Attributes:
+        draws: The recordings, one a posterior sample.
+        costs: Passes of the prior's networks.
+        spans: Excerpts that a prior solved.
+        notes: Remarks of a solver without a prior.
+        doubts: What speaks against the estimates.
+    """
+
+    draws: Sequence[Signal]
+    costs: Costs
+    spans: Sequence[windows.Window] = ()
+    notes: Sequence[dict[str, Any]] = ()
+    doubts: Sequence[str] = ()
+
+
+def _text(
+    backbone: Backbone, settings: RestoreSettings, sources: int
+) -> tuple[tuple[Any, ...], tuple[Any, ...], float]:
+    """Embed conditions, contrasts and weight; no contrast where both passes of guidance would be the same."""
+    negative = settings.negative_prompt
+    prompts: list[str | None] = [*several(settings.prompt)] or [None]
+    if len(prompts) not in (1, sources):
+        raise InputError(f"{len(prompts)} prompts for {sources} sources: give one for all, or one for each")
+    conditions = tuple(backbone.embed(each) for each in prompts)
+    contrasts = tuple(None if (each or "") == (negative or "") else backbone.embed(negative) for each in prompts)
+    return conditions, contrasts, settings.guidance
+
+
+def plan(operator: BoundOperator, length: int, backbone: Backbone) -> list[windows.Window]:
+    """Plan the windows of a recording that have to be restored.
+
+    Raises InputError if the damage is too long, or if the prior has nothing to add.
+    """
+    sample_rate = operator.rate
+    lowered = operator.has_own_rate and operator.spectrogram is None
+    if lowered and operator.measured_rate >= backbone.sample_rate:
+        raise InputError(
+            f"the recording at {operator.measured_rate} Hz already holds every frequency that this prior knows, which "
+            f"ends at {backbone.sample_rate / 2:g} Hz"
+        )
+    if not operator.has_place:
+        return [windows.Window(0, length, 0, length)]
+    window = round(backbone.excerpt_seconds * sample_rate)
+    damage = operator.spans(length)
+    for start, stop in damage:
+        if stop - start > windows.longest(window):
+            raise InputError(
+                f"the gap {start / sample_rate:g}:{stop / sample_rate:g} lasts {(stop - start) / sample_rate:g} s; "
+                f"this prior bridges at most {windows.longest(window) / sample_rate:.2f} s"
+            )
+    return windows.plan(damage, length, window)

@@ -1,0 +1,102 @@
+"""Restoration of a recording that is in memory: for damage without a place, and solvers that may look at all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffmusic.audio import windows
+from diffmusic.audio.signal import Patched, Samples, whole
+from diffmusic.audio.song import Song
+from diffmusic.audio.stereo import StereoTransform
+from diffmusic.errors import Diverged
+from diffmusic.prior.backbone import Costs
+from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.operator import kept
+from diffmusic.problem.problem import Problem
+from diffmusic.solver.contract import DirectSolver, Explains, PartialSolver, SongSolver
+from diffmusic.tasks.doubts import doubts
+from diffmusic.tasks.excerpts import Run
+from diffmusic.tasks.offset import Survey
+from diffmusic.tasks.solving import Solved, Task, plan
+
+
+def solve_whole(bound: BoundOperator, y: Tensor, length: int, task: Task) -> Solved:
+    """Restore a measurement.
+
+    Args:
+        bound: The operator, fitted to it.
+        y: The measurement, (1, channels, ...), float64.
+        length: Samples of the result.
+        task: The solver and the rest.
+
+    Raises:
+        InputError: Something does not fit.
+        Diverged: The run blew up.
+    """
+    costs, spans, notes = Costs(), list[windows.Window](), list[dict[str, Any]]()
+    doubted, solver, settings = list[str](), task.solver, task.settings
+    measured, offset = y, Survey.of(bound, [y[0]]).offset if bound.has_damage and y.ndim == 3 else torch.zeros(1)
+    moved = bool(offset.any())
+    y = measured - offset * kept(bound.operator, y.shape[-1]) if moved else measured
+    estimate: Tensor | None = None
+    if isinstance(solver, SongSolver):
+        song = Song.of(y[0].numpy(), bound.rate, bound.damage(length))
+        filling = solver.fill(song)
+        notes = list(filling.notes)
+        estimate = torch.from_numpy(whole(Patched(Samples(y[0].numpy()), filling.patches)))[None]
+        if filling.left:
+            assert isinstance(solver, PartialSolver)
+            # What is filled in was measured, to the solver of the rest.
+            observed = kept(bound.operator, y.shape[-1]) > 0
+            bound, y, solver, estimate = bound.only(filling.left), estimate, solver.rest(), None
+            there = kept(bound.operator, y.shape[-1])
+            measured = torch.where(observed, measured, y + offset * there) if moved else y
+    elif isinstance(solver, DirectSolver):
+        problem = Problem(bound.operator, bound.items(y))
+        estimate, notes = solver.explained(problem) if isinstance(solver, Explains) else (solver.estimate(problem), [])
+    if estimate is not None:
+        raw = _fit(estimate, length).expand(settings.samples, -1, -1, -1)
+    else:
+        run = task.run(bound, solver, length, costs)
+        spans = plan(bound, length, run.backbone)
+        raw = _estimates(run, y, spans, task)
+        items = bound.items(y)
+        doubted = [each for drawn in raw for each in doubts(bound, drawn, items, run.backbone.sample_rate / 2)]
+    raw = raw + offset if moved else raw
+    if settings.finish:
+        raw = torch.stack([bound.finish(each, bound.items(measured)) for each in raw])
+    if not bool(torch.isfinite(raw).all()):
+        raise Diverged("the estimate is not finite")
+    draws = [Samples(each) for each in raw.transpose(1, 2).flatten(1, 2).numpy()]
+    return Solved(draws, costs, spans, notes, doubted)
+
+
+def _fit(x: Tensor, length: int) -> Tensor:
+    """Cut a direct estimate, or pad it with silence, to ``length`` samples."""
+    return torch.nn.functional.pad(x, (0, max(0, length - x.shape[-1])))[..., :length]
+
+
+def _estimates(run: Run, y: Tensor, spans: Sequence[windows.Window], task: Task) -> Tensor:
+    """Return raw estimates of a measurement (1, channels, ...), one for each sample: (1, channels, time), or
+    (channels, sources, time). Outside of all windows it is the measurement."""
+    bound, length, samples = run.bound, run.length, task.settings.samples
+    # A prior of several channels models the stereo image itself.
+    stereo = StereoTransform.of(y[0], task.settings.stereo, run.backbone.channels == 1 and bound.linear)
+    if list(spans) == [windows.Window(0, length, 0, length)]:
+        shape = (1, y.shape[1]) if bound.sources == 1 else (y.shape[1], bound.sources)
+        raw = torch.zeros(samples, *shape, length, dtype=torch.float64)
+    else:
+        raw = y.double().repeat(samples, 1, 1, 1)
+    for number, span in enumerate(spans):
+
+        def tick(done: float, number: int = number) -> None:
+            if task.progress:
+                task.progress((number + done) / len(spans))
+
+        own = y if bound.has_own_rate else y[..., span.start : span.stop]
+        raw[..., span.keep_start : span.keep_stop] = run.window(number, span, own, stereo, tick, task.on_step)
+    return raw
