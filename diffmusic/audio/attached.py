@@ -126,5 +126,7 @@ def _flac(encoded: BinaryIO, target: BinaryIO, blocks: list[tuple[int, bytes]]) 
     for number, (kind, content) in enumerate(blocks):
         last = 0x80 if number == len(blocks) - 1 else 0
         target.write(bytes([kind | last]) + len(content).to_bytes(3, "big") + content)
-    for at in range(end, len(data), 1 << 20):
-        target.write(data[at : at + (1 << 20)])
+    del data  # what is read of a mapped file counts as memory
+    encoded.seek(end)
+    while block := encoded.read(1 << 20):
+        target.write(block)

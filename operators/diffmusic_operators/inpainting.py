@@ -138,7 +138,6 @@ class Inpainting(Chainable):
 
     def damage(self, samples: int) -> list[tuple[int, int]]:
         """Return the lost intervals ``(start, stop)`` of an excerpt of that many samples, in samples."""
-
         lost = self._lost(self.offset, self.offset + samples / self.sample_rate)
         return merge((self._index(start, samples), self._index(stop, samples)) for start, stop in lost)
 
