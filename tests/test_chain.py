@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import diffmusic
+from diffmusic.bench import suite
 from diffmusic.cli import main
 from diffmusic.errors import InputError
 from diffmusic.problem import (
@@ -196,3 +197,15 @@ def test_the_command_line_restores_a_chain_and_repeats_it(
     assert Path("again.wav").read_bytes() == first
     assert run("solve", "inpainting gap=0.9:1.0 | clippng", "clean.wav") == 2
     assert "clippng" in capsys.readouterr().err
+
+
+def test_a_suite_takes_a_chain(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(
+        "title: A table\ndataset: folder path=.\nclips: {count: 1, seconds: 1}\nsolvers: [diffmusic]\nmetrics: [lsd]\n"
+        "problems: ['inpainting gap=0.4:0.6 | clipping level=0.5', clipping]\n"
+    )
+    first, second = suite.read(path).problems
+    assert first.operator is not None
+    assert first.operator.component("operator") == chain(Inpainting(gap=((0.4, 0.6),)), Clipping(level=0.5))
+    assert (first.name, second.name) == ("inpainting gap=0.4:0.6 | clipping level=0.5", "clipping")

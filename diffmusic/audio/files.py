@@ -157,7 +157,7 @@ def _decoded(source: Source, first: int, count: int) -> tuple[Source, np.ndarray
         samples = source.read(first, count)
         if samples.shape[-1] == count or source.format != "FLAC":
             return source, samples
-    except soundfile.LibsndfileError:
+    except (soundfile.LibsndfileError, MemoryError):  # a broken header may promise more than there is memory
         if source.format != "FLAC":
             raise
     whole = mended(source.path)

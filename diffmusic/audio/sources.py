@@ -50,9 +50,11 @@ def mended(path: Path) -> Source | None:
         if run.start > at:
             lost.append((at, run.start))
         at = run.start + samples
-    if total > at:
+    believed = total <= 2 * at  # a longer hole is a header that is wrong, and may claim days of silence
+    if at < total and believed:
         lost.append((at, total))
-    return Source(path, rate, channels, total, "FLAC", subtype, pieces, tuple(lost))
+    source = Source(path, rate, channels, max(at, total) if believed else at, "FLAC", subtype, pieces, tuple(lost))
+    return source if believed else _short(source, total)
 
 
 def _find(path: Path, file: BinaryIO) -> Source:
@@ -144,6 +146,8 @@ def _linked(path: Path, links: Sequence[ogg.Link]) -> Source:
                 lost.append((at, start + round(_OPUS_SETTLES * kinds[-1][0] * opus)))
             pieces.append(Piece(start, samples, _in_memory(piece.data)))
             at = start + samples
+    if not kinds:
+        raise InputError(f"{path} is not audio that can be read: not one page of it is whole")
     if len(set(kinds)) > 1:
         told = " and ".join(f"{channels} channels at {rate} Hz" for rate, channels, _ in dict.fromkeys(kinds))
         raise InputError(f"{path} holds streams of several kinds one after the other, {told}: split it first")

@@ -135,10 +135,13 @@ def to_blocks(tags: Tags) -> list[tuple[int, bytes]]:
 def of_blocks(blocks: Sequence[tuple[int, bytes]]) -> Tags:
     """The tags in the metadata blocks of a FLAC file."""
     pairs: list[tuple[str, str]] = []
+    rest = [{2: "application data", 5: "cue sheet"}[kind] for kind, _ in blocks if kind in (2, 5)]
     for kind, content in blocks:
         if kind == 4:
-            pairs += list(flac.VCFLACDict(io.BytesIO(content)))
-    rest = [{2: "application data", 5: "cue sheet"}[kind] for kind, _ in blocks if kind in (2, 5)]
+            try:
+                pairs += list(flac.VCFLACDict(io.BytesIO(content)))
+            except MutagenError:
+                rest.append("broken tags")
     return of_pairs(pairs, tuple(content for kind, content in blocks if kind == 6), tuple(rest))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from diffmusic.errors import InputError
 from diffmusic.models.components import load_component
-from diffmusic.parameters import assignments
+from diffmusic.parameters import BAR, assignments
 from diffmusic.plugins import registry
 
 
@@ -22,9 +22,14 @@ class Named:
 
     @classmethod
     def parse(cls, value: Any) -> Named:
-        """Parse ``NAME key=value ...`` or ``{name: NAME, key: value}``. Raises ValueError for anything else."""
+        """Parse ``NAME key=value ...`` or ``{name: NAME, key: value}``; a chain of operators is a name as a whole.
+
+        Raises ValueError for anything else.
+        """
         if isinstance(value, cls):
             return value
+        if isinstance(value, str) and BAR in value:
+            return cls(value)
         if isinstance(value, str) and value.split():
             name, *words = shlex.split(value)
             return cls(name, assigned(words))
@@ -49,7 +54,8 @@ class Named:
 
     def component(self, kind: str) -> Any:
         """Return the component. Raises InputError for an unknown name or parameter."""
-        key = registry().load(kind, self.name), repr(sorted(self.parameters.items()))
+        target = self.name if BAR in self.name else registry().load(kind, self.name)
+        key = target, repr(sorted(self.parameters.items()))
         if key not in _MADE:
             _MADE[key] = load_component(kind, self.name, self.parameters)
         return _MADE[key]

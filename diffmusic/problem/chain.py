@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from itertools import accumulate
 from typing import Any
 
@@ -228,5 +228,11 @@ def chain(*operators: Operator) -> Chain:
     }
     # The contract asks whether an operator has a method: the class has those that hold for these parts.
     bases = (*(kind for kind, holds in kinds.items() if holds), Chain)
+    return _kind(bases)(parts)
+
+
+@cache
+def _kind(bases: tuple[type, ...]) -> type[Chain]:
+    """One class for each set of methods: chains of the same parts are equal."""
     made: type[Chain] = dataclass(frozen=True)(type("Chain", bases, {"__module__": __name__}))
-    return made(parts)
+    return made
