@@ -1,11 +1,14 @@
 """Memory of one guided step with full-size backbones: the published configurations, random weights.
 
     python -m benchmarks.backbone_memory audioldm2 --checkpointing --envelope
+    python -m benchmarks.backbone_memory ace-step --checkpointing
+    python -m benchmarks.backbone_memory ace-step --count
     python -m benchmarks.backbone_memory --report
 
 A row is one fresh process: one step of ``diffmusic`` (one pass of the network, one decoding with its gradient), on a
 gap in 10.24 s. Its peak is counted from the memory held once the weights are there. ``--report`` prints the rows
-that were measured (Linux only: the peak is the kernel's own, reset before the step).
+that were measured (Linux only: the peak is the kernel's own, reset before the step). The network of ACE-Step, whose
+weights take 17 GB in float32, is in bfloat16. ``--count`` counts operations instead, without any weights.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +32,13 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from diffmusic.audio.mel import LogMel
-from diffmusic.backbones import audioldm2, musicldm, stable_audio
+from diffmusic.backbones import ace_step, audioldm2, musicldm, stable_audio
 from diffmusic.backbones.memory import recompute
-from diffmusic.backbones.noise import EDMNoise, VPNoise
+from diffmusic.backbones.noise import EDMNoise, FlowNoise, VPNoise
 from diffmusic.backbones.text import Texts
 from diffmusic.jobs import record
 from diffmusic.prior import Costs, Prior
@@ -50,14 +55,68 @@ BLOCKS: dict[str, Any] = {
     "down_block_types": ("DownBlock2D", *["CrossAttnDownBlock2D"] * 3),
     "up_block_types": (*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"),
 }  # fmt: skip
-MILLIONS = {"audioldm2": 346.9, "musicldm": 185.0, "stable-audio": 1056.9}
+MILLIONS = {"audioldm2": 346.9, "musicldm": 185.0, "stable-audio": 1056.9, "ace-step": 4168.9}
 """Parameters of the networks as published: what is built here must have as many."""
 NOISE = VPNoise.from_scheduler(DDIMScheduler(beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear"))
+
+
+ACE_STEP: dict[str, Any] = {
+    "hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "num_key_value_heads": 8, "encoder_hidden_size": 2048,
+}  # fmt: skip
+"""The XL transformer of ACE-Step 1.5: 32 layers of 2560, with 32 attention heads of 128."""
+
+
+def build_ace_step(checkpointing: bool, device: str = "cpu") -> Any:
+    """ACE-Step 1.5 XL with random weights, its transformer in bfloat16; on the device meta with none."""
+    from diffusers import AceStepTransformer1DModel
+
+    with torch.device("meta"):
+        transformer = AceStepTransformer1DModel(**ACE_STEP).to(torch.bfloat16)
+    assert not list(transformer.buffers())  # made on no device they would have no values
+    transformer.to_empty(device=device)
+    for parameter in transformer.parameters():
+        nn.init.normal_(parameter, std=0.02) if parameter.ndim > 1 else nn.init.ones_(parameter)
+    vae = AutoencoderOobleck(
+        encoder_hidden_size=128, downsampling_ratios=[2, 4, 4, 6, 10], channel_multiples=[1, 2, 4, 8, 16],
+        decoder_channels=128, decoder_input_channels=64, audio_channels=2, sampling_rate=48000,
+    )  # fmt: skip
+    if checkpointing:
+        transformer.enable_gradient_checkpointing()
+    parts = {
+        name: part.to(device).eval().requires_grad_(False)
+        for name, part in (("vae", vae), ("transformer", transformer))
+    }
+    attended = torch.randn(1, 300, ACE_STEP["encoder_hidden_size"], device=device)
+    return ace_step.AceStep(
+        Path("ace-step"), "ace-step", **parts, noise=FlowNoise(1.0, lowest=ace_step.LOWEST),
+        texts=Texts(lambda: lambda text: attended), silence=torch.zeros(1, 64, 15000, device=device),
+        null=attended[:, :1],
+    )  # fmt: skip
+
+
+def count(seconds: float) -> tuple[float, float, float]:
+    """Operations of ACE-Step for a second of audio, 1e9: a pass of the network, a decoding, one with its gradient."""
+    backbone = build_ace_step(checkpointing=False, device="meta")
+    samples = round(seconds * backbone.sample_rate)
+    z = torch.empty(1, *backbone.latent_shape(samples), device="meta")
+
+    def spent(work: Callable[[], Any]) -> float:
+        with FlopCounterMode(display=False) as counter:
+            work()
+        return float(counter.get_total_flops() / seconds / 1e9)
+
+    with torch.no_grad():
+        passed = spent(lambda: backbone.denoise(z, 1.0, ace_step.Prompt("a prompt")))
+        decoded = spent(lambda: backbone.decode(z, samples))
+    return passed, decoded, spent(lambda: backbone.decode(z.requires_grad_(), samples).sum().backward())
 
 
 def build(name: str, checkpointing: bool, envelope: bool) -> Any:
     """A backbone with random weights."""
     torch.manual_seed(0)
+    if name == "ace-step":
+        return build_ace_step(checkpointing)
     common: Any = {"folder": Path(name), "name": name, "texts": Texts(lambda: lambda text: None)}
     if name == "stable-audio":
         transformer, projection = StableAudioDiTModel(), StableAudioProjectionModel(768, 768, 0, 512)
@@ -103,6 +162,8 @@ def build(name: str, checkpointing: bool, envelope: bool) -> Any:
 
 def condition(name: str) -> Any:
     """A condition of the published shapes, of a prompt of twelve tokens."""
+    if name == "ace-step":
+        return ace_step.Prompt("a prompt")
     if name == "audioldm2":
         return audioldm2.Condition(
             torch.randn(1, 8, 768), torch.randn(1, 12, 1024), torch.ones(1, 12, dtype=torch.long)
@@ -119,7 +180,7 @@ def memory(field: str) -> float:
 def measure(name: str, checkpointing: bool, seconds: float, envelope: bool, covariance: bool) -> dict[str, Any]:
     """One guided step: its peak above the weights, GB, and its time."""
     backbone = build(name, checkpointing, envelope)
-    network = backbone.transformer if name == "stable-audio" else backbone.unet
+    network = backbone.network
     millions = sum(each.numel() for each in network.parameters()) / 1e6
     assert abs(millions - MILLIONS[name]) < 0.1, millions
     samples = round(seconds * backbone.sample_rate)
@@ -155,8 +216,12 @@ def main() -> None:
     parser.add_argument("--envelope", action="store_true", help="no gradient through the vocoder (decision 17)")
     parser.add_argument("--covariance", action="store_true", help="one through the network too")
     parser.add_argument("--seconds", type=float, default=10.24)
+    parser.add_argument("--count", action="store_true", help="operations of ace-step, at the length of its windows")
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
+    if given.count:
+        print("GFLOP of a second: network {:.1f}, decoder {:.1f}, decoder with gradient {:.1f}".format(*count(48.0)))
+        return
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     if given.model:
         rows.append(measure(given.model, given.checkpointing, given.seconds, given.envelope, given.covariance))
@@ -167,9 +232,10 @@ def main() -> None:
         for row in rows:
             spent = row["cpu_seconds"] or "–"
             kept, peak = "yes" if row["checkpointing"] else "no", row["peak_above_weights_gb"]
+            vocoder = not row.get("envelope") and row["model"] in ("audioldm2", "musicldm")
             through = [
                 *(["network"] if row.get("covariance") else []),
-                "VAE" if row.get("envelope") else "VAE and vocoder",
+                "VAE and vocoder" if vocoder else "VAE",
             ]
             words = ", ".join(through)
             print(f"| {row['model']} | {row['seconds_of_audio']} | {kept} | {words} | {peak} | {spent} |")
