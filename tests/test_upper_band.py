@@ -43,6 +43,19 @@ def test_the_upper_band_has_the_level_of_the_surroundings(slope: float) -> None:
     assert level(made[gap] - low(truth)[gap], 0, 7000) < level(truth[gap], 0, 7000) - 40
 
 
+@pytest.mark.parametrize("gap", [0.2, 1.0])
+def test_a_tone_with_nothing_below_it_goes_on(gap: float) -> None:
+    time = np.arange(3 * RATE) / RATE
+    tone = 0.02 * np.sin(2 * np.pi * 20000 * time)
+    music = sosfiltfilt(butter(8, 1000, fs=RATE, output="sos"), noise())
+    observed, lost = music + tone, (RATE, RATE + round(gap * RATE))
+    observed[slice(*lost)] = 0
+    made = extend(music, observed, [lost], NYQUIST, RATE)
+    inside = slice(lost[0] + 2000, lost[1] - 2000)
+    assert level(made[inside], 19500, 20500) == pytest.approx(level(tone[inside], 19500, 20500), abs=3)
+    assert level(made[inside], 9000, 19000) < level(tone[inside], 19500, 20500) - 20
+
+
 def test_a_silent_upper_band_stays_silent() -> None:
     truth = low(low(noise()))
     made = extend(truth, truth, [(RATE, 2 * RATE)], NYQUIST, RATE)

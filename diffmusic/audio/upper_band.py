@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from diffmusic.audio.linear_prediction import bridge
+
 _FRAME = 0.023  # seconds
 _EDGE = 0.95  # of the prior's Nyquist frequency; resampling attenuates what is above
 _BAND = 1000.0  # Hz; width of a band with one gain
 _AROUND = 1.0  # seconds on either side of a gap from which the gain is measured
 _LIMIT = 20.0  # largest gain of the copied band, dB
+_AUDIBLE = 1e-7  # of the power of all bands: what lies 70 dB below the music is not continued
+_CONTEXT, _ORDER = 0.25, 512  # of the linear prediction: seconds on either side
 
 
 def extend(
@@ -23,7 +27,9 @@ def extend(
 
     with the gain of each band ``b`` taken over the observed frames within a second of the gap. So the new band follows
     the estimate's own highest octave in time, and has the brightness of the recording. The exponential makes the shift
-    an exact modulation. Source of the idea: M. Dietz et al., "Spectral band replication", AES 2002.
+    an exact modulation. A band that would need a gain of more than 20 dB has nothing below it that it could be made of
+    (a tone at 20 kHz alone): linear prediction continues it from either side. Source of the idea: M. Dietz et al.,
+    "Spectral band replication", AES 2002.
 
     Args:
         estimate: (time,) at ``sample_rate`` Hz.
@@ -49,7 +55,7 @@ def extend(
     seen = (begins >= 0) & (begins + size <= len(estimate))
     for start, stop in lost:
         seen &= (centres <= start - size // 2) | (centres >= stop + size // 2)
-    gains = np.zeros((len(bins), band[-1] + 1))
+    gains, alone = np.zeros((len(bins), band[-1] + 1)), np.zeros((len(bins), band[-1] + 1), dtype=bool)
     middles = [(start + stop) // 2 for start, stop in lost]
     nearest = np.abs(centres[:, None] - np.array(middles)).argmin(1)
     for number, (start, stop) in enumerate(lost):
@@ -58,12 +64,27 @@ def extend(
         if not len(frames):
             continue
         high, low = (np.bincount(band, frames[:, which].sum(0)) for which in (above, below))
-        ratio = np.minimum(high / np.maximum(low, 1e-30), 10 ** (_LIMIT / 10))
-        gains[nearest == number] = np.sqrt(np.where(low > 0, ratio, 0.0))
+        ratio, most = high / np.maximum(low, 1e-30), 10 ** (_LIMIT / 10)
+        lacking = (ratio > most) & (high > _AUDIBLE * frames.sum())
+        gains[nearest == number] = np.sqrt(np.where((low > 0) & ~lacking, np.minimum(ratio, most), 0.0))
+        alone[nearest == number] = lacking
     shift = np.exp(2j * np.pi * (above - below) * (begins[:, None] % size) / size)
     moved = np.zeros_like(bins)
     moved[:, above] = gains[:, band] * bins[:, below] * shift
+    if alone.any():
+        continued = _frames(_bridged(observed, lost, sample_rate), size, hop)
+        moved[:, above] += np.where(alone[:, band], continued[:, above], 0.0)
     return estimate + _joined(moved, size, hop, len(estimate))
+
+
+def _bridged(observed: np.ndarray, lost: Sequence[tuple[int, int]], sample_rate: int) -> np.ndarray:
+    """Fill the gaps of a recording by linear prediction."""
+    out, reach = observed.copy(), round(_CONTEXT * sample_rate)
+    for start, stop in lost:
+        out[start:stop] = bridge(
+            out[max(0, start - reach) : start], observed[stop : stop + reach], stop - start, _ORDER
+        )
+    return out
 
 
 def _window(size: int) -> np.ndarray:

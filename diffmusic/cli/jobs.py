@@ -46,6 +46,8 @@ def access(given: Mapping[str, Any]) -> Access:
     recorded = record.model_hash(path) if path and not given["model"] else ""
     if exact and not recorded and not given["model"]:
         raise InputError(f"--exact: {path} does not say which weights it was made with")
+    if path and (note := record.other_threads(path)):
+        warnings.warn(note, stacklevel=2)
     for changed in record.changed_adapters(path) if path and not given.get("adapter") else ():
         message = f"the adapter {changed} is not the one of the run record"
         if exact:

@@ -140,6 +140,22 @@ def model_hash(path: Path) -> str:
         return ""
 
 
+def other_threads(path: Path) -> str:
+    """Return what to say where a recorded run had another number of threads than this one; "" where it had the same."""
+    import torch
+
+    try:
+        recorded, here = int(json.loads(path.read_text())["threads"]), torch.get_num_threads()
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    if recorded == here:
+        return ""
+    return (
+        f"that run had {recorded} threads, this one has {here}: a sum may end in another last bit "
+        f"(OMP_NUM_THREADS={recorded} repeats it)"
+    )
+
+
 def changed_adapters(path: Path) -> list[str]:
     """Return the adapters of a recorded run of solve or edit that have changed since, by their paths."""
     try:
