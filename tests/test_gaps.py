@@ -71,13 +71,54 @@ def test_a_segment_is_written_like_a_gap() -> None:
     assert Segment.parse("2+0.5") == Segment(2.0, 2.5)
 
 
+def stretches(entries: list[gaps.Entry], path: Path) -> list[tuple[float, float]]:
+    return gaps.resolved([entry.text for entry in gaps.of_file(entries, path)], path)
+
+
 LABELS = "1.000000\t1.250000\tclick\n\\\t100.0\t4000.0\n2.5\t2.5\ta point\n3,0\t3,5\n"
 
 
 def test_a_label_track_of_audacity(tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_text(LABELS, encoding="utf-8-sig")
-    assert gaps.resolved(gaps.of_file(gaps.read(path), tmp_path / "x.wav"), tmp_path / "x.wav") == [(1, 1.25), (3, 3.5)]
+    assert stretches(gaps.read(path), tmp_path / "x.wav") == [(1, 1.25), (3, 3.5)]
+
+
+SPECTRAL = (
+    "1.0\t1.25\tring\n\\\t1000.000000\t4000,5\n1.5\t1.5\tpoint\n\\\t1\t2\n2\t2.5\tpause\n3\t3.5\thiss\n\\\t5000\t-1.0\n"
+)
+
+
+def test_spectral_selections_of_a_label_track_are_rectangles(song: Song, tmp_path: Path) -> None:
+    path, labels = song(rate=44100), tmp_path / "labels.txt"
+    labels.write_text(SPECTRAL)
+    entries = gaps.read(labels)
+    assert [entry.band for entry in entries] == [(1000.0, 4000.5), None, (5000.0, -1.0)]
+    found = gaps.rectangles(["0:1@100:1k,2+1@1k:2k"], entries, path)
+    assert found == [(0, 1, 100, 1000), (2, 3, 1000, 2000), (1, 1.25, 1000, 4000.5), (3, 3.5, 5000, 22050)]
+    labels.write_text("1\t2\tx\n\\\tlow\thigh\n")
+    with pytest.raises(InputError, match="no band of a label track"):
+        gaps.read(labels)
+
+
+def test_a_table_may_have_bands(song: Song, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("start,end,low,high\n1,2,300,3000\n4,5,,\n6,7,8000,\n")
+    entries = gaps.read(tmp_path / "table.csv")
+    assert gaps.rectangles([], entries, song(rate=44100)) == [(1, 2, 300, 3000), (6, 7, 8000, 22050)]
+
+
+def test_a_label_track_gives_gaps_and_regions(run: Run, song: Song, tmp_path: Path) -> None:
+    path, labels = song(rate=44100, seconds=2.0), tmp_path / "labels.txt"
+    labels.write_text("0.4\t0.45\tgap\n1.0\t1.3\tring\n\\\t1000\t4000\n")
+    solver = ("solve", "inpainting", path, "--solver", "interpolate", "-o", tmp_path / "out.wav")
+    done = run(*solver, "--gaps", labels, "--regions", labels)
+    assert done.code == 0, done.err
+    given = json.loads((tmp_path / "out.wav.json").read_text())["job"]["operator_parameters"]
+    assert given["gap"] == [[0.4, 0.45]]
+    assert given["region"] == [[1.0, 1.3, 1000.0, 4000.0]]
+    done = run(*solver, "--regions", tmp_path / "none.txt")
+    assert done.code == 2
+    assert "none.txt: no such file" in done.err
 
 
 @pytest.mark.parametrize("comma", [",", ";"])
@@ -86,7 +127,7 @@ def test_a_table(tmp_path: Path, comma: str) -> None:
     rows = ["File,Start,End,length", "a.wav,1:02.5,1:03,", "b,2,,0.5", ",7,8,", "a.wav,9,10,"]
     path.write_text("\n".join(row.replace(",", comma) for row in rows))
     entries = gaps.read(path)
-    a, b = (gaps.resolved(gaps.of_file(entries, tmp_path / name), tmp_path / name) for name in ("a.wav", "b.flac"))
+    a, b = (stretches(entries, tmp_path / name) for name in ("a.wav", "b.flac"))
     assert a == [(62.5, 63), (7, 8), (9, 10)]
     assert b == [(2, 2.5), (7, 8)]
 

@@ -81,8 +81,8 @@ def test_the_score_is_least_for_the_truths_own_distribution() -> None:
     assert honest == pytest.approx(1 / math.sqrt(math.pi), rel=0.03)  # E|x - y| / 2 of standard normal x and y
 
 
-def row(*crps: float, error: str = "") -> dict[str, Any]:
-    return {"of_clips": list(crps), "crps": float(np.mean(crps)), "error": error}
+def row(*crps: float, error: str = "", one: float = 0.7) -> dict[str, Any]:
+    return {"of_clips": list(crps), "crps": float(np.mean(crps)), "error": error, "one": one}
 
 
 def test_the_default_stays_unless_another_is_better_on_every_clip() -> None:
@@ -90,6 +90,8 @@ def test_the_default_stays_unless_another_is_better_on_every_clip() -> None:
     assert _best({"mmps": row(0.5, 0.5), "repaint": row(0.4, 0.4)}, "mmps") == "repaint"
     assert _best({"mmps": row(0.5, error="silent"), "repaint": row(0.9, 0.9)}, "mmps") == "repaint"
     assert _best({"mmps": row(0.5, error="silent")}, "mmps") is None
+    # One sample too loud and one too quiet: their scatter hides how far off both are.
+    assert _best({"mmps": row(0.5), "dsg": row(0.1, one=3.6)}, "mmps") == "mmps"
 
 
 def test_the_fewest_levels_are_taken_that_do_as_well_as_the_best() -> None:

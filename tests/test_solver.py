@@ -133,6 +133,35 @@ def test_step_is_unchanged_when_the_misfit_is_scaled() -> None:
     torch.testing.assert_close(correction(clean, louder, 1.5, "mel"), correction(clean, step, 1.5, "mel"))
 
 
+def test_the_search_finds_the_least_misfit_along_the_gradient_of_a_linear_problem() -> None:
+    step = setting(0.4, 0.5)
+    clean = step.prior.denoise(normal(9, 3, 1, DIM), step.sigma)
+    move = correction(clean, step, None, "waveform")
+    assert isinstance(step.problem.operator, Matrix)
+    residual = step.problem.operator.forward(clean) - step.problem.measured
+    gradient = 2 * step.problem.operator.adjoint(residual)
+    image = step.problem.operator.forward(gradient)
+    gamma = (residual * image).sum(-1, keepdim=True) / image.square().sum(-1, keepdim=True)
+    torch.testing.assert_close(move, gamma * gradient)
+
+
+def test_the_search_has_no_scale_of_its_own() -> None:
+    step = setting(0.4, 0.5)
+    clean = step.prior.denoise(normal(9, 2, 1, DIM), step.sigma)
+    move = correction(clean, step, None, "mel")
+    louder = dataclasses.replace(step, problem=dataclasses.replace(step.problem, features=lambda y: 1000 * y))
+    torch.testing.assert_close(correction(clean, louder, None, "mel"), move)
+    torch.testing.assert_close(correction(clean, step, None, "mel", lambda g: 1e-6 * g), move)
+
+
+def test_the_search_ends_at_a_misfit_that_rises_and_at_one_that_noise_explains() -> None:
+    step = setting(0.4, 0.5)
+    clean = step.prior.denoise(normal(9, 2, 1, DIM), step.sigma)
+    assert not correction(clean, step, None, "mel", lambda g: -g).any()
+    noisy = dataclasses.replace(step, problem=dataclasses.replace(step.problem, noise=100.0))
+    assert not correction(clean, noisy, None, "mel").any()
+
+
 def test_the_misfit_of_both_spaces_counts_an_error_like_the_measurement_as_a_nat_everywhere() -> None:
     problem = dataclasses.replace(setting(0.4, 0.5).problem, features=lambda y: 3 * y, noise=0.1)
     x = normal(5, 1, 1, DIM)
@@ -149,7 +178,8 @@ def test_the_misfit_of_both_spaces_counts_an_error_like_the_measurement_as_a_nat
 def test_a_flat_misfit_corrects_nothing() -> None:
     step = setting(0.4, 0.5)
     silent = dataclasses.replace(step, problem=dataclasses.replace(step.problem, features=lambda y: 0 * y))
-    assert torch.equal(correction(normal(1, 1, 1, DIM), silent, 1.5, "mel"), torch.zeros(1, 1, DIM).double())
+    for rate in (1.5, None):
+        assert torch.equal(correction(normal(1, 1, 1, DIM), silent, rate, "mel"), torch.zeros(1, 1, DIM).double())
 
 
 def test_costs_are_counted_one_an_item_and_no_gradient_goes_through_the_network() -> None:
@@ -159,7 +189,7 @@ def test_costs_are_counted_one_an_item_and_no_gradient_goes_through_the_network(
         "network_forward": 3 * 4,
         "network_calls": 3,
         "network_backward": 0,
-        "decoder_forward": 3 * 2 * 4,
+        "decoder_forward": 3 * 2 * 4 * 2,  # once more for the line search
         "decoder_backward": 3 * 2 * 4,
         "encoder_forward": 0,
     }

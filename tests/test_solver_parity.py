@@ -109,13 +109,13 @@ def lengths(a: Tensor) -> Tensor:
     return a.flatten(1).norm(dim=1)[:, None, None]
 
 
-def paper_dps(p: Paper, solver: dps.DPS) -> Tensor:
+def paper_dps(p: Paper, solver: Any) -> Tensor:
     """Algorithm 1 of DPS: the ancestral step, then ``- zeta grad_x ||y - A(x0(x))||``."""
     loss = (lambda x: misfit(p.clean(x))) if solver.squared else (lambda x: misfit(p.clean(x)).sqrt())
     return p.ddim(p.clean(p.x), network(p.x, p.abar), solver.eta) - solver.zeta * gradient(loss, p.x)
 
 
-def paper_ancestral(p: Paper, solver: dps.DPS) -> Tensor:
+def paper_ancestral(p: Paper, solver: Any) -> Tensor:
     """The same with line 6 as printed: the mean of ``q(x_{t-1} | x_t, x0)`` and its variance."""
     alpha = p.abar / p.abar_next
     mean = math.sqrt(alpha) * (1 - p.abar_next) / (1 - p.abar) * p.x
@@ -125,7 +125,7 @@ def paper_ancestral(p: Paper, solver: dps.DPS) -> Tensor:
     return x - solver.zeta * gradient(lambda x: misfit(p.clean(x)).sqrt(), p.x)
 
 
-def paper_jacobian_free(p: Paper, solver: dps_jacobian_free.JacobianFreeDPS) -> Tensor:
+def paper_jacobian_free(p: Paper, solver: Any) -> Tensor:
     """The released code: ``x`` becomes a leaf when ``eps`` is already a number."""
     eps = network(p.x, p.abar)
 
@@ -135,7 +135,7 @@ def paper_jacobian_free(p: Paper, solver: dps_jacobian_free.JacobianFreeDPS) -> 
     return p.ddim(p.clean(p.x), eps, solver.eta) - solver.zeta * gradient(loss, p.x)
 
 
-def paper_dsg(p: Paper, solver: dsg.DSG) -> Tensor:
+def paper_dsg(p: Paper, solver: Any) -> Tensor:
     """Algorithm 1 of DSG: ``d* = -sqrt(n) sigma_t unit(grad)``, mixed with the sampled step, back on the sphere."""
     eps, sigma = network(p.x, p.abar), p.deviation(solver.eta)
     clean = p.clean(p.x)
@@ -152,7 +152,7 @@ def paper_dsg(p: Paper, solver: dsg.DSG) -> Tensor:
     return mean + radius * mixed / lengths(mixed)
 
 
-def paper_mpgd(p: Paper, solver: mpgd.MPGD) -> Tensor:
+def paper_mpgd(p: Paper, solver: Any) -> Tensor:
     """Algorithm of MPGD: ``x0 <- x0 - c_t grad``, then DDIM with the network's ``eps``; time travel as in its code."""
     x = p.x
     for again in range(solver.repeats if p.abar_next < 1 else 1):
@@ -166,7 +166,7 @@ def paper_mpgd(p: Paper, solver: mpgd.MPGD) -> Tensor:
     return x
 
 
-def paper_diffmusic(p: Paper, solver: diffmusic.DiffMusic) -> Tensor:
+def paper_diffmusic(p: Paper, solver: Any) -> Tensor:
     """Algorithm 1 of DiffMusic, lines 4 to 8, with the ``gamma`` that the solver's rate amounts to here."""
     clean = p.clean(p.x)
     slope = gradient(misfit, clean)
@@ -176,7 +176,7 @@ def paper_diffmusic(p: Paper, solver: diffmusic.DiffMusic) -> Tensor:
     return math.sqrt(p.abar_next) * clean + math.sqrt(1 - p.abar_next) * eps
 
 
-def paper_covariance(p: Paper, solver: diffmusic.DiffMusic) -> Tensor:
+def paper_covariance(p: Paper, solver: Any) -> Tensor:
     """The same with the gradient in ``x``, through the network: as long, along the covariance."""
     clean = p.clean(p.x)
     for _ in range(solver.corrections):
@@ -187,7 +187,7 @@ def paper_covariance(p: Paper, solver: diffmusic.DiffMusic) -> Tensor:
     return p.ddim(clean, eps, solver.eta)
 
 
-def paper_slerp(p: Paper, solver: diffmusic_slerp.DiffMusicSlerp) -> Tensor:
+def paper_slerp(p: Paper, solver: Any) -> Tensor:
     """The released code: the mean of DDIM, and ``sigma_t`` times noise turned towards ``-grad`` on its sphere."""
     eps, sigma = network(p.x, p.abar), p.deviation(solver.eta)
     clean = p.clean(p.x)
@@ -201,7 +201,7 @@ def paper_slerp(p: Paper, solver: diffmusic_slerp.DiffMusicSlerp) -> Tensor:
     return mean + sigma * (kept * sampled + new * target)
 
 
-def paper_daps(p: Paper, solver: daps.DAPS) -> Tensor:
+def paper_daps(p: Paper, solver: Any) -> Tensor:
     """``x0 ~ p(x0 | x_t)``, its fit to the data, and ``x_{t-1} ~ N(sqrt(abar) x0, (1 - abar) I)``, Proposition 1."""
     eps = network(p.x, p.abar)
     clean = p.clean(p.x)
@@ -346,7 +346,8 @@ def costs(solver: Any, levels: int = 3) -> dict[str, int]:
     ],
 )
 def test_who_differentiates_the_network(solver: Any, backwards: int, network: int, decoder: int) -> None:
-    expected = {"network_forward": network, "decoder_forward": decoder, "decoder_backward": decoder}
+    # Of the decoder, one pass more for each line search.
+    expected = {"network_forward": network, "decoder_forward": 2 * decoder, "decoder_backward": decoder}
     assert costs(solver) == expected | ({"network_backward": backwards} if backwards else {})
 
 

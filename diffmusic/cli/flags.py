@@ -19,6 +19,9 @@ OPERATOR = "operator_"
 LIST = "list_"
 """What the names of the files begin with that list stretches of time, for a parameter of the operator."""
 
+RECTANGLES = "rectangles_"
+"""The same for a parameter that holds rectangles of the spectrogram."""
+
 Flags = Sequence[tuple[tuple[str, ...], dict[str, Any]]]
 """Flags with their settings, as ``options`` takes them."""
 
@@ -103,7 +106,7 @@ def operator_flags(component: type) -> list[click.Parameter]:
     flags: list[click.Parameter] = []
     for parameter in parameters(component):
         flags.append(_flag(parameter))
-        if parameter.repeatable and parameter.kind == "START:END":
+        if parameter.repeatable and parameter.kind in ("START:END", "START:END@LOW:HIGH"):
             flags.append(_list_flag(parameter))
     return flags
 
@@ -113,7 +116,14 @@ def _list_flag(parameter: Parameter) -> click.Option:
         "a file that lists them: a label track of Audacity, or CSV with the columns start, end (or length) and, for "
         "several inputs, file; or a folder with a list for each input, NAME.txt or NAME.csv"
     )
-    flag, name = f"--{parameter.name.replace('_', '-')}s", f"{LIST}{parameter.name}"
+    prefix = LIST
+    if "@" in parameter.kind:
+        prefix = RECTANGLES
+        help_text = (
+            "a file that lists them: a label track of Audacity, of which the spectral selections are taken, or CSV "
+            "with the columns start, end (or length), low, high; or a folder with a list for each input"
+        )
+    flag, name = f"--{parameter.name.replace('_', '-')}s", f"{prefix}{parameter.name}"
     return click.Option([flag, name], multiple=True, type=click.Path(path_type=Path), metavar="FILE", help=help_text)
 
 

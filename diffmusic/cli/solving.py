@@ -10,7 +10,7 @@ from typing import Any
 
 from diffmusic.audio import files
 from diffmusic.cli.batch import expanded
-from diffmusic.cli.flags import LIST, OPERATOR
+from diffmusic.cli.flags import LIST, OPERATOR, RECTANGLES
 from diffmusic.cli.jobs import access, check_results, is_stream, overridden, result_path, variants
 from diffmusic.cli.messages import flagged
 from diffmusic.cli.report import record_path, report, write
@@ -143,12 +143,18 @@ def _plan(
     return _Run(inputs, tuple(targets), parameters)
 
 
-def _spans(given: dict[str, Any]) -> dict[str, Callable[[Path], list[tuple[float, float]]]]:
-    """What finds the stretches of a file, by the parameter that they are of, where its flags need the file to do so.
+def _spans(given: dict[str, Any]) -> dict[str, Callable[[Path], Sequence[tuple[float, ...]]]]:
+    """What finds the stretches and rectangles of a file, by the parameter that they are of, where its flags need the
+    file to do so.
 
-    Those that need none are put into ``given`` as they are. Raises InputError for what is no stretch.
+    Those that need none are put into ``given`` as they are. Raises InputError for what is none.
     """
-    found: dict[str, Callable[[Path], list[tuple[float, float]]]] = {}
+    found: dict[str, Callable[[Path], Sequence[tuple[float, ...]]]] = {}
+    for flag in [flag for flag in given if flag.startswith(RECTANGLES) and given[flag]]:
+        name = flag.removeprefix(RECTANGLES)
+        texts, given[f"{OPERATOR}{name}"] = given[f"{OPERATOR}{name}"] or (), ()
+        found[name] = _rectangles(texts, _listed(given[flag]))
+    banded = bool(found)  # what a list says of rectangles is no gap
     for flag in [flag for flag in given if flag.startswith(LIST)]:
         name = flag.removeprefix(LIST)
         texts, lists = given[f"{OPERATOR}{name}"], given[flag]
@@ -162,15 +168,24 @@ def _spans(given: dict[str, Any]) -> dict[str, Callable[[Path], list[tuple[float
                 raise InputError(f"operator parameter {name}: {error} (got {', '.join(words)!r})") from None
             continue
         given[f"{OPERATOR}{name}"] = ()
-        entries = [entry for path in lists if not path.is_dir() for entry in gaps.read(path)]
-        folders = [path for path in lists if path.is_dir()]
+        listed = _listed(lists)
 
-        def of(path: Path, words: list[str] = words, entries: Any = entries, folders: Any = folders) -> Any:
-            beside = [entry for folder in folders for entry in gaps.beside(folder, path)]
-            return gaps.resolved([*words, *gaps.of_file([*entries, *beside], path)], path)
+        def of(path: Path, words: list[str] = words, listed: Any = listed) -> Any:
+            return gaps.resolved([*words, *(each.text for each in listed(path) if not (banded and each.band))], path)
 
         found[name] = of
     return found
+
+
+def _rectangles(texts: Sequence[str], listed: Callable[[Path], list[gaps.Entry]]) -> Callable[[Path], Any]:
+    return lambda path: gaps.rectangles(texts, listed(path), path)
+
+
+def _listed(lists: Sequence[Path]) -> Callable[[Path], list[gaps.Entry]]:
+    """What finds the entries of a file in lists, or in the list of its name in a folder of them."""
+    entries = [entry for path in lists if not path.is_dir() for entry in gaps.read(path)]
+    folders = [path for path in lists if path.is_dir()]
+    return lambda path: gaps.of_file([*entries, *(e for folder in folders for e in gaps.beside(folder, path))], path)
 
 
 def _tell_of_replaced(planned: Sequence[_Run]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from diffmusic.audio import files
 from diffmusic.audio.windows import merge
 from diffmusic.errors import InputError
 from diffmusic.jobs.detect import defects, gaps
-from diffmusic.parameters import SPAN, seconds, span
+from diffmusic.parameters import SPAN, rectangle, seconds, span
 
 AUTO = "auto"
 """Stands for what a file shows by itself to be lost."""
@@ -22,17 +22,20 @@ _LENGTHS = ("length", "duration")
 
 @dataclass(frozen=True)
 class Entry:
-    """Line of a list of gaps: the interval as written, and the file it belongs to, if one is named."""
+    """Line of a list: the interval as written, and the file and the band in Hz, where they are named. A bound of the
+    band below 0 is open."""
 
     text: str
     file: str | None = None
+    band: tuple[float, float] | None = None
 
 
 def read(path: Path) -> list[Entry]:
     """Read a list of gaps from a file.
 
     A label track of Audacity, with seconds and a name in every line and tabs between them; labels without a length are
-    passed over. Or a CSV table with the columns start and end (or length), and file where they are of several.
+    passed over, and a line that begins with a backslash has the band of the label above it. Or a CSV table with the
+    columns start and end (or length), low and high where bands are meant, and file where they are of several.
 
     Raises InputError for a file that is neither.
     """
@@ -50,10 +53,32 @@ def read(path: Path) -> list[Entry]:
     return found
 
 
-def of_file(entries: Sequence[Entry], path: Path) -> list[str]:
+def of_file(entries: Sequence[Entry], path: Path) -> list[Entry]:
     """Select the lines for one file: those that name it, by path, name or stem, and those that name none."""
     names = {str(path), path.name, path.stem}
-    return [entry.text for entry in entries if entry.file is None or entry.file in names]
+    return [entry for entry in entries if entry.file is None or entry.file in names]
+
+
+def rectangles(texts: Sequence[str], entries: Sequence[Entry], path: Path) -> list[tuple[float, float, float, float]]:
+    """Read rectangles of a file's spectrogram, seconds and Hz: those in texts, parted by commas, and the entries with a
+    band. Raises InputError for what is none."""
+    out = []
+    words = [word.strip() for text in texts for word in text.split(",")]
+    for word in words:
+        try:
+            out.append(rectangle(word))
+        except ValueError as error:
+            raise InputError(f"region: {error} (got {word!r})") from None
+    banded = [entry for entry in entries if entry.band]
+    rate = files.find(path).sample_rate if banded else 0
+    for entry in banded:
+        low, high = entry.band or (0.0, 0.0)
+        top = rate / 2 if high < 0 else high
+        try:
+            out.append((*span(entry.text, rate), max(0.0, low), top))
+        except ValueError as error:
+            raise InputError(f"region: {error} (got {entry.text!r})") from None
+    return out
 
 
 def beside(folder: Path, path: Path) -> list[Entry]:
@@ -97,9 +122,12 @@ def lost(path: Path) -> list[tuple[float, float]]:
 
 
 def _labels(path: Path, lines: Sequence[str]) -> list[Entry]:
-    found = []
+    found: list[Entry] = []
+    of_last = False  # a label without a length is passed over, and its band with it
     for line in lines:
         if line.startswith("\\"):  # the band of a spectral selection, below its label
+            if found and of_last:
+                found[-1] = replace(found[-1], band=_band(path, line))
             continue
         start, _, rest = line.partition("\t")
         end = rest.partition("\t")[0]
@@ -111,9 +139,18 @@ def _labels(path: Path, lines: Sequence[str]) -> list[Entry]:
                 f"{path}: {line.strip()!r} is no line of a label track (START, END and a name, parted by tabs), and "
                 "the first line names no columns start and end"
             ) from None
-        if times[1] > times[0]:
+        if of_last := times[1] > times[0]:
             found.append(Entry(f"{times[0]!r}-{times[1]!r}"))
     return found
+
+
+def _band(path: Path, line: str) -> tuple[float, float]:
+    """The bounds in Hz of a line of a label track that begins with a backslash; Audacity writes -1 for an open one."""
+    try:
+        low, high = (float(word.replace(",", ".")) for word in line.split("\t")[1:3])
+    except ValueError:
+        raise InputError(f"{path}: {line.strip()!r} is no band of a label track (a backslash, LOW, HIGH)") from None
+    return low, high
 
 
 def _table(path: Path, lines: Sequence[str]) -> list[Entry]:
@@ -127,5 +164,10 @@ def _table(path: Path, lines: Sequence[str]) -> list[Entry]:
         if not start or not (end or length):
             raise InputError(f"{path}: line {reader.line_num} lacks start, end or length. {SPAN}")
         file = (row.get("file") or "").strip() or None
-        found.append(Entry(f"{start}-{end}" if end else f"{start}+{length}", file))
+        bounds = [(row.get(name) or "").strip() for name in ("low", "high")]
+        try:
+            band = tuple(float(word) if word else -1.0 for word in bounds) if any(bounds) else None
+        except ValueError:
+            raise InputError(f"{path}: line {reader.line_num}: low and high are numbers, in Hz") from None
+        found.append(Entry(f"{start}-{end}" if end else f"{start}+{length}", file, band))  # type: ignore[arg-type]
     return found

@@ -181,16 +181,25 @@ def _summary(cells: Sequence[Cell], memory: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_NEAR = 1.1
+
+
 def _best(rows: dict[str, dict[str, Any]], default: str) -> str | None:
-    """The default, unless it failed or another scores better on every clip; None where all failed."""
+    """The default, unless it failed or another scores better on every clip; None where all failed.
+
+    What is far from the truth in one sample does not win by scatter, which two samples can not tell from honest doubt.
+    """
     sound = {name: row for name, row in rows.items() if not row["error"]}
+    if not sound:
+        return None
+    least = min(row["one"] for row in sound.values())
+    near = {name: row for name, row in sound.items() if row["one"] <= _NEAR * least}
     if default in sound:
         own = sound[default]["of_clips"]
-        sound = {
-            name: row for name, row in sound.items()
-            if name == default or all(a < b for a, b in zip(row["of_clips"], own, strict=True))
-        }  # fmt: skip
-    return min(sound, key=lambda name: sound[name]["crps"]) if sound else None
+        near = {
+            name: row for name, row in near.items() if all(a < b for a, b in zip(row["of_clips"], own, strict=True))
+        } or {default: sound[default]}
+    return min(near, key=lambda name: near[name]["crps"])
 
 
 def _fewest(rows: dict[int, dict[str, Any]]) -> int:

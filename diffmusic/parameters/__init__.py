@@ -17,11 +17,12 @@ from diffmusic.parameters.types import (
     Rectangle,
     Seed,
     Span,
+    rectangle,
     seconds,
     span,
 )
 
 __all__ = [
     "BAR", "BOUND", "SPAN", "Amount", "Count", "Doc", "Field", "Parameter", "Positive", "Rectangle", "Seed", "Span",
-    "assignments", "bind", "build", "checked", "parameters", "row", "rows", "seconds", "span", "values",
+    "assignments", "bind", "build", "checked", "parameters", "rectangle", "row", "rows", "seconds", "span", "values",
 ]  # fmt: skip

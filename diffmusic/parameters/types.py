@@ -75,10 +75,10 @@ Span = Annotated[tuple[float, float], BeforeValidator(_parse_span)]
 _BAND = re.compile(r"([^:k]+)(k?)(?:hz)?:([^:k]+)(k?)(?:hz)?", re.IGNORECASE)
 
 
-def _parse_rectangle(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    time, _, band = value.partition("@")
+def rectangle(text: str) -> tuple[float, float, float, float]:
+    """A rectangle of the spectrogram in seconds and Hz: ``START:END@LOW:HIGH``, the time as ``span`` takes it, the band
+    in Hz or k. Raises ValueError for anything else."""
+    time, _, band = text.partition("@")
     found = _BAND.fullmatch(band.strip())
     try:
         if not found:
@@ -87,6 +87,10 @@ def _parse_rectangle(value: Any) -> Any:
         return *span(time), low, high
     except ValueError:
         raise ValueError("write START:END@LOW:HIGH in seconds and Hz (or k), such as 2.0:3.0@1k:4k") from None
+
+
+def _parse_rectangle(value: Any) -> Any:
+    return rectangle(value) if isinstance(value, str) else value
 
 
 Rectangle = Annotated[tuple[float, float, float, float], BeforeValidator(_parse_rectangle)]

@@ -27,20 +27,24 @@ def misfit_gradient(
     """
     misfit = step.problem.misfit(step.prior.decode(clean), space)
     (gradient,) = torch.autograd.grad(misfit.sum(), variable)
-    items = len(variable) // step.prior.sources
-
-    def whole(values: Tensor) -> Tensor:  # the channels of a mixture are measured one by one, and have one latent
-        return values.reshape(items, -1).sum(1)
-
-    def spread(values: Tensor) -> Tensor:  # the sources of an item share its misfit
-        return values.repeat_interleave(step.prior.sources).reshape(-1, *[1] * (variable.ndim - 1))
-
-    misfit = whole(misfit.detach())
-    floor = step.problem.floor(space)
-    floor = whole(floor) if isinstance(floor, Tensor) else floor
     if not squared:  # by hand, because the derivative of a root is not finite at 0
-        gradient = gradient / (2 * spread(misfit).sqrt()).clamp(min=torch.finfo(misfit.dtype).tiny)
-    return spread(misfit - floor), gradient
+        root = _of_latents(misfit.detach(), variable, step).sqrt()
+        gradient = gradient / (2 * root).clamp(min=torch.finfo(misfit.dtype).tiny)
+    return _excess(misfit.detach(), variable, step, space), gradient
+
+
+def _of_latents(values: Tensor, latents: Tensor, step: Step) -> Tensor:
+    """The values of items, one a latent, (latents, 1, ...): the channels of a mixture are measured one by one, and have
+    one latent; the sources of an item share its misfit."""
+    items = values.reshape(len(latents) // step.prior.sources, -1).sum(1)
+    return items.repeat_interleave(step.prior.sources).reshape(-1, *[1] * (latents.ndim - 1))
+
+
+def _excess(misfit: Tensor, latents: Tensor, step: Step, space: Space) -> Tensor:
+    floor = step.problem.floor(space)
+    if isinstance(floor, Tensor):
+        return _of_latents(misfit - floor, latents, step)
+    return _of_latents(misfit, latents, step) - floor
 
 
 def norms(x: Tensor) -> Tensor:
@@ -50,21 +54,50 @@ def norms(x: Tensor) -> Tensor:
 
 
 def correction(
-    clean: Tensor, step: Step, rate: float, space: Space, precondition: Callable[[Tensor], Tensor] | None = None
+    clean: Tensor, step: Step, rate: float | None, space: Space, precondition: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor:
-    """Return ``gamma g``, a step of a given length down the misfit ``L`` at the clean latent ``D``, of its shape:
+    """Return a step down the misfit ``L`` at the clean latent ``D``, of its shape, to be subtracted: ``gamma d`` with
 
-        g = P grad_D L,   gamma = rate sqrt(dim) s / ||g||,   s = sigma / sqrt(1 + sigma^2)
+        g = grad_D L,   d = P g,   gamma = argmin_(0 <= gamma <= c) L(D - gamma d),   c = 2 (L - floor) / <g, d>
 
-    with the preconditioner ``P``, the identity by default.
+    and the preconditioner ``P``, the identity by default. Beyond ``c`` a quadratic misfit that is nowhere below the
+    floor cannot be least. The minimum is that of the parabola through ``L(D)``, its slope, and ``L(D - c d)``; that
+    costs one pass of the decoder. Nothing here has a scale: not of the latents, the misfit, the prior or ``P``.
 
-    ``s`` is the spread that a clean latent of unit variance still has at this noise level. There is no step for an item
-    that fits as well as the noise of the measurement allows, nor for one whose misfit is flat.
+    With a ``rate`` the step has a length instead, whatever ``L`` does along it:
+
+        gamma = rate sqrt(dim) s / ||d||,   s = sigma / sqrt(1 + sigma^2)
+
+    where ``s`` is the spread that a clean latent of unit variance still has at this noise level.
+
+    There is no step for an item that fits as well as the noise of the measurement allows, nor for one whose misfit is
+    flat.
     """
     leaf = clean.detach().requires_grad_()
     excess, gradient = misfit_gradient(leaf, leaf, step, space)
-    gradient = precondition(gradient) if precondition else gradient
-    norm = norms(gradient)
+    direction = precondition(gradient) if precondition else gradient
+    norm = norms(direction)
+    if rate is None:
+        return _least(leaf.detach(), excess, _dot(gradient, direction), direction, step, space) * direction
     length = rate * math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
     # A misfit is flat in silence below the mel's floor, for example.
-    return torch.where((excess > 0) & (norm > 0), length / norm, 0.0) * gradient
+    return torch.where((excess > 0) & (norm > 0), length / norm, 0.0) * direction
+
+
+def _least(clean: Tensor, excess: Tensor, slope: Tensor, direction: Tensor, step: Step, space: Space) -> Tensor:
+    """``gamma`` of ``correction``, one value a latent; with several sources, that of a step of them all."""
+    shared = _of_latents(slope.flatten(), clean, step)
+    downhill = (excess > 0) & (shared > 0)
+    bound = torch.where(downhill, 2 * excess / shared.clamp(min=torch.finfo(shared.dtype).tiny), 0.0)
+    with torch.no_grad():
+        misfit = step.problem.misfit(step.prior.decode(clean - bound * direction), space)
+        change = _excess(misfit, clean, step, space) - excess
+    drop = bound * shared
+    curvature = change + drop
+    part = torch.where(curvature > 0, drop / (2 * curvature).clamp(min=torch.finfo(drop.dtype).tiny), 1.0)
+    return bound * part.clamp(max=1.0)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product of each latent, (latents, 1, ...)."""
+    return (a * b).flatten(1).sum(1).reshape(-1, *[1] * (a.ndim - 1))

@@ -18,7 +18,7 @@ class DAPS:
 
         D   = denoise(z, sigma),   v = max(0, sigma^2 - |z - D|^2 / dim)
         x_0 = D + sqrt(v) n                                      a draw from the prior, p(z_0 | z)
-        x_j = x_{j-1} - (rate / j) sqrt(dim) s unit(grad L(x_{j-1})),   s = sigma / sqrt(1 + sigma^2)
+        x_j = x_{j-1} - gamma grad L(x_{j-1})                    gamma makes L least along the gradient
         z'  = x_J + sigma' n'                                    independent of z: no error is carried along
 
     z: latents, (batch, ...); ``L(x) = ||T A V Dec(x) - T y||^2``, its gradient through vocoder and decoder only. At the
@@ -31,10 +31,10 @@ class DAPS:
 
     The data step differs too. Langevin's (eq. 6 and 7) needs ``1 / noise^2`` and a step below the misfit's steepest
     curvature: through a decoder into log-mel that curvature spans decades and the noise is the model's own error. Here
-    the draw comes first and the descent after it, with steps of given length as in ``diffmusic``: perturbing and then
-    fitting samples the posterior of a linear operator too, and the scale of ``L`` does not matter. A descent that is
-    cut short stays near ``x_0``, within ``rate sqrt(dim) s (1 + 1/2 + ... + 1/J)``, a bound that shrinks with the
-    prior's uncertainty. It also stops where ``L(x)`` is no more than the noise of the measurement explains.
+    the draw comes first and the descent after it, by line searches as in ``diffmusic``: perturbing and then fitting
+    samples the posterior of a linear operator too, and no scale matters. It stops where ``L(x)`` is no more than the
+    noise of the measurement explains. With a ``rate`` the ``j``-th step has a length instead, ``(rate / j) sqrt(dim)
+    s`` with ``s = sigma / sqrt(1 + sigma^2)``, so that the descent stays near ``x_0``.
 
     On a Gaussian prior it is exact in the limit of many levels; the error of the mean falls as one over their number,
     because ``v I`` ignores how the latent's parts depend on each other, and each ``denoise`` makes up for it.
@@ -42,7 +42,9 @@ class DAPS:
     Source: B. Zhang et al., CVPR 2025, arXiv:2407.01521, Proposition 1.
     """
 
-    rate: Annotated[float, Field(gt=0), Doc("length of the first data step, in units of the remaining spread")] = 0.75
+    rate: Annotated[
+        float | None, Field(gt=0), Doc("length of the first step, in units of the remaining spread, without a search")
+    ] = None
     corrections: Annotated[int, Field(ge=1), Doc("data steps at each noise level")] = 4
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
 
@@ -53,5 +55,5 @@ class DAPS:
             variance = uncertainty(state.z, x, step.sigma).reshape(-1, *[1] * (x.ndim - 1))
             x = x + variance.sqrt() * step.noise(x)
         for number in range(1, self.corrections + 1):
-            x = x - correction(x, step, self.rate, self.space) / number
+            x = x - correction(x, step, self.rate, self.space) / (number if self.rate else 1)
         return State(x + step.sigma_next * step.noise(x) if step.sigma_next > 0 else x)

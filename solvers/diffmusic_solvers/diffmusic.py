@@ -15,7 +15,7 @@ from diffmusic.solver import State, Step, correction, time_travel, transition, u
 
 @dataclass(frozen=True)
 class DiffMusic:
-    """DiffMusic with a normalised step size: gradient steps on the clean latent.
+    """DiffMusic with a line search: gradient steps on the clean latent.
 
         D  = denoise(z, sigma)                                   the clean latent, no gradient kept
         L  = ||T A V Dec(D) - T y||^2                            T log-mel, V vocoder, Dec decoder
@@ -23,30 +23,32 @@ class DiffMusic:
         z' = D* + k (z - D*) / sigma + s n                       the transition of ``diffmusic.solver``, with the
                                                                  variance that a coarse step would lose
 
-    The gradient's norm spans decades along the noise levels and differs between clips, so no constant ``gamma`` works.
-    Instead, the step has a fixed length, a fraction of the spread that the clean latent still has at this noise level:
+    The gradient's norm spans decades along the noise levels and differs between clips and priors, so no constant
+    ``gamma`` works. It is the one that makes ``L`` least along the gradient (``diffmusic.solver.correction``), for
+    every item by itself, at the cost of one more pass of the decoder. There is no step where ``L`` is no more than the
+    noise of the measurement explains (``Problem.floor``). With a ``rate`` the step has a fixed length instead, a
+    fraction of the spread that a clean latent of unit variance still has at this noise level:
 
         gamma = rate sqrt(dim) s / ||grad L||,   s = sigma / sqrt(1 + sigma^2)
-
-    It does not change when ``L`` is scaled, which is why squaring the misfit or not makes no difference, and it goes to
-    zero with the noise. It is taken per item, so that a result does not depend on its batch. There is no step where
-    ``L`` is no more than the noise of the measurement explains (``Problem.floor``).
 
     The measurement reaches the rest of the latent only through ``denoise`` at the next level, when part of it is
     already settled; on a Gaussian prior that leaves the mean a quarter of the way off, however many levels there are.
     So each move may be repeated: ``z`` goes back up, ``z <- z' + sqrt(sigma^2 - sigma'^2) n``, and is moved again (A.
     Lugmayr et al., "RePaint", CVPR 2022), which at equal cost helps more than further levels. The published algorithm
-    is ``repeats=1``, ``eta=0``.
+    is ``rate=0.8``, ``repeats=1``, ``eta=0``.
 
     ``covariance`` sends the gradient through the network too. To first order in ``L`` the posterior's mean lies along
     ``-Cov[z_0 | z] grad_D L``, and ``Cov[z_0 | z] = sigma^2 dD/dz``: so the step goes along ``(dD/dz)^T grad_D L``,
-    which moves the unmeasured parts together with the measured ones, and little where the prior is certain. Its length
-    stays.
+    which moves the unmeasured parts together with the measured ones, and little where the prior is certain.
 
     Source: J.-W. Liao, P.-C. Pan and S.-P. Yang, "DiffMusic", Algorithm 1.
     """
 
-    rate: Annotated[float, Field(gt=0), Doc("length of the gradient step, in units of the remaining spread")] = 0.8
+    rate: Annotated[
+        float | None,
+        Field(gt=0),
+        Doc("length of the gradient step, in units of the remaining spread, without a search"),
+    ] = None
     corrections: Annotated[int, Field(ge=1), Doc("gradient steps at each noise level")] = 1
     repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 2
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0

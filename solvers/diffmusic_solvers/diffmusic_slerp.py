@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, deviations, misfit_gradient, norms
+from diffmusic.solver import State, Step, correction, deviations, misfit_gradient, norms
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,15 @@ class DiffMusicSlerp:
     ``diffmusic``: the clean latent stays as it is, and the noise is turned instead, its length kept. So it resembles
     ``dsg``, but turns on the sphere itself, by ``rate`` of the angle, and does not differentiate the network. Only the
     direction of ``g`` counts, so misfits can be scaled or squared. The last level has no noise, and is not guided.
+    By default ``rate`` is ``(2 / pi) asin(q)``, with ``q`` the share of ``s ||n||`` that makes the misfit least along
+    ``g`` (``diffmusic.solver.correction``); fresh noise is at a right angle to it.
 
     Source: github.com/jwliao1209/DiffMusic, ``scheduling_diffmusic.py``.
     """
 
-    rate: Annotated[float, Field(ge=0, le=1), Doc("part of the angle from chance to steepest descent")] = 0.16
+    rate: Annotated[
+        float | None, Field(ge=0, le=1), Doc("part of the angle to steepest descent; without one it is searched for")
+    ] = None
     eta: Annotated[float, Field(gt=0, le=1), Doc("fresh noise: 1 is DDPM")] = 1.0
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
 
@@ -42,16 +47,20 @@ class DiffMusicSlerp:
         mean = clean + (k / step.sigma) * (state.z - clean)
         if s == 0:
             return State(mean)
+        if self.rate is None:
+            noise, move = step.noise(mean), correction(clean, step, None, self.space)
+            share = (norms(move) / (s * norms(noise))).clamp(max=1)
+            return State(mean + s * _slerp(noise, -move, 2 / math.pi * torch.asin(share)))
         leaf = clean.detach().requires_grad_()
         _, gradient = misfit_gradient(leaf, leaf, step, self.space)
         return State(mean + s * _slerp(step.noise(mean), -gradient, self.rate))
 
 
-def _slerp(a: Tensor, towards: Tensor, part: float) -> Tensor:
+def _slerp(a: Tensor, towards: Tensor, part: Tensor | float) -> Tensor:
     """Turn ``a`` by a fraction of its angle to the direction ``towards``; without such an angle, return it."""
     length, size = norms(a), norms(towards)
     b = length * towards / size.clamp(min=torch.finfo(a.dtype).tiny)
     cosine = (a * b).flatten(1).sum(1).reshape(length.shape) / length.square()
     theta = torch.acos(cosine.clamp(-1, 1))
-    turned = (torch.sin((1 - part) * theta) * a + torch.sin(part * theta) * b) / torch.sin(theta)
+    turned = (((1 - part) * theta).sin() * a + (part * theta).sin() * b) / torch.sin(theta)
     return torch.where((size > 0) & (cosine.abs() < 1 - 1e-6), turned, a)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, deviations, misfit_gradient, norms
+from diffmusic.solver import State, Step, correction, deviations, misfit_gradient, norms
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,20 @@ class DSG:
     direction of ``g`` counts, so the misfit's scale and its squaring do not, nor does the frame: all of it is the
     paper's step divided by ``sqrt(abar')``. Levels between two guided ones, ``interval`` apart, are DDPM.
 
-    The method has no weight for the measurement's noise: every guided step is as long as every other, also when the
-    data are fitted, and a high rate leaves no noise to draw samples with.
+    As published, with a ``rate``, the method has no weight for the measurement's noise: every guided step is as long as
+    every other, also when the data are fitted, and a high rate leaves no noise to draw samples with. By default the
+    noise is turned as far as makes ``L`` least: by the share ``q`` of ``r`` that the line search takes along ``g``
+    (``diffmusic.solver.correction``), which fresh noise, at a right angle to ``g``, reaches with
+    ``rate = q / (q + sqrt(1 - q^2))``.
 
     Source: L. Yang et al., ICML 2024, arXiv:2402.03201, Algorithm 1.
     """
 
-    rate: Annotated[float, Field(ge=0, le=1), Doc("how far the noise turns from chance to steepest descent")] = 0.2
+    rate: Annotated[
+        float | None,
+        Field(ge=0, le=1),
+        Doc("how far the noise turns to steepest descent; without one it is searched for"),
+    ] = None
     interval: Annotated[int, Field(ge=1), Doc("guide one level in so many")] = 1
     eta: Annotated[float, Field(gt=0, le=1), Doc("fresh noise: 1 is DDPM")] = 1.0
     jacobian: Annotated[bool, Doc("differentiate through the network; the released DiffMusic code does not")] = True
@@ -53,8 +60,17 @@ class DSG:
             return State(mean + fresh)
         if not self.jacobian:
             z = clean = clean.detach().requires_grad_()
-        _, gradient = misfit_gradient(clean, z, step, self.space)
         radius = s * math.sqrt(z[0].numel())
+        if self.rate is None:
+
+            def spread(gradient: Tensor) -> Tensor:
+                return torch.autograd.grad(clean, z, gradient)[0] if self.jacobian else gradient
+
+            move = correction(clean, step, None, self.space, spread)
+            share = (norms(move) / radius).clamp(max=1)
+            along = -radius * _unit(move)
+            return State(mean + radius * _unit(torch.lerp(fresh, along, share / (share + (1 - share**2).sqrt()))))
+        _, gradient = misfit_gradient(clean, z, step, self.space)
         steepest = -radius * _unit(gradient)
         return State(mean + radius * _unit(fresh + self.rate * (steepest - fresh)))
 

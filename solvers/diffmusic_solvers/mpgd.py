@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, misfit_gradient, time_travel, transition
+from diffmusic.solver import State, Step, correction, misfit_gradient, time_travel, transition
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class MPGD:
         D  = denoise(z, sigma)                                   no gradient kept
         D* = D - zeta sqrt(1 + sigma'^2) grad_D sqrt(L),   L = ||T A V Dec(D) - T y||^2
         z' = D* + k (z - D) / sigma + s n
+
+    By default ``zeta sqrt(1 + sigma'^2)`` is what makes ``L`` least along the gradient
+    (``diffmusic.solver.correction``).
 
     z: latents, (batch, ...). A latent model's decoder stands for the manifold, so the step needs no projection. The
     noise put back is the network's ``eps = (z - D) / sigma``, where ``diffmusic`` recomputes it from ``D*`` and so
@@ -32,7 +35,7 @@ class MPGD:
     Source: Y. He et al., ICLR 2024, arXiv:2311.16424.
     """
 
-    zeta: Annotated[float, Field(gt=0), Doc("step size, in the paper's variance-preserving units")] = 4.0
+    zeta: Annotated[float | None, Field(gt=0), Doc("step size as published; without one it is searched for")] = None
     repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 1
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
     squared: Annotated[bool, Doc("descend the squared misfit instead of its root")] = False
@@ -44,6 +47,8 @@ class MPGD:
     def _move(self, z: Tensor, step: Step) -> Tensor:
         with torch.no_grad():
             clean = step.prior.denoise(z, step.sigma)
+        if self.zeta is None:
+            return transition(z, clean, step, self.eta) - correction(clean, step, None, self.space)
         leaf = clean.detach().requires_grad_()
         _, gradient = misfit_gradient(leaf, leaf, step, self.space, self.squared)
         scale = self.zeta * math.sqrt(1 + step.sigma_next**2)
