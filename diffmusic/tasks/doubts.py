@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from diffmusic.audio.mel import LogMel, MelSpec
-from diffmusic.audio.spectral_repair import excerpts
 from diffmusic.errors import Diverged
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import HasDamage, regions
@@ -47,11 +47,16 @@ def doubts(
 
 
 def _fillings(bound: BoundOperator, estimate: Tensor, y: Tensor, own: tuple[int, int] | None) -> Iterator[str]:
+    """Compare what was filled in, block by block, with the blocks around it: a gap in every band, a rectangle in its
+    own. Blocks lie inside of the damage or outside, so that neither leaks into the other."""
     rate, total = bound.rate, estimate.shape[-1]
     first, last = own or (0, total)
     begin = float(getattr(bound.operator, "offset", 0.0))
     gaps = bound.damage(total) if isinstance(bound.operator, HasDamage) else []
-    for start, stop in gaps:
+    rectangles = regions(bound.operator, total)
+    places = [(start, stop, _BANDS) for start, stop in gaps]
+    places += [(start, stop, _edges(low, min(high, rate / 2))) for start, stop, low, high in rectangles]
+    for number, (start, stop, edges) in enumerate(places):
         if stop <= first or start >= last:
             continue
         name = f"{begin + start / rate:.2f}:{begin + stop / rate:.2f}"
@@ -59,30 +64,24 @@ def _fillings(bound: BoundOperator, estimate: Tensor, y: Tensor, own: tuple[int,
         if stop - start < size:
             continue  # too short to have a level of its own
         around = _blocks(y, max(0, start - reach), start, size) + _blocks(y, stop, min(total, stop + reach), size)
-        around = [block for block in around if float(block.square().mean()) > 0]
-        if not around:
-            continue
-        known = np.array([_levels(block, rate) for block in around])
-        filled = np.array([_levels(block, rate) for block in _blocks(estimate, start, stop, size)]).mean(0)
-        yield _said(name, filled, known)
-    for part in excerpts(regions(bound.operator, total), total, rate):
-        if part.stop <= first or part.start >= last:
-            continue
-        mask = part.mask
-        made, given = (part.bins(x[..., part.start : part.stop]).abs().square() for x in (estimate, y))
-        rows = mask.any(0)
-        beside = given[..., ~mask.any(1), :][..., rows].mean()
-        if beside > _FLOOR:
-            change = 10 * float(torch.log10((made[..., mask].mean() + _FLOOR) / beside))
-            name = f"{begin + part.start / rate:.2f}:{begin + part.stop / rate:.2f}"
-            yield _judged(name, change, "than the same band around it")
+        known = [_levels(block, rate, edges) for block in around if float(block.square().mean()) > 0]
+        if not known or max(each[0] for each in known) < 10 * np.log10(2 * _FLOOR):
+            continue  # silence around it, or in the band of a rectangle
+        filled = np.array([_levels(block, rate, edges) for block in _blocks(estimate, start, stop, size)]).mean(0)
+        what = "anything around it" if number < len(gaps) else "the same band around it"
+        yield _said(name, filled, np.array(known), what)
 
 
-def _said(name: str, filled: np.ndarray, known: np.ndarray) -> str:
+def _edges(low: float, high: float) -> np.ndarray:
+    """The octaves of a band: its bounds, and those of ``_BANDS`` between them."""
+    return np.array([low, *(each for each in _BANDS if low * 1.1 < each < high / 1.1), high])
+
+
+def _said(name: str, filled: np.ndarray, known: np.ndarray, what: str) -> str:
     """filled, (1 + bands,), and known, (blocks, 1 + bands): levels in dB, first of all and then of each band."""
     low, high = known[:, 0].min(), known[:, 0].max()
     level = max(0.0, filled[0] - high) - max(0.0, low - filled[0])
-    text = _judged(name, level, "than anything around it")
+    text = _judged(name, level, f"than {what}")
     if text:
         return text
     shift = filled[0] - np.clip(filled[0], low, high)
@@ -123,10 +122,11 @@ def _blocks(x: Tensor, start: int, stop: int, size: int) -> list[Tensor]:
     return [x[..., first : first + size] for first in range(start, stop - size + 1, size)]
 
 
-def _levels(block: Tensor, rate: int) -> np.ndarray:
-    """Of a block, dB: all of it, and each octave."""
+def _levels(block: Tensor, rate: int, edges: np.ndarray) -> np.ndarray:
+    """Of a block, dB: all that lies in the bands, and each of them, between neighbouring edges in Hz."""
     audio = block.detach().double().reshape(-1, block.shape[-1]).numpy()
     power = np.square(np.abs(np.fft.rfft(audio * np.hanning(audio.shape[-1])))).mean(0) / audio.shape[-1] ** 2
     hertz = np.fft.rfftfreq(audio.shape[-1], 1 / rate)
-    bands = [power[(hertz >= a) & (hertz < 2 * a)].sum() for a in _BANDS[:-1]]
-    return 10 * np.log10(np.array([power.sum(), *bands]) + _FLOOR)
+    bands = [power[(hertz >= a) & (hertz < b)].sum() for a, b in pairwise(edges)]
+    whole = power.sum() if edges is _BANDS else sum(bands)
+    return 10 * np.log10(np.array([whole, *bands]) + _FLOOR)
