@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -102,16 +101,18 @@ def table() -> str:
     for (row, model), by_levels in sorted(groups.items()):
         for levels, found in sorted(by_levels.items()):
             sound = [line for line in found.values() if "one" in line]
+            several = [line for line in sound if line["samples"] > 1]
             failed = sum(bool(line["error"]) for line in found.values())
-            cells = [f"{np.mean([line[key] for line in sound]):.3f}" if sound else "–"
-                     for key in ("one", "mean", "straight", "flux")]  # fmt: skip
-            rank = (
-                float(np.mean([line["outside"] * (line["samples"] + 1) / 2 for line in sound])) if sound else math.nan
-            )
-            cpu = float(np.mean([line["cpu"] for line in sound])) if sound else math.nan
-            cells += [f"{np.mean(rank):.2f}" if rank else "–", f"{cpu:.1f}", str(failed)]
+            cells = [_mean([line["one"] for line in sound]), _mean([line["mean"] for line in several])]
+            cells += [_mean([line[key] for line in sound]) for key in ("straight", "flux")]
+            cells.append(_mean([line["outside"] * (line["samples"] + 1) / 2 for line in several]))
+            cells += [_mean([line["cpu"] for line in sound]), str(failed)]
             lines.append(f"| `{row}` | {model} | {levels} | {len(found)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _mean(values: list[float]) -> str:
+    return f"{np.mean(values):.3f}" if values else "–"
 
 
 def main() -> None:
