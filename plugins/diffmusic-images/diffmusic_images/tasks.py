@@ -51,10 +51,11 @@ def levels(model: StableDiffusion, steps: int, skip: int = 0) -> tuple[float, ..
     offset of Stable Diffusion, and as both papers count (T_start is ``steps - skip``).
     """
     grid = model.noise.grid
-    if not 1 <= steps <= len(grid) or not 0 <= skip < steps:
-        raise InputError(f"`steps` {steps}, `skip` {skip}: 1 to {len(grid)} steps, and fewer skipped than there are")
+    most = len(grid) - 1
+    if not 1 <= steps <= most or not 0 <= skip < steps:
+        raise InputError(f"`steps` {steps}, `skip` {skip}: 1 to {most} steps, and fewer skipped than there are")
     timesteps = np.arange(steps - skip)[::-1] * (len(grid) // steps) + 1
-    return (*grid[np.minimum(timesteps, len(grid) - 1)].tolist(), 0.0)
+    return (*grid[timesteps].tolist(), 0.0)
 
 
 def solve(
