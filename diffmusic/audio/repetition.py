@@ -58,22 +58,25 @@ def shifted_distances(values: np.ndarray, known: np.ndarray, context: np.ndarray
     first, last = (used[0], used[-1] + 1) if len(used) else (0, 1)
     w = (context & known)[first:last].astype(np.float64)
     v = known.astype(np.float64)
-    # A common offset changes no difference, and would cost digits.
-    centred = (values - values[known].mean(0) if known.any() else values).astype(np.float64)
     size = next_fast_len(frames + last - first, real=True)
 
-    def correlated(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """``sum_t a_t b_(t+s)``, summed over what the columns hold; one at a time, since an hour has many frames."""
-        columns = zip(a.T, b.T, strict=True) if a.ndim > 1 else [(a, b)]
-        whole = irfft(sum(np.conj(rfft(x, size)) * rfft(y, size) for x, y in columns), size)
+    def lagged(product: np.ndarray) -> np.ndarray:
+        """``sum_t a_t b_(t+s)`` from ``conj(A) B``."""
+        whole = irfft(product, size)
         # ``a`` begins at frame ``first``: its lag l is the shift l - first.
         lags = np.arange(-(frames - 1), frames) + first
         return np.where((lags > first - last) & (lags < frames), whole[lags % size], 0.0)
 
-    own = np.square(centred[first:last]).sum(1)
-    count = np.rint(correlated(w, v))
-    cross = correlated(centred[first:last] * w[:, None], centred * v[:, None])
-    total = correlated(w * own, v) + correlated(w, v * np.square(centred).sum(1)) - 2 * cross
+    window, there = np.conj(rfft(w, size)), rfft(v, size)
+    count = np.rint(lagged(window * there))
+    product, energy = np.zeros(len(there), dtype=complex), np.zeros(frames)
+    # One column at a time: those of an hour are hundreds of megabytes.
+    for column in values.T:
+        # A common offset changes no difference, and would cost digits.
+        centred = (column - column[known].mean() if known.any() else column).astype(np.float64)
+        product += np.conj(rfft(centred[first:last] * w, size)) * rfft(centred * v, size)
+        energy += np.square(centred)
+    total = lagged(np.conj(rfft(w * energy[first:last], size)) * there + window * rfft(v * energy, size) - 2 * product)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(count > 0, np.maximum(total, 0) / count, np.inf), count
 
