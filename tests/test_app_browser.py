@@ -56,8 +56,6 @@ def page(browser: Any, served: Served) -> Iterator[Any]:
     yield opened
     context.close()
     assert told == []
-    for job in served.json("GET", "state")["jobs"]:
-        served.ask("POST", f"jobs/{job['key']}/cancel")
     for recording in served.json("GET", "state")["recordings"]:
         served.ask("DELETE", f"files/{recording['key']}")
 
@@ -241,6 +239,10 @@ def test_mini_at_two_steps(page: Any, served: Served, loop: Path) -> None:
     drag(page, 4.0, 4.4)
     page.select_option("[name='solve.solver']", "repaint")
     page.fill("[name='solve.steps']", "2")
+    page.click("#ask")
+    until(
+        page, "/^about .*, \\d\\.\\d GB · 1 window, \\d+ passes$/.test(document.querySelector('#estimate').textContent)"
+    )
     row = started(page)
     awaited(page, row, "done")
     record = served.json("GET", f"jobs/{row.get_attribute('data-job')}/record")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import resources
@@ -60,6 +61,7 @@ class Answers:
             Route("/pcm/{key}", self.pcm, methods=get),
             Route("/detect/{key}", self.detect, methods=post),
             Route("/line", self.line, methods=post),
+            Route("/estimate", self.estimate, methods=post),
             Route("/jobs", self.add, methods=post),
             Route("/jobs/{key}", self.remove, methods=delete),
             Route("/jobs/{key}/cancel", self.cancel, methods=post),
@@ -107,8 +109,12 @@ class Answers:
         return JSONResponse(item.describe())
 
     async def close_file(self, request: Request) -> Response:
-        """Close a recording."""
-        self.library.remove(request.path_params["key"])
+        """Close a recording, with the jobs that are about it."""
+        key = request.path_params["key"]
+        for job in [job for job in self.queue.jobs.values() if job.file == key]:
+            await self.queue.cancel(job.key)
+            self._forget(job.key)
+        self.library.remove(key)
         return Response(status_code=204)
 
     async def info(self, request: Request) -> Response:
@@ -160,6 +166,11 @@ class Answers:
         """The command of a form."""
         return JSONResponse({"line": (await self._commands(request))[1]})
 
+    async def estimate(self, request: Request) -> Response:
+        """What the command of a form would take."""
+        argv, *_ = await self._commands(request)
+        return JSONResponse(json.loads(await self.queue.output([*argv, "--dry-run", "--json"])))
+
     async def add(self, request: Request) -> Response:
         """Put the command of a form into the queue."""
         argv, shown, item, title = await self._commands(request)
@@ -176,8 +187,7 @@ class Answers:
 
     async def remove(self, request: Request) -> Response:
         """Take a job off the list, with its results."""
-        for key in self.queue.remove(request.path_params["key"]).results:
-            self.library.remove(key)
+        self._forget(request.path_params["key"])
         return Response(status_code=204)
 
     async def record(self, request: Request) -> Response:
@@ -192,6 +202,12 @@ class Answers:
         job.record = next(iter(sorted(job.folder.glob("*.json"))), None)
         for path in sorted(path for path in job.folder.iterdir() if path.suffix != ".json"):
             job.results.append(self.library.open(path, path.name, job.file).key)
+
+    def _forget(self, key: str) -> None:
+        job = self.queue.remove(key)
+        for result in job.results:
+            self.library.remove(result)
+        shutil.rmtree(job.folder, ignore_errors=True)
 
     async def _forms(self) -> dict[str, Any]:
         assert self.forms is not None

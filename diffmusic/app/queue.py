@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from diffmusic.cli.terminal import PROGRESS
-from diffmusic.errors import InputError
+from diffmusic.errors import InputError, reason
 from diffmusic.plugins import FILES
 
 _GRACE = 3.0
@@ -88,9 +88,10 @@ class Queue:
         job = self._find(key)
         if job.state == "waiting":
             job.state = "cancelled"
-        elif job.state == "running" and self._running:
+        elif job.state == "running":
             job.state = "cancelled"
-            await stop(self._running)
+            if self._running:
+                await stop(self._running)
 
     def remove(self, key: str) -> Job:
         """Take a job that is over off the list. Raises InputError for one that is not."""
@@ -108,7 +109,10 @@ class Queue:
                 self._changed.clear()
                 await self._changed.wait()
                 continue
-            await self._work(job)
+            try:
+                await self._work(job)
+            except Exception as error:  # whatever goes wrong with one job, the next one is run
+                job.state, job.error, self._running = "failed", reason(error), None
             await self.warm()
 
     async def output(self, argv: Sequence[str]) -> str:
@@ -146,6 +150,10 @@ class Queue:
     async def _work(self, job: Job) -> None:
         job.state, job.started = "running", time.monotonic()
         process = self._running = await self._take()
+        if job.state == "cancelled":
+            self._running = None
+            await stop(process)
+            return
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None

@@ -74,7 +74,7 @@ def expected(suite: Suite, given: Sequence[Model]) -> list[Expected]:
     made = []
     cells = list(plan.cells(suite, given, suite.clips.count))
     for model in given:
-        checkpoint = _checkpoint(model.name)
+        checkpoint = checkpoint_of(model.name)
         backbone = _here(model)
         like: Any = backbone or checkpoint
         stand_in = FakeBackbone(like.sample_rate, like.channels, like.excerpt_seconds) if like else FakeBackbone()
@@ -90,13 +90,13 @@ def expected(suite: Suite, given: Sequence[Model]) -> list[Expected]:
                     wrong.append(f"{', '.join(key)}: {found}")
             if isinstance(costs := counted[key], Costs):
                 passes = {name: count + getattr(costs, name) for name, count in passes.items()}
-        timed = _timed(backbone, seconds) if backbone else None
+        timed = pass_seconds(backbone, seconds) if backbone else None
         gflop = checkpoint.gflop if checkpoint else None
         made.append(Expected(model.name, len(own), passes, timed, gflop, seconds, wrong))
     return made
 
 
-def _checkpoint(name: str) -> Checkpoint | None:
+def checkpoint_of(name: str) -> Checkpoint | None:
     """Find the listed facts of published weights, by the backbone's name or the repository; None if there are none."""
     for listed, spec in registry().components("backbone").items():
         for each in spec.checkpoints:
@@ -109,7 +109,7 @@ def _here(model: Model) -> Backbone | None:
     try:
         return load_model(model.name, resolve_device(model.device), model.dtype, offline=True)
     except InputError:
-        if _checkpoint(model.name) is None:
+        if checkpoint_of(model.name) is None:
             raise
         return None
 
@@ -137,7 +137,7 @@ def _counted(each: Cell, stand_in: FakeBackbone, rate: int, seconds: float) -> C
         return str(error)
 
 
-def _timed(backbone: Backbone, seconds: float) -> dict[str, float]:
+def pass_seconds(backbone: Backbone, seconds: float) -> dict[str, float]:
     """Measure the seconds of one pass of each kind, at the length of a clip, on one thread."""
     samples = round(min(seconds, backbone.excerpt_seconds) * backbone.sample_rate)
     z = torch.zeros(1, *backbone.latent_shape(samples), device=backbone.device, requires_grad=True)

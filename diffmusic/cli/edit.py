@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from diffmusic.cli.flags import ADAPTER, BATCH, OUTPUT, PROJECTION, RUN, SOLVER, options, several
+from diffmusic.cli.estimate import estimate, tell
+from diffmusic.cli.flags import ADAPTER, BATCH, DRY, OUTPUT, PROJECTION, RUN, SOLVER, options, several
 from diffmusic.cli.jobs import access, check_results, claim, overridden, record_path, result_path, variants
 from diffmusic.cli.report import encoded, leave, report
 from diffmusic.cli.terminal import progress_bar
@@ -48,7 +49,7 @@ PATH = click.Path(path_type=Path)
 @option("--source-guidance", type=float, metavar="FLOAT", help="Weight of the source.")
 @several(option, PROJECTION)
 @option("--steps", type=int, metavar="N", help="Noise levels from the strength down.")
-@several(option, BATCH, ADAPTER, OUTPUT, RUN)
+@several(option, BATCH, ADAPTER, OUTPUT, RUN, DRY)
 def edit(path: Path | None, **given: Any) -> None:
     """Change a recording: say what it is to become, and for a finer change what it is.
 
@@ -69,6 +70,9 @@ def edit(path: Path | None, **given: Any) -> None:
     check_results(paths, path, given["subtype"])
     if given["t_start"]:
         prepared = prepared.start_at(*t_start(given["t_start"]))
+    if given["dry_run"]:
+        tell(path, estimate(prepared, lambda job: job.run(path)[-1]), given["as_json"])
+        return
     with progress_bar(1) as begin:
         like, signal, result, document = prepared.run(path, begin(0, path.name))
     contents = encoded(dict(zip(paths, result.draws, strict=True)), like, like.sample_rate, signal, given["subtype"])

@@ -57,6 +57,12 @@ OUTPUT: Flags = (
 )  # fmt: skip
 """How results are written."""
 
+DRY: Flags = (
+    (("--dry-run",), {"is_flag": True, "help": "Say what it would take, in windows, passes of the prior, seconds and "
+      "memory, and write nothing."}),
+)  # fmt: skip
+"""Flag of the commands that can say beforehand what a run takes."""
+
 ADAPTER: Flags = (
     (("--adapter",), {"type": click.Path(), "metavar": "FILE", "help": "A LoRA for the network of the model: one that "
       "fuse has learnt, or a file or folder of peft or diffusers."}),
@@ -169,5 +175,5 @@ def common_flags(operator: Any) -> list[click.Parameter]:
         option("--reference", "references", multiple=True, type=path, metavar="CLEAN", help="The true recording, to "
                "measure against; for a mixture each of its sources."),
         option("--plot", type=path, metavar="PNG", help="Draw spectrograms before and after."),
-        *(option(*names, **settings) for names, settings in (*ADAPTER, *OUTPUT, *RUN)),
+        *(option(*names, **settings) for names, settings in (*ADAPTER, *OUTPUT, *RUN, *DRY)),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from diffmusic.audio import files
 from diffmusic.cli.batch import expanded
+from diffmusic.cli.estimate import estimate, tell
 from diffmusic.cli.flags import LIST, OPERATOR, RECTANGLES
 from diffmusic.cli.jobs import access, check_results, is_stream, overridden, result_path, variants
 from diffmusic.cli.messages import flagged
@@ -64,6 +65,16 @@ def _solve(operator: str, given: dict[str, Any], paths: tuple[Path, ...]) -> Non
     made += [record_path(run.targets[0]) for run in planned if not is_stream(run.targets[0])]
     outputs.check(made + ([plot] if plot else []), [path for path in (*paths, *references, given["config"]) if path])
     _tell_of_replaced(planned)
+
+    if given["dry_run"]:
+        for run in planned:
+            own = prepared.with_operator(run.parameters) if run.parameters else prepared
+
+            def counted(job: Prepared, paths: tuple[Path, ...] = run.inputs) -> dict[str, Any]:
+                return job.run(paths, references).document
+
+            tell(run.inputs[0], estimate(own.advised(), counted), given["as_json"])
+        return
 
     written = 0
     with progress_bar(len(planned)) as bar:

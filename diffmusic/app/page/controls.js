@@ -2,7 +2,7 @@
 
 import { $, copy, form, hear, label, lanes, marks, player, redraw, refresh, say, showLine, state, take, view } from "./app.js";
 import { get, post } from "./server.js";
-import { clock } from "./units.js";
+import { clock, lasting } from "./units.js";
 
 function toggle() {
   if (player.playing) player.stop();
@@ -57,8 +57,29 @@ function suggestion(fault) {
   return row;
 }
 
+// What it will take
+
+async function ask() {
+  const asked = form.written(state.before.key, marks.list);
+  $("#ask").disabled = true;
+  $("#estimate").textContent = "counting…";
+  try {
+    const { windows, passes, seconds, memory_bytes: memory, download_gb: download } = await post("estimate", asked);
+    const network = passes.network_forward;
+    const parts = [];
+    if (seconds !== null) parts.push(`about ${lasting(seconds)}, ${(memory / 1e9).toFixed(1)} GB`);
+    if (download) parts.push(`${download.toFixed(1)} GB to download first`);
+    if (network) parts.push(`${windows} window${windows === 1 ? "" : "s"}, ${network} passes`);
+    $("#estimate").textContent = parts.join(" · ") || "no pass of a prior: seconds";
+  } catch (error) {
+    $("#estimate").textContent = error.message;
+  }
+  $("#ask").disabled = false;
+}
+
 // Buttons
 
+$("#ask").addEventListener("click", ask);
 $("#play").addEventListener("click", toggle);
 $("#in").addEventListener("click", () => view.zoom(1 / 1.6));
 $("#out").addEventListener("click", () => view.zoom(1.6));
@@ -138,7 +159,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 view.addEventListener("change", redraw);
 marks.addEventListener("change", () => { redraw(); showLine(); });
 marks.addEventListener("look", redraw);
-form.addEventListener("change", showLine);
+form.addEventListener("change", () => { $("#estimate").textContent = ""; showLine(); });
 player.addEventListener("change", () => {
   $("#play").textContent = player.playing ? "❚❚" : "▶";
   $("#play").setAttribute("aria-label", player.playing ? "Pause (space)" : "Play (space)");
