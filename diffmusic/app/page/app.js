@@ -82,7 +82,8 @@ function describe(recording) {
   const channels = { 1: "mono", 2: "stereo" }[recording.channels] || `${recording.channels} channels`;
   const loudness = recording.loudness === null ? "" : ` · ${recording.loudness.toFixed(1)} LUFS`;
   const read = recording.done < 1 ? ` · reading, ${Math.floor(100 * recording.done)} %` : loudness;
-  return `${recording.kind} · ${recording.rate / 1000} kHz · ${channels} · ${clock(recording.samples / recording.rate)}${read}`;
+  const kind = recording.kind ? `${recording.kind} · ` : "";
+  return `${kind}${recording.rate / 1000} kHz · ${channels} · ${clock(recording.samples / recording.rate)}${read}`;
 }
 
 // Choosing what is seen and heard
@@ -159,7 +160,7 @@ function label() {
     player.setGain(after.key, match ? 10 ** ((before.loudness - known(after).loudness) / 20) : 1);
   }
   $("#level").hidden = !after;
-  $("#length").textContent = `/ ${clock(before.samples / before.rate)}`;
+  $("#length").textContent = `/ ${clock(before.samples / before.rate, 0)}`;
 }
 
 function showTabs() {

@@ -23,7 +23,7 @@ async function find() {
     const found = (await post(`detect/${state.before.key}`)).defects;
     state.suggestions = found.filter(each => each.kind !== "clipping" && each.kind !== "dull");
     $("#found").replaceChildren(...found.map(suggestion));
-    say(found.length ? `${found.length} suggestions.` : "Nothing wrong was found.");
+    say(found.length ? `${found.length} suggestion${found.length > 1 ? "s" : ""}.` : "Nothing wrong was found.");
   } catch (error) {
     say(error.message, true);
   }

@@ -85,7 +85,7 @@ export class Marks extends EventTarget {
     };
     row.append(box("start", "Start, seconds,", seconds), box("end", "End, seconds,", seconds));
     if (rectangles) {
-      const cell = document.createElement("td");
+      const cell = Object.assign(document.createElement("td"), { className: "band" });
       if (mark.high) cell.append(...box("low", "Lowest frequency, Hz,", Number).childNodes, ...box("high", "Highest frequency, Hz,", Number).childNodes);
       row.append(cell);
     }

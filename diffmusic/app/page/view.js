@@ -97,9 +97,15 @@ export class Lane extends EventTarget {
     const [left, right] = [this.x(mark.start), this.x(mark.end)];
     const width = Math.max(2, right - left);
     const box = mark.high ? [this.y(mark.high), this.y(mark.low)] : [RULER, this.spectrum.y + this.spectrum.height];
-    context.globalAlpha = chosen ? 0.28 : 0.18;
     context.fillStyle = colour;
+    if (!mark.high) {
+      context.globalAlpha = chosen ? 0.3 : 0.2;
+      context.fillRect(left, box[0], width, this.wave.height);
+      box[0] += this.wave.height;
+    }
+    context.globalAlpha = chosen ? 0.14 : 0.09; // the spectrogram's own colours stay
     context.fillRect(left, box[0], width, box[1] - box[0]);
+    if (!mark.high) box[0] = RULER;
     context.globalAlpha = 1;
     context.lineWidth = chosen ? 2 : 1.2;
     context.strokeStyle = colour;
