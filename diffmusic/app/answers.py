@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -23,13 +22,11 @@ from diffmusic.app.library import Library, sweep
 from diffmusic.app.lines import line, words
 from diffmusic.app.overview import COLUMN, PEAK
 from diffmusic.app.queue import Job, Queue
+from diffmusic.app.reading import described, number, read_form
 from diffmusic.errors import InputError
-from diffmusic.plugins import FILES
 
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
-_FORM = 1 << 16
-"""Bytes of the largest form."""
 
 
 class Answers:
@@ -72,7 +69,7 @@ class Answers:
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Run the queue while the server runs, and leave nothing behind."""
         sweep()
-        self.forms = asyncio.create_task(_forms())
+        self.forms = asyncio.create_task(described())
         running = asyncio.create_task(self.queue.run())
         try:
             yield
@@ -136,7 +133,7 @@ class Answers:
 
     async def spectrum(self, request: Request) -> Response:
         """A tile of a spectrogram, as a PNG."""
-        top = min(255, _number(request, "top", 240))
+        top = min(255, number(request, "top", 240))
         return await self._tile(
             request, COLUMN, lambda *tile: tiles.picture(tiles.spectrogram(*tile), top), "image/png"
         )
@@ -154,7 +151,7 @@ class Answers:
     async def pcm(self, request: Request) -> Response:
         """Samples for the player."""
         item = self.library[request.path_params["key"]]
-        first, count = (_number(request, name) for name in ("first", "count"))
+        first, count = (number(request, name) for name in ("first", "count"))
         return Response(await asyncio.to_thread(item.pcm, first, count), media_type="application/octet-stream")
 
     async def detect(self, request: Request) -> Response:
@@ -215,7 +212,7 @@ class Answers:
 
     async def _commands(self, request: Request) -> tuple[list[str], str, str, str]:
         """The words to run, the line to show, the recording and a title, of the form that a request holds."""
-        form = await _json(request)
+        form = await read_form(request)
         item = self.library[str(form.get("file"))]
         if item.path is None:
             raise InputError("a difference is no recording to restore")
@@ -226,40 +223,3 @@ class Answers:
         return (
             words(form, str(item.path), names), line(words(form, item.shown, names)), item.key, f"{item.name}: {title}",
         )  # fmt: skip
-
-
-def _number(request: Request, name: str, default: int = 0) -> int:
-    text = request.query_params.get(name, str(default))
-    if not text.isdecimal() or len(text) > 15:
-        raise InputError(f"{name} is a whole number, not {text!r}")
-    return int(text)
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _FORM:
-            raise InputError("the form is too long")
-    try:
-        form = json.loads(body)
-    except ValueError:
-        raise InputError("the form is no JSON") from None
-    if not isinstance(form, dict):
-        raise InputError("the form is no mapping")
-    return form
-
-
-async def _forms() -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "diffmusic.app.forms", *map(str, FILES), stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        out, _ = await process.communicate()
-        found: dict[str, Any] = json.loads(out)
-        return found
-    except asyncio.CancelledError:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        raise
