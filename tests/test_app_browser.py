@@ -319,6 +319,19 @@ def test_everything_has_a_name_and_a_key(page: Any, loop: Path) -> None:
     assert page.locator("#marks tbody tr").count() == 0
 
 
+def test_an_edit_by_text_changes_the_marks(page: Any, loop: Path) -> None:
+    opened(page, loop)
+    drag(page, 2.0, 4.0)
+    page.get_by_label("Start, seconds, of mark 1").fill("2")
+    page.get_by_label("End, seconds, of mark 1").fill("4")
+    page.click("#task label:last-of-type")
+    assert page.inner_text("#start") == "Edit"
+    page.get_by_label("it becomes").fill("a banjo")
+    page.get_by_label("it is", exact=True).fill("a piano")
+    line = "diffmusic edit loop.wav --target 'a banjo' --source 'a piano' --segment 2:4"
+    until(page, f"document.querySelector('#line').textContent === {json.dumps(line)}")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_in_light_and_dark(browser: Any, served: Served, scheme: str) -> None:
     """Contrast of text with its ground is 4.5 at least (WCAG 2.2, 1.4.3)."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import soundfile
 
 Run = Callable[..., SimpleNamespace]
 PASSES = ("network_forward", "network_backward", "decoder_forward", "decoder_backward")
@@ -54,3 +55,19 @@ def test_weights_that_are_not_here_are_not_downloaded(
 def test_bad_input_is_told_beforehand(run: Run, song: Callable[..., Path]) -> None:
     done = run("solve", "inpainting", song(), "--gap", "1:9", "--solver", "repaint", "--dry-run")
     assert (done.code, done.err) == (2, "error: gap 1:9 lies outside the recording, which lasts 1.500 s\n")
+
+
+def test_a_recording_without_an_operator_is_looked_at(run: Run, song: Callable[..., Path], tmp_path: Path) -> None:
+    path = song(seconds=3.0)
+    audio, rate = soundfile.read(path)
+    audio[20000:20400] = 0
+    soundfile.write(path, audio, rate)
+    before = set(tmp_path.iterdir())
+    done = run("solve", path)
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert "1 dropout" in lines[0]
+    assert f"  -> diffmusic solve inpainting {path} --gap auto" in lines
+    assert lines[-1] == "nothing was done"
+    assert set(tmp_path.iterdir()) == before
+    assert run("solve", tmp_path / "missing.wav").code == 2

@@ -41,12 +41,13 @@ def command(inputs: tuple[Path, ...], labels: Path | None, confidence: float, as
         click.echo(record.dump(documents[0]) if len(documents) == 1 else record.dump({"files": documents}), nl=False)
         return
     for document in documents:
-        _report(document)
+        tell(document)
     if labels is not None:
         click.echo(f"wrote {labels}")
 
 
-def _report(document: dict[str, Any]) -> None:
+def tell(document: dict[str, Any]) -> None:
+    """Print what is wrong with a file, and what to do, as a table."""
     counts = ", ".join(f"{count} {kind}{'s' * (count > 1 and kind not in ('clipping', 'dull'))}"
                        for kind, count in document["counts"].items())  # fmt: skip
     click.echo(f"{document['path']}: {counts or 'nothing wrong found'}")

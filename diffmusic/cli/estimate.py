@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ def estimate(prepared: AnyPrepared, run: Callable[[AnyPrepared], Mapping[str, An
     """Estimate what a prepared job will take.
 
     The whole job runs on a stand-in that answers at once and counts what it is asked: that tells the passes, and the
-    time of all that is not the prior. Then the prior, where its weights are here, is timed on one excerpt.
+    time of all that is not the prior. The prior, where its weights are here, is loaded and timed on one excerpt; what
+    else the machine does meanwhile is in that time.
 
     Args:
         prepared: The job.
@@ -60,7 +62,9 @@ def estimate(prepared: AnyPrepared, run: Callable[[AnyPrepared], Mapping[str, An
             "memory_bytes": None,
             "download_gb": 0.0,
         }
+    started = time.perf_counter()
     backbone, known = _here(prepared), checkpoint_of(prepared.job.model)
+    loading = time.perf_counter() - started
     like: Any = backbone or known
     counting = dataclasses.replace(prepared, left=frozenset()) if isinstance(prepared, Prepared) else prepared
     counting = dataclasses.replace(counting)
@@ -80,7 +84,7 @@ def estimate(prepared: AnyPrepared, run: Callable[[AnyPrepared], Mapping[str, An
     if not any(passes.values()):
         return facts | {"windows": 0, "seconds": document["costs"]["seconds"], "memory_bytes": record.peak_memory()}
     each = pass_seconds(backbone, backbone.excerpt_seconds)
-    seconds = document["costs"]["seconds"] + sum(passes[name] * each[name] for name in PASSES)
+    seconds = loading + document["costs"]["seconds"] + sum(passes[name] * each[name] for name in PASSES)
     return facts | {"seconds": round(seconds, 3), "memory_bytes": record.peak_memory()}
 
 
@@ -89,12 +93,13 @@ def tell(path: object, facts: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(record.line({"input": str(path), **facts}))
         return
-    network, decoder = (facts["passes"][f"{part}_forward"] for part in ("network", "decoder"))
+    network, gradients, decoder, _ = (facts["passes"][name] for name in PASSES)
     if not network and facts["seconds"] is None and not facts["download_gb"]:
         say(f"{path}: no pass of a prior; nothing was written")
         return
     windows = f"{facts['windows']} window{'s' * (facts['windows'] != 1)}"
-    say(f"{path}: {windows}, {network} passes of the network, {decoder} of the decoder; nothing was written")
+    passes = f"{network} passes of the network ({gradients} with gradient), {decoder} of the decoder"
+    say(f"{path}: {windows}, {passes}; nothing was written")
     if facts["seconds"] is not None:
         say(f"  about {duration(facts['seconds'])} and {facts['memory_bytes'] / 1e9:.1f} GB on this machine")
     else:

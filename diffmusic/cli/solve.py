@@ -40,6 +40,8 @@ class Operators(click.Group):
                 callback=lambda **given: solve_files(name, given),
                 help=f"{name}: restore INPUT..., the damaged recordings.",
             )
+        if name not in self.list_commands(ctx) and Path(name).is_file():
+            return _undecided(name)
         spec = registry().find("operator", name)
         component = spec.load()
 
@@ -61,6 +63,24 @@ class Operators(click.Group):
         return super().parse_args(ctx, args)
 
 
+def _undecided(name: str) -> click.Command:
+    """A command for a recording without an operator: it says what is wrong with it and what to do, and does nothing."""
+
+    def look(inputs: tuple[Path, ...]) -> None:
+        from diffmusic.cli.detect import tell
+        from diffmusic.jobs.detect import detect
+
+        for path in (Path(name), *inputs):
+            document = detect(path)
+            tell(document)
+            if not document["suggestions"]:
+                click.echo("  say what happened: diffmusic operators lists what can be undone")
+        click.echo("nothing was done")
+
+    inputs = click.Argument(["inputs"], nargs=-1, type=click.Path(path_type=Path))
+    return click.Command(name, params=[inputs], callback=look, add_help_option=False)
+
+
 @click.command(cls=Operators, no_args_is_help=True, subcommand_metavar="OPERATOR INPUT... [OPTIONS]")
 def solve() -> None:
     """Restore recordings: say what damaged them, and get back what would have been there.
@@ -69,5 +89,6 @@ def solve() -> None:
     diffmusic solve inpainting song.flac --gap 12.0:12.8 -o restored.flac
     diffmusic solve inpainting --help          the flags of one operator
     diffmusic solve "resampling | clipping" dull.wav    what happened one after the other
+    diffmusic solve song.flac                  looks for damage, and says what to do
     diffmusic solve --config restored.flac.json -o again.flac    repeat a run
     """
