@@ -2,6 +2,9 @@
 
 import json
 import math
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -585,6 +588,16 @@ def test_image_explore_finds_directions_that_edit_follows(folder, png, tmp_path,
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "found" / "component-1+.png").read_bytes()
 
 
+def test_the_list_of_commands_imports_nothing_heavy():
+    script = (
+        "import click, sys; from diffmusic_images.plugin import diffmusic_commands\n"
+        "cli = click.Group(); diffmusic_commands(cli=cli); print(cli.commands['image'].get_short_help_str())\n"
+        "print([name for name in ('torch', 'pydantic', 'PIL') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["Restore, edit and explore images.", "[]"], done.stderr
+
+
 def test_what_cannot_be_is_one_line(folder, png, tmp_path, capfd):
     soundfile.write(tmp_path / "song.wav", np.zeros(16000), 16000)
     (tmp_path / "text.png").write_text("no image")
@@ -612,8 +625,6 @@ def test_what_cannot_be_is_one_line(folder, png, tmp_path, capfd):
 
 
 def test_the_folder_of_an_inpainting_model_is_refused(folder, tmp_path):
-    import shutil
-
     from diffmusic.errors import InputError
 
     shutil.copytree(folder, tmp_path / "model")

@@ -1,4 +1,4 @@
-"""``diffmusic image``: restore, edit and explore images."""
+"""The commands of ``diffmusic image``."""
 
 from __future__ import annotations
 
@@ -56,20 +56,7 @@ def flags(settings: type[Settings], texts: Mapping[str, str]) -> Any:
     return decorate
 
 
-@click.group()
-def image() -> None:
-    """Restore, edit and explore images.
-
-    The prior is Stable Diffusion, the methods are those for music.
-
-    \b
-    diffmusic image edit cat.png --source "a sketch of a cat" --target "a sculpture of a cat"
-    diffmusic image solve "box-mask box=64:192,64:192" photo.png
-    diffmusic image explore cat.png --source "a sketch of a cat" -o found
-    """
-
-
-@image.command()
+@click.command()
 @click.argument("operator")
 @click.argument("path", type=PATH, metavar="INPUT")
 @flags(
@@ -116,7 +103,7 @@ def solve(operator: str, path: Path, **given: Any) -> None:
                given["as_json"])  # fmt: skip
 
 
-@image.command()
+@click.command()
 @click.argument("path", type=PATH, metavar="INPUT")
 @flags(
     EditSettings,
@@ -155,7 +142,7 @@ def edit(path: Path, **given: Any) -> None:
                given["as_json"])  # fmt: skip
 
 
-@image.command()
+@click.command()
 @click.argument("path", type=PATH, metavar="INPUT")
 @flags(
     ExploreSettings,

@@ -41,6 +41,6 @@ def diffmusic_solvers() -> list[Spec]:
 
 @hookimpl
 def diffmusic_commands(cli: click.Group) -> None:
-    from diffmusic_images.commands import image
+    from diffmusic_images.group import image
 
     cli.add_command(image)
