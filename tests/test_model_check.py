@@ -119,7 +119,8 @@ FEW = ("--count", 1, "--seconds", 1, "--steps", 2, "--levels", "2,3", "--samples
 def test_check_reports_keeps_its_word_and_solve_takes_it(
     run: Run, tiny: Path, song: Callable[..., Path], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("diffmusic.tasks.restore.doubts", lambda *_: [])  # a prior of random weights is off anywhere
+    for path in ("whole", "in_passages"):  # a prior of random weights is off anywhere
+        monkeypatch.setattr(f"diffmusic.tasks.{path}.doubts", lambda *_: [])
     clips, report, plot = song("clip.wav", 1.0), tmp_path / "check.json", tmp_path / "check.png"
     words = ("--damage", "gap", "--solver", "repaint", "--solver", "mpgd", "-o", report, "--plot", plot)
     done = run("models", "check", tiny, "--clips", clips, *FEW, *words)
