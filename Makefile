@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-oldest programs lint format docs clean
+.PHONY: help demo test mutants test-oldest programs lint format docs clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' Makefile | awk -F '|' '{ printf "make %-12s%s\n", $$1, $$2 }'
@@ -52,6 +52,9 @@ lint: $(VENV)/.installed-dev  ## check style and types (ruff, mypy)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+mutants: $(VENV)/.installed-dev  ## make mistakes in the core, one by one, and see that a test notices each
+	$(BIN)/python -m tests.mutation
 
 format: $(VENV)/.installed-dev  ## rewrite the sources in the project's style
 	$(BIN)/ruff check --fix .

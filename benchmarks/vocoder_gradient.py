@@ -65,7 +65,8 @@ def main() -> None:
                     guess = prior.denoise(gapped + sigma * noise, sigma, prior.embed(None))
                     estimate[:, :, LOST] = guess[:, :, LOST]
             cells = []
-            for kind, compared in zip(KINDS, (whole, whole, posed), strict=True):
+            spaces: tuple[Any, ...] = (whole, whole, posed)
+            for kind, compared in zip(KINDS, spaces, strict=True):
                 problem = Problem(operator, operator.forward(x), 1.0, compared)
                 backbone = dataclasses.replace(prior, vocoder_gradient=kind)
                 leaf = estimate.clone().requires_grad_()

@@ -22,7 +22,8 @@ from diffmusic.solver import Evidence, State, Step, least_residual
 from diffmusic.testing.oracle import Hole
 from diffmusic_solvers import lanpaint, mmps, repaint
 from tests.draws import normal
-from tests.test_solver_parity import ABARS, BATCH, DIM, Noises, Paper, Toy, changed, network
+from tests.mutation import changed
+from tests.test_solver_parity import ABARS, BATCH, DIM, Noises, Paper, Toy, network
 
 KNOWN = torch.tensor([1, 1, 0, 0, 0, 1, 1, 1, 0, 1, 1, 1]).double().reshape(1, 1, DIM)
 MEASURED = normal(11, BATCH, 1, DIM)

@@ -11,7 +11,6 @@ import math
 import sys
 from collections.abc import Callable
 from itertools import pairwise
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,6 +24,7 @@ from diffmusic.solver import State, Step, data_consistency, misfit_gradient, ste
 from diffmusic.testing.oracle import GaussianPrior
 from diffmusic_solvers import daps, diffmusic, diffmusic_slerp, dps, dps_jacobian_free, dsg, mpgd
 from tests.draws import normal
+from tests.mutation import changed
 
 DIM, ROWS, BATCH = 12, 5, 2
 ABARS = (0.02, 0.1, 0.35, 0.6, 0.9, 0.995, 1.0)
@@ -170,8 +170,8 @@ def paper_diffmusic(p: Paper, solver: Any) -> Tensor:
     """Algorithm 1 of DiffMusic, lines 4 to 8, with the ``gamma`` that the solver's rate amounts to here."""
     clean = p.clean(p.x)
     slope = gradient(misfit, clean)
-    gamma = solver.rate * math.sqrt(DIM) * math.sqrt(1 - p.abar) / lengths(slope)
-    clean = clean - gamma * slope
+    given = solver.rate * math.sqrt(DIM) * math.sqrt(1 - p.abar) / lengths(slope)
+    clean = clean - (given if solver.gamma is None else solver.gamma) * slope
     eps = (p.x - math.sqrt(p.abar) * clean) / math.sqrt(1 - p.abar)
     return math.sqrt(p.abar_next) * clean + math.sqrt(1 - p.abar_next) * eps
 
@@ -219,6 +219,7 @@ def paper_daps(p: Paper, solver: Any) -> Tensor:
 
 CASES: dict[str, tuple[Any, Callable[[Paper, Any], Tensor]]] = {
     "diffmusic": (diffmusic.DiffMusic(rate=0.4, corrections=1, repeats=1, eta=0.0), paper_diffmusic),
+    "diffmusic, to the letter": (diffmusic.DiffMusic(gamma=0.02), paper_diffmusic),
     "diffmusic, covariance": (
         diffmusic.DiffMusic(rate=0.4, corrections=2, repeats=1, eta=0.5, analytic=False, covariance=True),
         paper_covariance,
@@ -287,6 +288,8 @@ MUTANTS = [
     ("mpgd", "self.zeta * math.sqrt(1 + step.sigma_next**2)", "self.zeta * math.sqrt(1 + step.sigma**2)"),
     ("mpgd", "return transition(z, clean.detach(), step, self.eta) - scale * gradient",
      "return transition(z, clean.detach() - scale * gradient, step, self.eta)"),
+    ("diffmusic, to the letter", "- gamma * gradient", "+ gamma * gradient"),
+    ("diffmusic, to the letter", "gradient, step, 0.0)", "gradient, step, self.eta)"),
     ("mpgd, time travel", "z + climb * step.noise(z)", "z + step.sigma * step.noise(z)"),
     ("mpgd, time travel", "range(repeats - 1)", "range(repeats)"),
     ("daps", "x - correction(", "x + correction("),
@@ -295,14 +298,6 @@ MUTANTS = [
     ("daps", "x + step.sigma_next * step.noise(x)", "x + step.sigma * step.noise(x)"),
     ("daps", "variance.sqrt() * step.noise", "step.sigma * step.noise"),
 ]  # fmt: skip
-
-
-def changed(module: ModuleType, right: str = "", wrong: str = "") -> ModuleType:
-    """A module read again with one text in the place of another."""
-    made = ModuleType(module.__name__)
-    source = inspect.getsource(module)
-    exec(source.replace(right, wrong) if right else source, vars(made))
-    return made
 
 
 @pytest.mark.parametrize(("name", "right", "wrong"), MUTANTS)

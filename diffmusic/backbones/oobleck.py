@@ -71,10 +71,10 @@ class OobleckPrior(Pretrained):
         return audio[..., :samples]
 
     @cached_property
-    def _log_mel(self) -> LogMel:
+    def log_mel(self) -> LogMel:
         # The model has no mel of its own. This one has MusicLDM's resolution in time, and bands to the top.
         return LogMel(MelSpec(self.sample_rate, n_fft=2048, hop=512, bands=128, high=self.sample_rate / 2))
 
     def mel(self, x: Tensor) -> Tensor:
         """Log-mel in nats of (batch, channels, time), as (batch, channels, frames, 128)."""
-        return self._log_mel(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return self.log_mel(x.flatten(0, 1)).unflatten(0, x.shape[:2])

@@ -167,7 +167,9 @@ def _solve(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dic
         length=material.clean.shape[-1],
     )
     raw = result.audio[0]
-    finished = damage.finished(raw)
+    highest = 0.95 * backbone.sample_rate / 2 if backbone else None
+    direct = backbone is None and damage.bound.noisy
+    finished = raw if direct else damage.finished(raw, highest)
     order = damage.order(material.clean, finished, material.sample_rate)
     versions = {"raw": raw[order], "finished": finished[order]}
     sounds |= _heard("estimate", versions["finished"], damage.sources)

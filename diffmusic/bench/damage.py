@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffmusic.audio.noise_spectrum import NoiseSpectrum
 from diffmusic.bench.clips import Material
 from diffmusic.bench.named import Named
 from diffmusic.jobs.inputs import damaged
 from diffmusic.metrics.si_sdr import si_sdr
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import Operator
+from diffmusic.problem.shrinkage import finished
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,11 @@ class Damage:
         """Arrange an estimate as the clip is, (channels, time); the inverse of ``items``."""
         return items.transpose(0, 1).flatten(0, 1).numpy()
 
-    def finished(self, raw: np.ndarray) -> np.ndarray:
-        """Put the observed samples back into a raw estimate."""
-        return self.channels(self.bound.finish(self.items(raw), self.y))
+    def finished(self, raw: np.ndarray, highest: float | None = None) -> np.ndarray:
+        """Put what was observed back into a raw estimate, less the noise. highest: Hz, of what a prior estimated."""
+        channels = self.y.shape[0] * self.y.shape[1]
+        noise = NoiseSpectrum.white(self.noise_std, channels, self.bound.measured_rate) if self.noise_std else None
+        return self.channels(finished(self.bound, self.items(raw), self.y, noise, highest))
 
     def misfit(self, estimate: np.ndarray) -> float:
         """Return the relative misfit, ``|A x - y| / |y|``."""

@@ -169,8 +169,10 @@ def common_flags(operator: Any) -> list[click.Parameter]:
                "default), or leave it empty."),
         option("--simulate", is_flag=True, default=None, help="INPUT is clean: damage it first, and measure. For a "
                "mixture: its sources, one file each."),
-        option("--noise-std", type=float, metavar="FLOAT", help="White noise in the measurement, full scale 1; "
+        option("--noise-std", type=float, metavar="FLOAT", help="White noise in the recording, full scale 1; "
                "added with --simulate."),
+        option("--noise-from", metavar="START:END|auto", help="Where the recording holds nothing but noise: its "
+               "spectrum is taken from there, or with auto from the least of what is heard in each band."),
         option("--snr", type=float, metavar="DB", help="The same, by its distance from the signal; with --simulate."),
         option("--reference", "references", multiple=True, type=path, metavar="CLEAN", help="The true recording, to "
                "measure against; for a mixture each of its sources."),

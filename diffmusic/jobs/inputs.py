@@ -161,11 +161,13 @@ def damaged(
         x = x.reshape(count, -1, x.shape[-1]).transpose(0, 1)  # (channels, sources, time)
     y = operator.forward(x)
     measured = (y[:, 0] if count > 1 else y[0]).numpy()
+    magnitudes = is_spectrogram(operator)
+    noisy = clean if magnitudes else measured  # magnitudes are those of noisy audio
     if snr is not None:
-        noise_std = float(np.sqrt(np.mean(np.square(measured))) * 10 ** (-snr / 20))
+        noise_std = float(np.sqrt(np.mean(np.square(noisy))) * 10 ** (-snr / 20))
     if noise_std > 0:
-        measured = measured + noise_std * np.random.default_rng(seed).standard_normal(measured.shape)
-        measured = np.maximum(measured, 0) if is_spectrogram(operator) else measured
+        noisy = noisy + noise_std * np.random.default_rng(seed).standard_normal(noisy.shape)
+        measured = operator.forward(torch.from_numpy(noisy)[None])[0].numpy() if magnitudes else noisy
     return measured, observed, noise_std
 
 

@@ -118,6 +118,7 @@ class Backbone(LatentModel, Protocol):
 
     - ``placed(condition, start, seconds)``: the condition for an excerpt that begins at ``start`` of a recording of
       that many seconds, where the model was told so in training;
+    - ``log_mel``: the ``LogMel`` that ``mel`` computes, so that noise can be added in its bins;
     - ``given(condition, z, known)``: the condition for a latent (channels, frames) that is known where ``known``,
       (frames,), is 1 and to be filled where it is 0, where the model was trained to see that.
     """

@@ -38,7 +38,7 @@ def filling(problem: Problem, samples: int) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: the operator neither names the place of its damage nor keeps a band, or it mixes sources.
     """
-    operator, y = problem.operator, problem.measured
+    operator, y = problem.operator, problem.cleaned
     if has_place(operator):
         likely = _mirrored(y, spans(operator, samples))
         return y, likely - problem.predict(likely)

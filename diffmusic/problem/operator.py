@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -37,6 +37,7 @@ class Operator(Protocol):
     - ``reach``: seconds on either side of what is lost that ``measurement`` and ``finish`` depend on. Long recordings
       are then read and restored passage by passage, each by the operator bound to its ``offset``;
     - ``solver``: name of the solver that is its default, where that is another than of most (a class variable);
+    - ``noisy``: True where noise is the damage: it is estimated where none is told (a class variable);
     - ``sources``: how many channels of ``x`` one channel of ``y`` mixes;
     - ``stft``: the ``STFT`` whose magnitudes it measures, (batch, channels, frames, bins);
     - ``clean_rate(rate)``: the rate of ``x``, Hz, for a measurement at that rate, where it differs,
@@ -120,6 +121,12 @@ class HasPower(Protocol):
 
 
 @runtime_checkable
+class HasNoise(Protocol):
+    @property
+    def noisy(self) -> bool: ...
+
+
+@runtime_checkable
 class HasSources(Protocol):
     @property
     def sources(self) -> int: ...
@@ -180,6 +187,11 @@ def has_place(operator: Operator) -> bool:
     return isinstance(operator, HasDamage | HasRegions)
 
 
+def seen(operator: Operator) -> Callable[[Tensor], Tensor] | None:
+    """Return what of a file's noise was measured: none of it where the damage lies; None where that is all of it."""
+    return operator.measurement if isinstance(operator, HasMeasurement) and has_place(operator) else None
+
+
 def kept(operator: Operator, samples: int) -> Tensor:
     """Return 1 where something was measured and 0 in the gaps, (time,), float64."""
     mask = torch.ones(samples, dtype=torch.float64)
@@ -195,6 +207,11 @@ def observed(operator: Operator, samples: int, frames: int, width: int) -> Tenso
     centre = (torch.arange(frames) + 0.5) * samples / frames
     first, last = ((centre + side).round().long().clamp(0, samples) for side in (-width / 2, width / 2))
     return (total[last] - total[first]) / (last - first).clamp(min=1)
+
+
+def is_noisy(operator: Operator) -> bool:
+    """Whether noise is what the operator is about."""
+    return isinstance(operator, HasNoise) and bool(operator.noisy)
 
 
 def sources(operator: Operator) -> int:

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from diffmusic.errors import InputError
-from diffmusic.problem.operator import Operator
+from diffmusic.problem.features import FeatureNoise, LogFeatures
+from diffmusic.problem.noise import Noise
+from diffmusic.problem.operator import Operator, seen
 
 Space = Literal["mel", "waveform", "both"]
 
@@ -26,17 +28,18 @@ class Problem:
         gain: ``g``, (batch, 1, 1); the level of the recording relative to the prior's. ``A`` acts at the recording's
             own level, so that operators which are not linear (a clipper) see what they expect.
         features: ``T``, the map from a measurement to the space of the vocoder-mel constraint, (batch, ...).
-        noise: Standard deviation of white noise in ``measured``, in its units, (batch, 1, ...) or one for all.
+        noise: ``n``, in the units of ``measured``, or the standard deviation of white noise; 0 for none. Where it is
+            told, what is predicted carries its power.
     """
 
     operator: Operator
     measured: Tensor
     gain: Tensor | float = 1.0
     features: Callable[[Tensor], Tensor] | None = None
-    noise: Tensor | float = 0.0
+    noise: Noise | float = 0.0
 
     def predict(self, x: Tensor) -> Tensor:
-        """Predict the measurement of an estimate: ``A(g x) / g``.
+        """Predict the measurement of an estimate, without noise: ``A(g x) / g``.
 
         Args:
             x: Audio, (batch, channels, time), at the prior's level.
@@ -56,8 +59,24 @@ class Problem:
             raise InputError("this problem has no mel transform; take the waveform misfit")
         return self.features(y)
 
+    @cached_property
+    def told(self) -> Noise | None:
+        """The noise; None where there is none."""
+        if isinstance(self.noise, Noise):
+            return self.noise
+        return Noise.white(self.noise, self.measured, seen(self.operator)) if self.noise else None
+
+    @cached_property
+    def cleaned(self) -> Tensor:
+        """A first guess at the measurement without its noise (``Noise.removed``); ``measured`` where there is none."""
+        return self.told.removed(self.measured) if self.told else self.measured
+
     def misfit(self, x: Tensor, space: Space = "mel") -> Tensor:
-        """Compute the misfit ``||T A x - T y||^2``, ``T`` the log-mel, or the identity for ``"waveform"``.
+        """Compute the misfit ``||T(A x + n) - T y||^2``, ``T`` the log-mel, or the identity for ``"waveform"``.
+
+        ``T(A x + n)`` stands for its mean over the noise ``n`` that is told: the noise's power is added in each bin and
+        frame of the spectrogram that a log-mel is made of (``LogFeatures.with_noise``), and in magnitudes, ``sqrt(S^2 +
+        E |N|^2)``; a waveform is expected as it is. Without noise it is ``T A x``.
 
         ``"both"`` is their sum, ``||T A x - T y||^2 + N ||A x - y||^2 / ||y||^2`` with ``N`` the size of ``T y``: an
         error as large as the measurement counts as much as one nat in every frame and band.
@@ -79,10 +98,21 @@ class Problem:
 
     def _distance(self, predicted: Tensor, space: Space) -> Tensor:
         if space == "mel":
-            difference = self._transform(predicted) - self._measured_features
+            difference = self._expected_features(predicted) - self._measured_features
         else:
-            difference = predicted - self.measured
+            difference = (self.told.expected(predicted) if self.told else predicted) - self.measured
         return difference.square().flatten(1).sum(1)
+
+    def _expected_features(self, predicted: Tensor) -> Tensor:
+        if self._feature_noise is None:
+            return self._transform(predicted)
+        assert isinstance(self.features, LogFeatures)
+        return self.features.with_noise(predicted, self._feature_noise)
+
+    @cached_property
+    def _feature_noise(self) -> FeatureNoise | None:
+        """The noise in the log-mel; None without noise, and for features that are no logarithms."""
+        return self.told.features(self.features) if self.told and isinstance(self.features, LogFeatures) else None
 
     @cached_property
     def _waveform_weight(self) -> Tensor:
@@ -91,9 +121,11 @@ class Problem:
         return torch.where(energy > 0, self._measured_features[0].numel() / energy, 0.0)
 
     def floor(self, space: Space = "mel") -> Tensor | float:
-        """Estimate ``E ||T (y + n) - T y||^2``, the misfit that noise alone explains; 0 without noise.
+        """Estimate the misfit of the truth, ``E ||T(A x) - T(A x + n)||^2``, ``T(A x)`` as in ``misfit``; 0 without
+        noise.
 
-        A smaller misfit fits the noise. One fixed draw stands for the mean: it is over thousands of values.
+        A smaller misfit fits the noise. For ``A x`` stands the measurement without what is likely to be noise
+        (``Noise.removed``), and a few draws for the mean: it is over thousands of values.
 
         Args:
             space: mel, waveform or both.
@@ -101,17 +133,20 @@ class Problem:
         Returns:
             One value an item, (batch,), or 0 for all.
         """
-        if isinstance(self.noise, float) and self.noise == 0:
-            return 0.0
-        return self._floors[space]
+        return self._floors[space] if self.told else 0.0
 
     @cached_property
     def _floors(self) -> dict[Space, Tensor]:
-        draw = torch.randn(self.measured.shape[1:], generator=torch.Generator().manual_seed(0))
-        noise = self.noise * draw.to(self.measured)[None]
-        floors: dict[Space, Tensor] = {"waveform": noise.expand_as(self.measured).square().flatten(1).sum(1)}
+        assert self.told
+        noise, clean = self.told, self.cleaned
+
+        def mean(differences: list[Tensor]) -> Tensor:
+            return torch.stack([each.square().flatten(1).sum(1) for each in differences]).mean(0)
+
+        again = [noise.added(clean, draw) for draw in noise.measured]
+        floors: dict[Space, Tensor] = {"waveform": mean([each - noise.expected(clean) for each in again])}
         if self.features is not None:
-            change = self._transform(self.measured + noise) - self._measured_features
-            floors["mel"] = change.square().flatten(1).sum(1)
+            expected = self._expected_features(clean)
+            floors["mel"] = mean([self._transform(each) - expected for each in again])
             floors["both"] = floors["mel"] + self._waveform_weight * floors["waveform"]
         return floors

@@ -8,12 +8,14 @@ and fresh noise ``n``:
 
 ``eta = 0`` is DDIM, ``eta = 1`` is DDPM. Both move as if ``z_0`` were ``D``. The difference of ``z_0`` from ``D`` has a
 variance ``v``, and leaving that out makes the samples of a coarse walk too narrow: 26 % of the variance is gone after
-25 levels. The optimal fresh noise has the variance
+25 levels. The optimal fresh noise has the variance ``s^2 + (1 - k / sigma)^2 v``; here it is
 
     s^2 + eta^2 (1 - k / sigma)^2 v
 
-and ``v``, the mean over the latent, can be read off one item: ``sigma^2 = E|z - D|^2 + v``, because the error of a
-posterior mean is orthogonal to any function of ``z``.
+with a factor ``eta^2`` of our own, so that ``eta = 0`` stays deterministic. ``v``, the mean over the latent, can be
+read off one item: ``sigma^2 = E|z - D|^2 + v``, because the error of a posterior mean is orthogonal to any function
+of ``z``. Of a ``D`` that prompts guide (a weight other than 1) neither that nor ``Cov[z_0 | z] = sigma^2 dD/dz`` holds:
+it is no posterior mean, and ``v`` is then what it says of the length of ``z - D``, no more.
 
 Source: Song et al. 2021, arXiv:2010.02502, eq. 12 and 16, divided by ``sqrt(abar)``; for the optimal noise Bao et al.
 2022, "Analytic-DPM", arXiv:2201.06503.
@@ -39,7 +41,7 @@ def deviations(sigma: float, sigma_next: float, eta: float) -> tuple[float, floa
 def uncertainty(z: Tensor, denoised: Tensor, sigma: float) -> Tensor:
     """Return ``v = max(0, sigma^2 - |z - D|^2 / dim)``, the mean variance of ``z_0`` given ``z``, one value an item.
 
-    denoised: the network's own ``D``, before any guidance.
+    denoised: ``D`` before it is fitted to a measurement; guided by prompts it gives no variance (module docstring).
     """
     return (sigma**2 - (z - denoised).square().flatten(1).mean(1)).clamp(min=0)
 

@@ -12,14 +12,18 @@ import torch
 from torch import Tensor
 
 from diffmusic.audio import level, windows
+from diffmusic.audio.noise_spectrum import NoiseSpectrum
 from diffmusic.audio.resample import resample
 from diffmusic.audio.stereo import StereoTransform
+from diffmusic.audio.stft import spectrum
 from diffmusic.audio.upper_band import extend
 from diffmusic.prior.backbone import Backbone, Costs, HasContext
 from diffmusic.prior.levels import frame_rate
 from diffmusic.prior.prior import Prior
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.noise import DRAWS, Noise
+from diffmusic.problem.operator import seen
 from diffmusic.problem.problem import Problem
 from diffmusic.solver.contract import Solver, State, Step
 from diffmusic.solver.noise import generator
@@ -32,7 +36,10 @@ from diffmusic.tasks.snapshot import Snapshot, StepCallback
 
 @dataclass(frozen=True)
 class Run:
-    """Constants of a run, shared by its windows. bound: the operator at the rate of the result."""
+    """Constants of a run, shared by its windows.
+
+    bound: the operator at the rate of the result. noise: of each component of the measurement, where it is told.
+    """
 
     bound: BoundOperator
     solver: Solver
@@ -41,6 +48,7 @@ class Run:
     text: tuple[tuple[Any, ...], tuple[Any, ...], float]
     settings: RestoreSettings
     costs: Costs
+    noise: NoiseSpectrum | None = None
 
     def window(
         self,
@@ -81,7 +89,8 @@ class Run:
             # Where the recording has fewer channels than the prior, its last one is copied.
             chosen = [[min(first + k, channels - 1) for k in range(width)] for _, first in group]
             generators = [each for draw, _ in group for each in self._generators(draw, number)]
-            estimates = self._solve(components[torch.tensor(chosen)], span, generators, tick, on_step)
+            drawn = self._drawn(components.shape[1:], span, number, chosen)
+            estimates = self._solve(components[torch.tensor(chosen)], drawn, span, generators, tick, on_step)
             for (draw, _), own, estimate in zip(group, chosen, torch.from_numpy(estimates[..., kept]), strict=True):
                 for channel in sorted(set(own)):
                     same = [k for k, other in enumerate(own) if other == channel]
@@ -98,9 +107,24 @@ class Run:
         key = (self.settings.seed, draw, window)
         return [generator(*key, n) for n in range(self.bound.sources)] if self.bound.sources > 1 else [generator(*key)]
 
+    def _drawn(self, shape: Sequence[int], span: windows.Window, window: int, chosen: list[list[int]]) -> Tensor | None:
+        """Draw the noise of a window as it is in the file, (draws, items, channels, ...); complex bins for magnitudes.
+
+        It is a function of the window alone, so that posterior samples share it.
+        """
+        if self.noise is None:
+            return None
+        stft = self.bound.spectrogram
+        whole = (shape[0] - 1) * stft.hop if stft else shape[-1]
+        samples = max(1, whole) if self.bound.has_own_rate else span.stop - span.start
+        draws = self.noise.draw(samples, DRAWS, (self.settings.seed, window))
+        draws = spectrum(draws, stft) if stft else draws
+        return draws[:, torch.tensor(chosen)]
+
     def _solve(
         self,
         measured: Tensor,
+        drawn: Tensor | None,
         span: windows.Window,
         generators: Sequence[torch.Generator],
         tick: ProgressCallback,
@@ -114,21 +138,21 @@ class Run:
         sources, (items, width) = self.bound.sources, measured.shape[:2]
         # Each channel of a mixture is measured on its own: (items * channels, 1, ...).
         bound, y = self._observed(measured if sources == 1 else measured.flatten(0, 1)[:, None], span)
-        power = bound.power(y)
+        noise = None if drawn is None else self._noise(bound, drawn)
+        power = bound.power(y) if noise is None else noise.excess(bound.power, y)
         if sources > 1:  # an item has one gain, or its stereo image would move
             power = power.reshape(items, width).mean(1).repeat_interleave(width).reshape(-1, 1, 1)
         gain = level.gain(power)
         scale = gain.reshape(-1, *[1] * (y.ndim - 1))
-        std = self.settings.noise_std
-        noise = 0.0 if std == 0 else std * math.sqrt(min(1, rate / self.bound.rate)) / scale
-        problem = Problem(bound.operator, y / scale, gain, features(bound, self.backbone), noise)
+        compared = features(bound, self.backbone, self.bound.rate)
+        problem = Problem(bound.operator, y / scale, gain, compared, noise.over(scale) if noise else 0.0)
         samples = math.ceil((span.stop - span.start) * rate / self.bound.rate)
         backbone = whole_or_windowed(self.backbone, samples)
         prior = Prior(backbone, samples, self.costs, *self.text, sources, self.settings.projection)
         prior = prior.placed(span.start / self.bound.rate, self.length / self.bound.rate)
         if isinstance(backbone, HasContext) and sources == 1 and bound.has_damage and not bound.has_own_rate:
             with torch.no_grad():
-                prior = prior.given(prior.encode(problem.measured), _known(bound, backbone, samples))
+                prior = prior.given(prior.encode(problem.cleaned), _known(bound, backbone, samples))
         sigmas = backbone.sigmas(self.settings.steps).tolist()
 
         def watch(step: Step, state: State) -> None:
@@ -162,6 +186,15 @@ class Run:
         y = torch.from_numpy(resample(measured.numpy(), self.bound.rate, rate)).float().to(device)
         # Resampling smears what lies inside a gap by a few samples: lose it again.
         return bound, bound.measurement(y) if bound.has_place else y
+
+    def _noise(self, bound: BoundOperator, drawn: Tensor) -> Noise:
+        """Return the noise of a window's items: what became of the file's on the way to the prior's rate."""
+        draws = drawn if self.bound.sources == 1 else drawn.flatten(1, 2).unsqueeze(2)
+        if bound.has_own_rate:
+            kind = torch.complex64 if draws.is_complex() else torch.float32
+            return Noise(draws.to(self.backbone.device, kind), bound.measured_rate)
+        low = torch.from_numpy(resample(draws.numpy(), self.bound.rate, bound.rate)).float()
+        return Noise(low.to(self.backbone.device), bound.rate, seen(bound.operator))
 
 
 def _known(bound: BoundOperator, backbone: Backbone, samples: int) -> Tensor:

@@ -142,7 +142,7 @@ def restored(
         bound, y = BoundOperator.of(task.operator, audio, sample_rate)
         length = length or bound.length(y)
         task.check(bound, length)
-        solved = solve_whole(bound, y, length, task)
+        solved = solve_whole(bound, y, length, task, audio if audio.ndim == 2 else None)
     else:
         bound, length = BoundOperator.unfitted(task.operator, sample_rate), measured.samples
         task.check(bound, length)

@@ -39,7 +39,10 @@ class RestoreSettings:
             projected guidance (``diffmusic.prior.guidance.Projection``).
         guidance_limit: Largest root mean square of what guidance adds at weight 2, in units of the latents; None is no
             limit.
-        noise_std: Standard deviation of white noise in the measurement, in its units.
+        noise_std: Standard deviation of white noise in the recording, full scale 1; of magnitudes, in the audio that
+            they were made of.
+        noise_from: Where the recording holds nothing but noise, START:END, or auto to estimate the noise from all of
+            it; it takes the place of ``noise_std``.
         finish: Put back what was observed (``operator.finish``).
         stereo: Solve two channels as mid and side, where the operator is linear, or each by itself.
         extend: Fill the band above the prior's within a gap (``diffmusic.audio.upper_band``).
@@ -55,6 +58,7 @@ class RestoreSettings:
     guidance_parallel: Annotated[float, Field(ge=0, le=1)] = 1.0
     guidance_limit: Positive | None = None
     noise_std: Amount = 0.0
+    noise_from: str | None = None
     finish: bool = True
     stereo: Stereo = "mid-side"
     extend: bool = True

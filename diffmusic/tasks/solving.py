@@ -12,7 +12,7 @@ from diffmusic.errors import InputError
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
-from diffmusic.problem.operator import HasReach, Operator, regions
+from diffmusic.problem.operator import HasReach, Operator, is_noisy, regions
 from diffmusic.solver.contract import AnySolver, Explains, Solver, SongSolver
 from diffmusic.tasks.excerpts import Run
 from diffmusic.tasks.settings import RestoreSettings, several
@@ -32,8 +32,15 @@ class Task:
     progress: ProgressCallback | None = None
     on_step: StepCallback | None = None
 
+    @property
+    def noisy(self) -> bool:
+        """Whether the measurement has noise that is told, or is to be estimated."""
+        return bool(self.settings.noise_std) or self.settings.noise_from is not None or is_noisy(self.operator)
+
     def reach(self, sample_rate: int) -> float | None:
         """Seconds around damage that the result there depends on; None where it may depend on all of a recording."""
+        if self.noisy:  # noise is damage everywhere
+            return None
         reach = BoundOperator.unfitted(self.operator, sample_rate).reach
         if reach is None or isinstance(self.solver, Solver | SongSolver):
             return reach
@@ -96,8 +103,8 @@ def _text(
     return conditions, contrasts, settings.guidance
 
 
-def plan(operator: BoundOperator, length: int, backbone: Backbone) -> list[windows.Window]:
-    """Plan the windows of a recording that have to be restored.
+def plan(operator: BoundOperator, length: int, backbone: Backbone, noisy: bool = False) -> list[windows.Window]:
+    """Plan the windows of a recording that have to be restored; noise that is told is damage everywhere.
 
     Raises InputError if the damage is too long, or if the prior has nothing to add.
     """
@@ -118,4 +125,4 @@ def plan(operator: BoundOperator, length: int, backbone: Backbone) -> list[windo
                 f"the gap {start / sample_rate:g}:{stop / sample_rate:g} lasts {(stop - start) / sample_rate:g} s; "
                 f"this prior bridges at most {windows.longest(window) / sample_rate:.2f} s"
             )
-    return windows.plan(damage, length, window)
+    return [windows.Window(0, length, 0, length)] if noisy else windows.plan(damage, length, window)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.prior.backbone import Costs
 from diffmusic.prior.prior import Prior
 from diffmusic.problem.least_squares import LinearOperator
@@ -72,6 +73,19 @@ class GaussianPrior:
 
     def describe(self) -> dict[str, Any]:
         return {"name": "gaussian", "sample_rate": self.sample_rate}
+
+
+@dataclass(frozen=True, eq=False)
+class MelPrior(GaussianPrior):
+    """The same with a log-mel of its own, for what depends on the logarithm: floors, levels, noise."""
+
+    @cached_property
+    def log_mel(self) -> LogMel:
+        return LogMel(MelSpec.at(self.sample_rate))
+
+    def mel(self, x: Tensor) -> Tensor:
+        logs: Tensor = self.log_mel(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return logs
 
 
 @dataclass(frozen=True, eq=False)

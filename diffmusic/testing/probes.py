@@ -95,6 +95,18 @@ class Flat:
         return y >= self.level, y <= -self.level
 
 
+@dataclass(frozen=True)
+class Hiss:
+    """Music with nothing but noise in it."""
+
+    noisy: bool = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 1.0
+
+    adjoint = forward
+
+
 PROBES: dict[str, Any] = {"a gap": Gap(), "a gap in two seconds": Gap(2 * RATE),
                           "an echo": Echo(), "half the rate": Half(), "magnitudes": Magnitude(),
-                          "a mixture": Sum(), "flat tops": Flat()}  # fmt: skip
+                          "a mixture": Sum(), "flat tops": Flat(), "noise": Hiss()}  # fmt: skip

@@ -14,6 +14,7 @@ def diffmusic_operators() -> list[Spec]:
         _spec("resampling", "resampling:Resampling", "the recording was kept at a lower rate", "linear"),
         _spec("stft-magnitude", "stft_magnitude:StftMagnitude", "the phases of the spectrogram are lost"),
         _spec("mixing", "mixing:Mixing", "several sources were summed into one recording", "linear"),
+        _spec("noise", "noise:NoiseAlone", "the recording has noise that stays the same", "linear"),
         _spec("reverb", "reverb:Reverb", "the recording was made in a room", "linear"),
         _spec("clipping", "clipping:Clipping", "what was louder than a level was cut off"),
     ]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, correction, time_travel, transition, uncertainty
+from diffmusic.solver import State, Step, correction, misfit_gradient, time_travel, transition, uncertainty
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,11 @@ class DiffMusic:
     The measurement reaches the rest of the latent only through ``denoise`` at the next level, when part of it is
     already settled; on a Gaussian prior that leaves the mean a quarter of the way off, however many levels there are.
     So each move may be repeated: ``z`` goes back up, ``z <- z' + sqrt(sigma^2 - sigma'^2) n``, and is moved again (A.
-    Lugmayr et al., "RePaint", CVPR 2022), which at equal cost helps more than further levels. The published algorithm
-    is ``rate=0.8``, ``repeats=1``, ``eta=0``.
+    Lugmayr et al., "RePaint", CVPR 2022), which at equal cost helps more than further levels.
+
+    ``gamma`` runs the published algorithm to the letter: that factor at every level, one move, no fresh noise, whatever
+    the other parameters say. One thing remains: line 6 applies ``A`` to ``T V Dec(D)``, a mask to a spectrogram, which
+    is an operator for gaps only; here it is ``T A V Dec(D)`` for all.
 
     ``covariance`` sends the gradient through the network too. To first order in ``L`` the posterior's mean lies along
     ``-Cov[z_0 | z] grad_D L``, and ``Cov[z_0 | z] = sigma^2 dD/dz``: so the step goes along ``(dD/dz)^T grad_D L``,
@@ -49,6 +52,9 @@ class DiffMusic:
         Field(gt=0),
         Doc("length of the gradient step, in units of the remaining spread, without a search"),
     ] = None
+    gamma: Annotated[
+        float | None, Field(gt=0), Doc("a factor of the gradient instead: Algorithm 1 to the letter, as published")
+    ] = None
     corrections: Annotated[int, Field(ge=1), Doc("gradient steps at each noise level")] = 1
     repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 2
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
@@ -57,7 +63,16 @@ class DiffMusic:
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
 
     def step(self, state: State, step: Step) -> State:
+        if self.gamma is not None:
+            return State(self._published(state.z, step, self.gamma))
         return State(time_travel(self._move, state.z, step, self.repeats))
+
+    def _published(self, z: Tensor, step: Step, gamma: float) -> Tensor:
+        with torch.no_grad():
+            clean = step.prior.denoise(z, step.sigma)
+        leaf = clean.detach().requires_grad_()
+        _, gradient = misfit_gradient(leaf, leaf, step, self.space)
+        return transition(z.detach(), clean.detach() - gamma * gradient, step, 0.0)
 
     def _move(self, z: Tensor, step: Step) -> Tensor:
         z = z.detach().requires_grad_(self.covariance)

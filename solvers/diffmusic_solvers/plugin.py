@@ -32,6 +32,8 @@ def diffmusic_solvers() -> list[Spec]:
         _spec("declip", "declip:Declip", "what was clipped, from the spectrum of the rest", "classical"),
         _spec("griffin-lim", "griffin_lim:GriffinLim", "consistent phases for given magnitudes", "classical"),
         _spec("mixture", "mixture:Mixture", "each source its share of the mixture", "classical"),
+        _spec("spectral-subtraction", "spectral_subtraction:SpectralSubtraction",
+              "each bin by its signal-to-noise ratio", "classical"),
         _spec("wiener", "wiener:Wiener", "regularised inverse of a linear operator", "classical"),
         _spec("ddpm-inversion", "ddpm_inversion:DDPMInversion", "edit-friendly inversion: the recording in the noise",
               "editor"),

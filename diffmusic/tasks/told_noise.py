@@ -1,0 +1,62 @@
+"""The noise that a run is told of: white by its deviation, or coloured by a stretch of the recording."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from diffmusic.audio.noise_spectrum import NoiseSpectrum
+from diffmusic.audio.stereo import StereoTransform
+from diffmusic.errors import InputError
+from diffmusic.parameters import span
+from diffmusic.problem.bound import BoundOperator
+from diffmusic.tasks.settings import RestoreSettings
+
+AUTO = "auto"
+"""What stands for a stretch where the noise is to be estimated from all of the recording."""
+
+
+def told_noise(
+    settings: RestoreSettings,
+    bound: BoundOperator,
+    y: Tensor,
+    recording: np.ndarray | None,
+    stereo: StereoTransform | None = None,
+) -> NoiseSpectrum | None:
+    """Return the noise of a measurement; None where none is told.
+
+    Args:
+        settings: They tell of it.
+        bound: The operator at the rate of the measurement.
+        y: The measurement, (1, channels, ...).
+        recording: What magnitudes were taken of, (channels, time); None for an array.
+        stereo: Of which components the noise is wanted; by default of the channels.
+
+    Raises:
+        InputError: The stretch is none, or lies outside the recording.
+    """
+    rate, given = bound.measured_rate, settings.noise_from
+    if given is None and bound.noisy and not settings.noise_std:
+        given = AUTO
+    if given is None:
+        return NoiseSpectrum.white(settings.noise_std, y.shape[1], rate) if settings.noise_std else None
+    if bound.spectrogram is None:
+        audio = (stereo.split(y[0]) if stereo else y[0]).numpy()
+    elif recording is not None:
+        audio = recording
+    else:
+        raise InputError("`noise_from` needs a recording; of magnitudes give `noise_std`")
+    there = np.ones(audio.shape[-1], dtype=bool)
+    for first, last in bound.damage(audio.shape[-1]) if bound.has_damage else ():
+        there[first:last] = False
+    if given.strip() == AUTO:
+        return NoiseSpectrum.least(audio[:, there], rate)
+    try:
+        start, stop = span(given, rate)
+    except ValueError as error:
+        raise InputError(f"`noise_from`: {error}, or {AUTO} (got {given!r})") from None
+    if not 0 <= start < stop <= audio.shape[-1] / rate + 1 / rate:
+        lasts = f"{audio.shape[-1] / rate:.3f} s"
+        raise InputError(f"`noise_from` {start:g}:{stop:g} is no stretch of the recording, which lasts {lasts}")
+    stretch = slice(round(start * rate), round(stop * rate))
+    return NoiseSpectrum.of_stretch(audio[:, stretch][:, there[stretch]], rate)
