@@ -27,6 +27,7 @@ from diffmusic.jobs.inputs import like_truth
 from diffmusic.jobs.seeded import seeded
 from diffmusic.models.load import load_model, resolve_device
 from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.problem.operator import is_noisy
 from diffmusic.tasks.edit import edit
 from diffmusic.tasks.encoded_recording import EncodedRecording
 from diffmusic.tasks.restore import restore
@@ -168,7 +169,7 @@ def _solve(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dic
     )
     raw = result.audio[0]
     highest = 0.95 * backbone.sample_rate / 2 if backbone else None
-    direct = backbone is None and damage.bound.noisy
+    direct = backbone is None and is_noisy(damage.bound.operator)
     finished = raw if direct else damage.finished(raw, highest)
     order = damage.order(material.clean, finished, material.sample_rate)
     versions = {"raw": raw[order], "finished": finished[order]}

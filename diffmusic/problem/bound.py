@@ -30,7 +30,6 @@ from diffmusic.problem.operator import (
     damage,
     has_place,
     is_linear,
-    is_noisy,
     sources,
     spans,
 )
@@ -223,11 +222,6 @@ class BoundOperator:
             return self.operator.power(y).reshape(-1, 1, 1)
         lost = sum(stop - start for start, stop in self.damage(y.shape[-1])) if self.has_damage else 0
         return (y.square().flatten(1).sum(1) / max(1, y[0].numel() - lost)).reshape(-1, 1, 1)
-
-    @cached_property
-    def noisy(self) -> bool:
-        """Whether noise is the damage."""
-        return is_noisy(self.operator)
 
     def finish(self, estimate: Tensor, y: Tensor) -> Tensor:
         """Put the observed part back, where the operator knows how.

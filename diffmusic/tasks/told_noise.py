@@ -10,6 +10,7 @@ from diffmusic.audio.stereo import StereoTransform
 from diffmusic.errors import InputError
 from diffmusic.parameters import span
 from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.operator import is_noisy
 from diffmusic.tasks.settings import RestoreSettings
 
 AUTO = "auto"
@@ -36,7 +37,7 @@ def told_noise(
         InputError: The stretch is none, or lies outside the recording.
     """
     rate, given = bound.measured_rate, settings.noise_from
-    if given is None and bound.noisy and not settings.noise_std:
+    if given is None and is_noisy(bound.operator) and not settings.noise_std:
         given = AUTO
     if given is None:
         return NoiseSpectrum.white(settings.noise_std, y.shape[1], rate) if settings.noise_std else None

@@ -20,7 +20,7 @@ from diffmusic.errors import Diverged
 from diffmusic.prior.backbone import Costs
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.noise import DRAWS, Noise
-from diffmusic.problem.operator import kept
+from diffmusic.problem.operator import is_noisy, kept
 from diffmusic.problem.problem import Problem
 from diffmusic.problem.shrinkage import finished
 from diffmusic.solver.contract import DirectSolver, Explains, PartialSolver, SongSolver
@@ -79,7 +79,7 @@ def solve_whole(bound: BoundOperator, y: Tensor, length: int, task: Task, given:
         items = bound.items(y)
         doubted = [each for drawn in raw for each in doubts(bound, drawn, items, run.backbone.sample_rate / 2)]
     raw = raw + offset if moved else raw
-    if settings.finish and not (estimate is not None and bound.noisy):
+    if settings.finish and not (estimate is not None and is_noisy(bound.operator)):
         raw = torch.stack([finished(bound, each, bound.items(measured), noise, highest) for each in raw])
     if not bool(torch.isfinite(raw).all()):
         raise Diverged("the estimate is not finite")
