@@ -154,6 +154,14 @@ def table(paths: list[Path]) -> None:
             found = [r for r in rows if (r["operator"], r.get("rate"), r["snr"]) == (operator, rate, snr)][-1:]
             cells.append(", ".join(f"{r['mel']:.2f}, {r['waveform']:.2f}" if "mel" in r else r["error"] for r in found))
         print(f"| {operator} | {rate} | {snr:g} | {' | '.join(cells)} |")
+    # Means over the excerpts that all files have.
+    shared = set.intersection(*({(r["operator"], r["snr"], r["clip"]) for r in rows if "clip" in r} for rows in read))
+
+    def known(row: dict[str, Any]) -> bool:
+        return "clip" in row and (row["operator"], row["snr"], row["clip"]) in shared
+
+    read = [[row for row in rows if known(row)] for rows in read]
+    every = [row for rows in read for row in rows]
     solved = list(dict.fromkeys((row["operator"], row["snr"]) for row in every if "clip" in row))
     kinds = ("recording", "untold", "told", "untold finished", "told finished")
     if solved:
