@@ -170,8 +170,11 @@ def paper_diffmusic(p: Paper, solver: Any) -> Tensor:
     """Algorithm 1 of DiffMusic, lines 4 to 8, with the ``gamma`` that the solver's rate amounts to here."""
     clean = p.clean(p.x)
     slope = gradient(misfit, clean)
-    given = solver.rate * math.sqrt(DIM) * math.sqrt(1 - p.abar) / lengths(slope)
-    clean = clean - (given if solver.gamma is None else solver.gamma) * slope
+    gamma: Any = solver.gamma
+    if gamma is None:
+        assert solver.rate is not None
+        gamma = solver.rate * math.sqrt(DIM) * math.sqrt(1 - p.abar) / lengths(slope)
+    clean = clean - gamma * slope
     eps = (p.x - math.sqrt(p.abar) * clean) / math.sqrt(1 - p.abar)
     return math.sqrt(p.abar_next) * clean + math.sqrt(1 - p.abar_next) * eps
 
