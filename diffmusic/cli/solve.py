@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from diffmusic.parameters import BAR
 from diffmusic.plugins import registry
 
 
@@ -30,6 +29,7 @@ class Operators(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         from diffmusic.cli.flags import common_flags, operator_flags
         from diffmusic.cli.solving import solve_files
+        from diffmusic.parameters import BAR
 
         if BAR in name:  # a chain: its parameters stand behind each operator
             from diffmusic.models.components import load_component
