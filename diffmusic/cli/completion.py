@@ -53,7 +53,7 @@ def known(args: Sequence[str], incomplete: str) -> list[CompletionItem[str]] | N
 def _named(kind: str, incomplete: str, editor: bool | None = None) -> list[CompletionItem[str]]:
     found = registry().components(kind).items()
     return items(
-        ((name, spec.summary) for name, spec in found if editor is None or ("editor" in spec.tags) == editor),
+        ((name, spec.summary) for name, spec in found if editor is None or (spec.role == "editor") == editor),
         incomplete,
     )
 
