@@ -65,7 +65,7 @@ def test_a_suite_becomes_records_and_tables(run: Run, small: Path, tmp_path: Pat
     text = table(tmp_path / "out")
     assert "| round trip (2) |" in text
     assert "| dps steps=2 (2) |" in text
-    assert text.count("| 2 / 2 | 3 / 2 |") == 1, text  # dps goes through the network, dsg does not
+    assert text.count("| 2 / 2 | 5 / 2 |") == 1, text  # dps goes through the network, dsg does not
     lines = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     rows = ["truth", "measurement", "round trip", "interpolate order=16", "dps steps=2", "dsg steps=2"]
     assert [line["row"] for line in lines[:6]] == rows

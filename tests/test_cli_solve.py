@@ -138,7 +138,7 @@ def test_run_record_tells_what_was_done(song: Song, solve: Run, tmp_path: Path) 
     record = json.loads((tmp_path / "out.wav.json").read_text())
     assert json.loads(result.out) == record
     assert record["costs"] == {
-        "network_forward": 6, "network_calls": 6, "network_backward": 0, "decoder_forward": 8, "decoder_backward": 6,
+        "network_forward": 6, "network_calls": 6, "network_backward": 0, "decoder_forward": 14, "decoder_backward": 6,
         "encoder_forward": 0,
         "seconds": record["costs"]["seconds"],
     }  # fmt: skip
