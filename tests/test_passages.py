@@ -194,7 +194,7 @@ def test_features_of_blocks_are_those_of_the_whole(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(song_features, "_PIECE", 100)
     parts = song_features.features(Samples(audio), 2 * RATE + 50, [(20000, 30000)])
     for ours, theirs in zip(dataclasses.astuple(parts), dataclasses.astuple(held), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)  # threads share out a block in their own way
 
 
 def test_signals_of_signals() -> None:
