@@ -24,6 +24,7 @@ import json
 import math
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from diffmusic.audio.mel import LogMel, MelSpec, mel_filters
 from diffmusic.models.load import load_model
 from diffmusic.parameters import build
 from diffmusic.plugins import registry
+from diffmusic.tasks.prior_quality import flux
 from diffmusic.tasks.restore import restore
 from diffmusic.tasks.settings import RestoreSettings
 from diffmusic_operators.inpainting import Inpainting
@@ -91,9 +93,6 @@ def scores(problem: str, truth: np.ndarray, mels: list[np.ndarray]) -> dict[str,
     true = truth[frames][:, bands]
     drawn = np.stack([mel[frames][:, bands] for mel in mels])
 
-    def flux(mel: np.ndarray) -> float:
-        return float(np.abs(np.diff(mel, axis=0)).mean())
-
     return {
         "one": float(np.abs(drawn - true).mean()),
         "mean": float(np.abs(drawn.mean(0) - true).mean()),
@@ -126,25 +125,29 @@ def estimates(row: str, problem: str, clean: np.ndarray, prior: Any, samples: in
     return [log_mel(audio[0][:EXCERPT]) for audio in result.audio], result.costs.as_dict()
 
 
+def excerpts(folder: Path, count: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The names of so many recordings, spread evenly over a folder, and the middle of each, mono."""
+    paths = sorted(folder.glob("*.flac")) + sorted(folder.glob("*.wav"))
+    for number in np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int):
+        audio, rate = soundfile.read(paths[number], always_2d=True)
+        if rate != RATE or len(audio) < EXCERPT:
+            raise SystemExit(f"{paths[number]}: it takes {EXCERPT / RATE} s at {RATE} Hz")
+        first = (len(audio) - EXCERPT) // 2
+        yield paths[number].stem, audio[first : first + EXCERPT].mean(1)
+
+
 def measure(chosen: argparse.Namespace) -> None:
     prior: Any = load_model(chosen.model)
     model = prior.describe()["sha256"][:12]
     known = {(line["clip"], line["problem"], line["row"], line["model"]) for line in read()}
-    paths = sorted(chosen.clips.glob("*.flac")) + sorted(chosen.clips.glob("*.wav"))
-    numbers = np.linspace(0, len(paths) - 1, min(chosen.count, len(paths))).round().astype(int)
-    for path in (paths[number] for number in numbers):
-        audio, rate = soundfile.read(path, always_2d=True)
-        if rate != RATE or len(audio) < EXCERPT:
-            raise SystemExit(f"{path}: it takes {EXCERPT / RATE} s at {RATE} Hz")
-        first = (len(audio) - EXCERPT) // 2
-        clean = audio[first : first + EXCERPT].mean(1)
+    for clip, clean in excerpts(chosen.clips, chosen.count):
         for problem in chosen.problem:
             for row in chosen.row:
-                if (path.stem, problem, row, model) in known or (row == "linear" and problem == "half"):
+                if (clip, problem, row, model) in known or (row == "linear" and problem == "half"):
                     continue
                 wall, cpu = time.perf_counter(), time.process_time()
                 mels, costs = estimates(row, problem, clean, prior, chosen.samples)
-                line = {"clip": path.stem, "problem": problem, "row": row, "model": model, "samples": len(mels)}
+                line = {"clip": clip, "problem": problem, "row": row, "model": model, "samples": len(mels)}
                 line |= {key: round(value, 4) for key, value in scores(problem, log_mel(clean), mels).items()}
                 line |= {"seconds": round(time.perf_counter() - wall, 2), "cpu": round(time.process_time() - cpu, 2)}
                 with RESULTS.open("a") as file:

@@ -28,10 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 
-from benchmarks.recorded import EXCERPT, RATE, log_mel, operator_of, scores, straight
+from benchmarks.recorded import EXCERPT, RATE, excerpts, log_mel, operator_of, scores, straight
 from diffmusic.errors import DiffmusicError
 from diffmusic.models.components import load_component
 from diffmusic.models.load import load_model
@@ -56,25 +55,18 @@ def cell(row: str, steps: int, clean: np.ndarray, prior: Any, samples: int) -> d
 
 
 def measure(chosen: argparse.Namespace) -> None:
-    paths = sorted(chosen.clips.glob("*.flac"))
-    numbers = np.linspace(0, len(paths) - 1, min(chosen.count, len(paths))).round().astype(int)
     priors = {model: load_model(model) for model in chosen.model}
     known = {(line["clip"], line["row"], line["levels"], line["sha256"]) for line in read()}
-    for path in (paths[number] for number in numbers):
-        audio, rate = soundfile.read(path, always_2d=True)
-        if rate != RATE or len(audio) < EXCERPT:
-            raise SystemExit(f"{path}: it takes {EXCERPT / RATE} s at {RATE} Hz")
-        first = (len(audio) - EXCERPT) // 2
-        clean = audio[first : first + EXCERPT].mean(1)
+    for clip, clean in excerpts(chosen.clips, chosen.count):
         line_score = scores("gap", log_mel(clean), [straight("gap", log_mel(clean))])["one"]
         for steps in chosen.levels:
             for row in chosen.row:
                 for model, prior in priors.items():
                     weights = prior.describe()["sha256"][:12]
-                    if (path.stem, row, steps, weights) in known:
+                    if (clip, row, steps, weights) in known:
                         continue
                     line = {
-                        "clip": path.stem,
+                        "clip": clip,
                         "row": row,
                         "levels": steps,
                         "model": Path(model).name,

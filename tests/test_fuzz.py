@@ -4,6 +4,7 @@ import random
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -49,7 +50,7 @@ def test_a_header_that_claims_days_is_not_believed(tmp_path: Path, claimed: int)
 
 def test_broken_tags_of_a_flac_file_cost_no_audio(tmp_path: Path) -> None:
     data = flac(tmp_path)
-    place = data.index(b"title=".upper()) if b"TITLE=" in data else data.index(b"title=")
+    place = data.lower().index(b"title=")
     data[place - 4 : place] = b"\xff\xff\xff\x7f"  # the length of the first comment
     path = tmp_path / "tags.flac"
     path.write_bytes(bytes(data))
@@ -61,8 +62,8 @@ def test_broken_tags_of_a_flac_file_cost_no_audio(tmp_path: Path) -> None:
 
 def test_an_ogg_file_without_one_whole_page_of_audio_is_refused(tmp_path: Path) -> None:
     whole = tmp_path / "whole.opus"
-    time = fuzz.np.arange(48000) / 48000
-    soundfile.write(whole, 0.3 * fuzz.np.sin(2 * fuzz.np.pi * 220 * time), 48000, format="OGG", subtype="OPUS")
+    time = np.arange(48000) / 48000
+    soundfile.write(whole, 0.3 * np.sin(2 * np.pi * 220 * time), 48000, format="OGG", subtype="OPUS")
     data, chance = whole.read_bytes(), random.Random(0)
     for _ in range(12):
         path = tmp_path / "cut.opus"

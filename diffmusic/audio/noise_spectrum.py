@@ -51,7 +51,7 @@ class NoiseSpectrum:
         if audio.shape[-1] < SHORTEST * sample_rate:
             seconds = audio.shape[-1] / sample_rate
             raise InputError(f"{seconds:.3f} s of noise are too short to know it by: give {SHORTEST:g} s or more")
-        whole = _powers(audio, sample_rate, inside=True).mean(1)
+        whole = _powers(audio, sample_rate).mean(1)
         return cls(uniform_filter1d(whole, _SMOOTH, mode="nearest"), sample_rate)
 
     @classmethod
@@ -70,8 +70,7 @@ class NoiseSpectrum:
     def power(self, settings: STFT) -> Tensor:
         """Return ``E |STFT(n)|^2``, (channels, bins), float64."""
         hertz = np.linspace(0, settings.sample_rate / 2, settings.n_fft // 2 + 1)
-        window = torch.hann_window(settings.n_fft, dtype=torch.float64).square().sum().item()
-        return torch.from_numpy(self._at(hertz, settings.sample_rate) * window)
+        return torch.from_numpy(self._at(hertz, settings.sample_rate) * _energy(settings))
 
     def variance(self, sample_rate: int | None = None) -> np.ndarray:
         """Return the mean square of the noise at a rate, by default its own, (channels,)."""
@@ -92,18 +91,23 @@ class NoiseSpectrum:
         return values * (rate / self.sample_rate)
 
 
-def _powers(audio: np.ndarray, sample_rate: int, inside: bool = False) -> np.ndarray:
-    """``|STFT|^2`` over the energy of the window, (channels, frames, bins); inside: no frame reaches over the ends."""
+def _powers(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    """``|STFT|^2`` over the energy of the window, (channels, frames, bins), of frames that reach over no end."""
     settings = windows_of(_WINDOW, sample_rate)
     power = spectrum(torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float64)), settings).abs().square().numpy()
     edge = settings.n_fft // 2 // settings.hop
-    power = power[:, edge : max(edge + 1, power.shape[1] - edge)] if inside else power
-    return np.asarray(power / torch.hann_window(settings.n_fft, dtype=torch.float64).square().sum().item())
+    power = power[:, edge : max(edge + 1, power.shape[1] - edge)]
+    return np.asarray(power / _energy(settings))
+
+
+def _energy(settings: STFT) -> float:
+    """The energy of the window: what white noise of variance 1 has in each bin."""
+    return float(torch.hann_window(settings.n_fft, dtype=torch.float64).square().sum())
 
 
 def _minimum(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     """The least of the powers averaged over ``_QUIET`` seconds, a low percentile of neighbours, (channels, bins)."""
-    power = _powers(audio, sample_rate, inside=True)
+    power = _powers(audio, sample_rate)
     settings = windows_of(_WINDOW, sample_rate)
     frames = max(1, min(power.shape[1], round(_QUIET * sample_rate / settings.hop)))
     sums = np.cumsum(np.pad(power, ((0, 0), (1, 0), (0, 0))), axis=1)

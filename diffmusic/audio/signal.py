@@ -78,6 +78,16 @@ class Patch:
         return self.start + self.audio.shape[-1]
 
 
+def put(patches: Sequence[Patch], audio: np.ndarray, first: int) -> np.ndarray:
+    """Write patches into the stretch of a signal, (channels, time), that begins at sample ``first``; return it."""
+    last = first + audio.shape[-1]
+    for patch in patches:
+        a, b = max(first, patch.start), min(last, patch.stop)
+        if a < b:
+            audio[:, a - first : b - first] = patch.audio[:, a - patch.start : b - patch.start]
+    return audio
+
+
 @dataclass(frozen=True, eq=False)
 class Patched:
     """A signal with some stretches replaced; of patches that overlap the later one holds."""
@@ -94,21 +104,13 @@ class Patched:
         return self.base.samples
 
     def read(self, first: int, count: int) -> np.ndarray:
-        return self._put(self.base.read(first, count), first)
+        return put(self.patches, self.base.read(first, count), first)
 
     def blocks(self) -> Iterator[np.ndarray]:
         first = 0
         for block in self.base.blocks():
-            yield self._put(block, first)
+            yield put(self.patches, block, first)
             first += block.shape[-1]
-
-    def _put(self, audio: np.ndarray, first: int) -> np.ndarray:
-        last = first + audio.shape[-1]
-        for patch in self.patches:
-            a, b = max(first, patch.start), min(last, patch.stop)
-            if a < b:
-                audio[:, a - first : b - first] = patch.audio[:, a - patch.start : b - patch.start]
-        return audio
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,7 +116,7 @@ def _levels(text: str | None) -> tuple[int, ...] | None:
 def _recordings(paths: tuple[Path, ...]) -> list[Path]:
     """The files to cut clips out of. Raises InputError where there are none."""
     import diffmusic
-    from diffmusic.audio.files import FORMATS
+    from diffmusic.audio import files
 
     if not paths:
         examples = Path(diffmusic.__path__[0]).parent / "examples"
@@ -124,11 +124,10 @@ def _recordings(paths: tuple[Path, ...]) -> list[Path]:
         if not found:
             raise InputError("this installation came without examples: give some music with --clips")
         return found
-    listed = [sorted(each for each in path.rglob("*") if each.suffix.lower() in FORMATS) if path.is_dir() else [path]
-              for path in paths]  # fmt: skip
-    for path, files in zip(paths, listed, strict=True):
+    listed = [files.below(path) if path.is_dir() else [path] for path in paths]
+    for path, found in zip(paths, listed, strict=True):
         if not path.exists():
             raise InputError(f"{path}: no such file")
-        if not files:
+        if not found:
             raise InputError(f"{path} holds no recording")
-    return [file for files in listed for file in files]
+    return [each for found in listed for each in found]

@@ -23,14 +23,15 @@ def load_component(kind: str, line: str, parameters: Mapping[str, Any] | None = 
     Raises:
         InputError: there is no such component or parameter, or a value is not one.
     """
-    (name, own), *more = rows(line)
-    if more and kind == "operator":
-        if parameters:
-            raise InputError(f"{', '.join(parameters)}: of which operator? Write it behind the name in {line!r}")
-        return chain(*(_built(kind, *each) for each in rows(line)))
-    if more:
+    found = rows(line)
+    if len(found) == 1:
+        name, own = found[0]
+        return _built(kind, name, {**own, **(parameters or {})})
+    if kind != "operator":
         raise InputError(f"{line!r} names several components; operators alone make a chain")
-    return _built(kind, name, {**own, **(parameters or {})})
+    if parameters:
+        raise InputError(f"{', '.join(parameters)}: of which operator? Write it behind the name in {line!r}")
+    return chain(*(_built(kind, *each) for each in found))
 
 
 def _built(kind: str, name: str, given: Mapping[str, Any]) -> Any:

@@ -51,9 +51,8 @@ def shrunk(
         bins = spectrum(row, settings)
         level = _blend(bins.abs(), spectrum(ours, settings).abs(), power.to(row), settings, highest)
         rows.append(inverse(torch.polar(level, bins.angle()), settings, y.shape[-1]))
-    return (
-        bound.measurement(torch.stack(rows).reshape(y.shape)) if bound.has_place else torch.stack(rows).reshape(y.shape)
-    )
+    out = torch.stack(rows).reshape(y.shape)
+    return bound.measurement(out) if bound.has_place else out
 
 
 def _power(noise: NoiseSpectrum, settings: STFT, y: Tensor) -> Tensor:

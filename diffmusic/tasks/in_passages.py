@@ -52,8 +52,7 @@ def solve_in_passages(passages: Passages, survey: Survey, task: Task) -> Solved:
             assert isinstance(solver, PartialSolver)
             # What is filled in was measured, to the solver of the rest.
             passages, solver, estimate = replace(filled, bound=bound.only(filling.left)), solver.rest(), None
-            there = [Patch(each.start, each.audio + passages.offset[0].numpy()) for each in filling.patches]
-            base, parts = Patched(signal, there), list(passages)
+            base, parts = Patched(signal, filled.filled_in), list(passages)
     elif isinstance(solver, DirectSolver):
         estimate = partial(_direct, passages, solver)
     if estimate is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from diffmusic.audio.signal import Patch, Signal
+from diffmusic.audio.signal import Patch, Signal, put
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import kept, regions
 
@@ -44,6 +45,13 @@ class Passages:
     offset: Tensor
     reach: int
     filled: tuple[Patch, ...] = ()
+
+    @cached_property
+    def filled_in(self) -> Sequence[Patch]:
+        """What was filled in, as it would be on file: with the offset."""
+        if not self.offset.any():
+            return self.filled
+        return [Patch(each.start, each.audio + self.offset[0].numpy()) for each in self.filled]
 
     def spans(self) -> list[tuple[int, int]]:
         """The stretches that change, sorted and disjoint, in samples."""
@@ -90,8 +98,8 @@ class Passages:
         """Read a part of the measurement, (1, channels, time)."""
         begin, end = self.widened(first, last)
         y = self.at(begin).measurement(torch.from_numpy(self.signal.read(begin, end - begin))[None])
-        y = y[..., first - begin : last - begin]
-        return self._put(y, first, self.offset if self.offset.any() else None)
+        put(self.filled_in, y[0, :, first - begin : last - begin].numpy(), first)
+        return y[..., first - begin : last - begin]
 
     def centred(self, first: int, last: int) -> Tensor:
         """Read the same without its offset."""
@@ -102,20 +110,12 @@ class Passages:
         first = 0
         for block in self.signal.blocks():
             y = self.at(first).measurement(torch.from_numpy(block)[None])
-            yield self._centred(self._put(y, first, self.offset if self.offset.any() else None), first)
+            put(self.filled_in, y[0].numpy(), first)
+            yield self._centred(y, first)
             first += block.shape[-1]
 
     def _centred(self, y: Tensor, first: int) -> Tensor:
         if self.offset.any():
-            y = self._put(y - self.offset * kept(self.at(first).operator, y.shape[-1]), first, None)
-        return y
-
-    def _put(self, y: Tensor, first: int, offset: Tensor | None) -> Tensor:
-        """Put what was filled in into a stretch that begins at ``first``."""
-        last = first + y.shape[-1]
-        for patch in self.filled:
-            a, b = max(first, patch.start), min(last, patch.stop)
-            if a < b:
-                part = torch.from_numpy(patch.audio[:, a - patch.start : b - patch.start])[None]
-                y[..., a - first : b - first] = part if offset is None else part + offset
+            y = y - self.offset * kept(self.at(first).operator, y.shape[-1])
+            put(self.filled, y[0].numpy(), first)
         return y

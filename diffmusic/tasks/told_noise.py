@@ -10,7 +10,7 @@ from diffmusic.audio.stereo import StereoTransform
 from diffmusic.errors import InputError
 from diffmusic.parameters import span
 from diffmusic.problem.bound import BoundOperator
-from diffmusic.problem.operator import is_noisy
+from diffmusic.problem.operator import is_noisy, kept
 from diffmusic.tasks.settings import RestoreSettings
 
 AUTO = "auto"
@@ -47,9 +47,8 @@ def told_noise(
         audio = recording
     else:
         raise InputError("`noise_from` needs a recording; of magnitudes give `noise_std`")
-    there = np.ones(audio.shape[-1], dtype=bool)
-    for first, last in bound.damage(audio.shape[-1]) if bound.has_damage else ():
-        there[first:last] = False
+    samples = audio.shape[-1]
+    there = kept(bound.operator, samples).bool().numpy() if bound.has_damage else np.ones(samples, dtype=bool)
     if given.strip() == AUTO:
         return NoiseSpectrum.least(audio[:, there], rate)
     try:
