@@ -66,8 +66,8 @@ def estimate(prepared: AnyPrepared, run: Callable[[AnyPrepared], Mapping[str, An
     backbone, known = _here(prepared), checkpoint_of(prepared.job.model)
     loading = time.perf_counter() - started
     like: Any = backbone or known
-    counting = dataclasses.replace(prepared, left=frozenset()) if isinstance(prepared, Prepared) else prepared
-    counting = dataclasses.replace(counting)
+    changed: dict[str, Any] = {"left": frozenset()} if isinstance(prepared, Prepared) else {}
+    counting = dataclasses.replace(prepared, **changed)
     counting.__dict__["backbone"] = _Counting(like.sample_rate, like.channels, like.excerpt_seconds, backbone)
     try:
         with warnings.catch_warnings():  # what is said of the stand-in's estimate is not true of the prior's

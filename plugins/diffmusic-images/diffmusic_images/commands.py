@@ -79,6 +79,7 @@ def solve(operator: str, path: Path, **given: Any) -> None:
     diffmusic image solve "blur deviation=3" clean.png --simulate
     """
     from diffmusic.parameters import values
+    from diffmusic.solver.contract import DirectSolver
     from diffmusic.tasks.loading import default_solver, load_operator, load_restorer
     from diffmusic_images import files, runs, tasks
 
@@ -93,7 +94,7 @@ def solve(operator: str, path: Path, **given: Any) -> None:
         clean, measured = measured, runs.damaged(measured, damage)
         extra = {output.with_name(f"{output.stem}.damaged.png"): measured}
     runs.check([*names, *extra], path)
-    model = runs.model(job, given) if runs.needs_prior(method) else None
+    model = None if isinstance(method, DirectSolver) else runs.model(job, given)
     with runs.bar(path) as progress:
         result = tasks.solve(measured, damage, method, model, job, progress)
     metrics = {} if clean is None else {"psnr": [files.psnr(clean, each) for each in result.images]}

@@ -15,9 +15,8 @@ from diffmusic.cli.terminal import progress_bar, say
 from diffmusic.errors import InputError
 from diffmusic.jobs import outputs, record
 from diffmusic.models.load import Access
-from diffmusic.parameters import assignments, checked
+from diffmusic.parameters import assignments, bind, checked
 from diffmusic.problem.operator import HasObservedRate, Operator
-from diffmusic.solver.contract import DirectSolver
 from diffmusic_images import files
 from diffmusic_images.settings import Settings
 from diffmusic_images.stable_diffusion import StableDiffusion
@@ -42,14 +41,8 @@ def model(job: Settings, given: Mapping[str, Any]) -> StableDiffusion:
     return found
 
 
-def needs_prior(solver: Any) -> bool:
-    return not isinstance(solver, DirectSolver)
-
-
 def damaged(image: np.ndarray, operator: Operator) -> np.ndarray:
     """Damage an image, (3, rows, columns), as INPUT of ``solve`` would be."""
-    from diffmusic.parameters import bind
-
     rate = image.shape[2]
     columns = operator.observed_rate(rate) if isinstance(operator, HasObservedRate) else rate
     if columns != rate and image.shape[1] % (rate // columns):
