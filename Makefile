@@ -11,6 +11,8 @@ PYTHON ?=
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# One thread each: tests are many small things, and processes share the cores better than threads do.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -24,17 +26,17 @@ demo: $(VENV)/.installed  ## restore lost music: hear demo/restored.flac and dem
 	$(BIN)/diffmusic solve inpainting examples/clip.flac --gap 4.0:5.0 --solver diffmusic --simulate --plot demo/restored.png -o demo/restored.flac
 	$(BIN)/diffmusic solve inpainting examples/song.flac --gap 12.0:14.0 --simulate --plot demo/repeat.png -o demo/repeat.flac
 
-test: lint programs  ## lint, then run every test
-	$(BIN)/python -m pytest
+test: lint programs  ## lint, then run every test, in as many processes as there are cores, four at most
+	$(PYTEST)
 
 test-oldest: programs $(OLDEST)/.installed  ## run the tests with the oldest dependencies allowed, in $(OLDEST)
-	$(OLDEST)/bin/python -m pytest $(TESTS)
+	$(subst $(BIN),$(OLDEST)/bin,$(PYTEST)) $(TESTS)
 
 $(OLDEST)/.installed: pyproject.toml .ci/oldest.py $(VENV)/pyvenv.cfg
 	$(BIN)/python -m venv $(OLDEST)
 	$(BIN)/python .ci/oldest.py $(BOUNDS) > $(OLDEST)/oldest.txt
 	$(OLDEST)/bin/python -m pip --quiet --disable-pip-version-check install -c $(OLDEST)/oldest.txt -e '.[finetune]' \
-	    build hatchling museval pytest
+	    build hatchling museval pytest pytest-xdist
 	@touch $@
 
 programs:
