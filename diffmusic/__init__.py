@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from diffmusic.parameters import Doc, Field
     from diffmusic.prior import Backbone, Costs, Prior
     from diffmusic.problem import STFT, Operator, Problem, chain
-    from diffmusic.solver import DirectSolver, Solver, State, Step
+    from diffmusic.solver import DirectSolver, Optimisation, OptimisingSolver, Solver, State, Step
     from diffmusic.tasks.api import edit, explore, fuse, restore
     from diffmusic.tasks.edit import Edited
     from diffmusic.tasks.explore import Exploration
@@ -43,7 +43,7 @@ _HOMES = {
     "diffmusic.parameters": ("Doc", "Field"),
     "diffmusic.prior": ("Backbone", "Costs", "Prior"),
     "diffmusic.problem": ("STFT", "Operator", "Problem", "chain"),
-    "diffmusic.solver": ("DirectSolver", "Solver", "State", "Step"),
+    "diffmusic.solver": ("DirectSolver", "Optimisation", "OptimisingSolver", "Solver", "State", "Step"),
     "diffmusic.tasks.api": ("edit", "explore", "fuse", "restore"),
     "diffmusic.tasks.edit": ("Edited",),
     "diffmusic.tasks.explore": ("Exploration",),
@@ -60,9 +60,10 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "STFT", "Backbone", "Clip", "Costs", "Dataset", "DiffmusicError", "DirectSolver", "Diverged", "Doc", "Edit",
     "EditSettings", "Edited", "Editor", "Exploration", "ExploreSettings", "Field", "FuseSettings", "Fused",
-    "InputError", "LearnSettings", "Operator", "PairMetric", "Prior", "Problem", "Restoration", "RestoreSettings",
-    "SetMetric", "Snapshot", "Solver", "Spec", "State", "Step", "__version__", "chain", "edit", "explore", "fuse",
-    "hookimpl", "load_dataset", "load_metric", "load_model", "load_operator", "load_solver", "read", "restore", "write",
+    "InputError", "LearnSettings", "Operator", "Optimisation", "OptimisingSolver", "PairMetric", "Prior", "Problem",
+    "Restoration", "RestoreSettings", "SetMetric", "Snapshot", "Solver", "Spec", "State", "Step", "__version__",
+    "chain", "edit", "explore", "fuse", "hookimpl", "load_dataset", "load_metric", "load_model", "load_operator",
+    "load_solver", "read", "restore", "write",
 ]  # fmt: skip
 
 

@@ -159,7 +159,7 @@ def common_flags(operator: Any) -> list[click.Parameter]:
         option("--guidance", type=float, metavar="FLOAT", help="Weight of the prompts (classifier-free guidance); 1 "
                "runs the network once a step instead of twice."),
         *(option(*names, **settings) for names, settings in PROJECTION),
-        option("--steps", type=int, metavar="N", help="Noise levels."),
+        option("--steps", type=int, metavar="N", help="Noise levels; iterations of a solver that optimises."),
         option("--samples", type=int, metavar="N", help="Different restorations to draw."),
         option("--finish/--no-finish", default=None, help="Put back what was observed (the default), or give the raw "
                "estimate."),

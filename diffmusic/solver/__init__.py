@@ -7,19 +7,24 @@ from diffmusic.solver.contract import (
     DirectSolver,
     Explains,
     Filling,
+    Optimisation,
+    OptimisingSolver,
     PartialSolver,
     Solver,
     SongSolver,
     State,
     Step,
+    WithPrior,
 )
 from diffmusic.solver.data_consistency import correction, misfit_gradient, norms
 from diffmusic.solver.evidence import Evidence, evidence
 from diffmusic.solver.krylov import least_residual
 from diffmusic.solver.steps import deviations, mean, time_travel, transition, uncertainty
+from diffmusic.solver.unrolled import unrolled
 
 __all__ = [
-    "LATENT_SOLVER", "PRIOR_SOLVER", "AnySolver", "DirectSolver", "Evidence", "Explains", "Filling",
-    "PartialSolver", "Solver", "SongSolver", "State", "Step", "correction", "deviations", "evidence",
-    "least_residual", "mean", "misfit_gradient", "norms", "time_travel", "transition", "uncertainty",
+    "LATENT_SOLVER", "PRIOR_SOLVER", "AnySolver", "DirectSolver", "Evidence", "Explains", "Filling", "Optimisation",
+    "OptimisingSolver", "PartialSolver", "Solver", "SongSolver", "State", "Step", "WithPrior", "correction",
+    "deviations", "evidence", "least_residual", "mean", "misfit_gradient", "norms", "time_travel", "transition",
+    "uncertainty", "unrolled",
 ]  # fmt: skip

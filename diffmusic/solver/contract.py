@@ -1,8 +1,8 @@
-"""The contract of a solver: what one step is given and what it returns."""
+"""The contracts of solvers: what one is given and what it returns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -70,6 +70,52 @@ class Solver(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Optimisation:
+    """Optimisation, as a solver is given it.
+
+    Attributes:
+        problem: The inverse problem.
+        prior: The prior, which denoises, decodes and encodes, and counts its passes.
+        noise: Returns standard normal noise of the shape of all latents, (batch, ...), drawn from each item's own
+            generator; every call draws anew.
+        steps: Number of iterations.
+    """
+
+    problem: Problem
+    prior: Prior
+    noise: Callable[[], Tensor]
+    steps: int
+
+
+class Posed(Protocol):
+    """What a misfit is taken of: a ``Step`` or an ``Optimisation``."""
+
+    @property
+    def problem(self) -> Problem: ...
+
+    @property
+    def prior(self) -> Prior: ...
+
+
+@runtime_checkable
+class OptimisingSolver(Protocol):
+    """Solver that optimises something of its own, such as the noise that a sampler begins from, and walks no noise
+    levels: a frozen dataclass of its parameters."""
+
+    def optimise(self, task: Optimisation, /) -> Iterator[Tensor]:
+        """Improve an estimate in ``task.steps`` iterations; pure, and every item by itself.
+
+        Args:
+            task: The problem, the prior, the source of noise, the number of iterations.
+
+        Yields:
+            The clean latents after each iteration, (batch, ...), without a graph; the last are the estimate. After each
+            of them the run tells its progress, and stops where they are not finite.
+        """
+        ...
+
+
 @runtime_checkable
 class DirectSolver(Protocol):
     """Solver without a prior: it works on the audio itself, at the recording's own rate."""
@@ -127,7 +173,7 @@ class SongSolver(Protocol):
 class PartialSolver(SongSolver, Protocol):
     """A solver that fills some of the damage without a prior and leaves the rest to a solver with one."""
 
-    def rest(self) -> Solver:
+    def rest(self) -> WithPrior:
         """The solver of what is left."""
         ...
 
@@ -141,5 +187,7 @@ class Explains(Protocol):
         ...
 
 
-AnySolver = Solver | DirectSolver | SongSolver
+WithPrior = Solver | OptimisingSolver
+"""Whatever restores an excerpt by a prior."""
+AnySolver = WithPrior | DirectSolver | SongSolver
 """Whatever restores a recording."""

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from diffmusic.problem.problem import Space
-from diffmusic.solver.contract import Step
+from diffmusic.solver.contract import Posed, Step
 
 
 def misfit_gradient(
-    clean: Tensor, variable: Tensor, step: Step, space: Space, squared: bool = True
+    clean: Tensor, variable: Tensor, step: Posed, space: Space, squared: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Return the misfit's excess over what noise explains, one value a latent, (latents, 1, ...), and a gradient.
 
@@ -33,14 +33,14 @@ def misfit_gradient(
     return _excess(misfit.detach(), variable, step, space), gradient
 
 
-def _of_latents(values: Tensor, latents: Tensor, step: Step) -> Tensor:
+def _of_latents(values: Tensor, latents: Tensor, step: Posed) -> Tensor:
     """The values of items, one a latent, (latents, 1, ...): the channels of a mixture are measured one by one, and have
     one latent; the sources of an item share its misfit."""
     items = values.reshape(len(latents) // step.prior.sources, -1).sum(1)
     return items.repeat_interleave(step.prior.sources).reshape(-1, *[1] * (latents.ndim - 1))
 
 
-def _excess(misfit: Tensor, latents: Tensor, step: Step, space: Space) -> Tensor:
+def _excess(misfit: Tensor, latents: Tensor, step: Posed, space: Space) -> Tensor:
     floor = step.problem.floor(space)
     if isinstance(floor, Tensor):
         return _of_latents(misfit - floor, latents, step)

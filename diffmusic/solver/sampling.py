@@ -1,4 +1,4 @@
-"""Sampling loop of every solver that uses a prior."""
+"""Loops of every solver that uses a prior: through noise levels, or through the iterations of an optimisation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from diffmusic.errors import Diverged
 from diffmusic.prior.prior import Prior
 from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import Solver, State, Step
+from diffmusic.solver.contract import Optimisation, OptimisingSolver, State, Step, WithPrior
 from diffmusic.solver.noise import normal
 
 Watch = Callable[[Step, State], None]
@@ -19,13 +19,15 @@ Watch = Callable[[Step, State], None]
 
 
 def iterate(
-    solver: Solver,
+    solver: WithPrior,
     problem: Problem,
     prior: Prior,
     sigmas: Sequence[float],
     generators: Sequence[torch.Generator],
 ) -> Iterator[tuple[Step, State]]:
     """Sample from noise at ``sigmas[0]`` to ``sigmas[-1]``, yielding each step with the state after it.
+
+    A solver that optimises has as many iterations as there are steps; its states are clean, at noise level 0.
 
     Args:
         sigmas: decreasing noise levels; the last is 0 for a finished estimate.
@@ -39,18 +41,29 @@ def iterate(
     def noise(like: Tensor) -> Tensor:
         return normal(like.shape[1:], generators, like)
 
-    # The first noise has the measurement's dtype, so that float64 problems are solved in float64.
-    state = State(levels[0] * normal(prior.latent_shape, generators, problem.measured))
+    def first() -> Tensor:
+        # It has the measurement's dtype, so that float64 problems are solved in float64.
+        return normal(prior.latent_shape, generators, problem.measured)
+
+    def checked(step: Step, state: State) -> tuple[Step, State]:
+        if not bool(torch.isfinite(state.z).all()):
+            place = f"step {step.index + 1} of {len(levels) - 1}"
+            raise Diverged(f"the solver diverged at {place}" + (f" (sigma {step.sigma:.3g})" if step.sigma else ""))
+        return step, state
+
+    if isinstance(solver, OptimisingSolver):
+        for index, z in enumerate(solver.optimise(Optimisation(problem, prior, first, len(levels) - 1))):
+            yield checked(Step(index, 0.0, 0.0, problem, prior, noise), State(z))
+        return
+    state = State(levels[0] * first())
     for index, (sigma, sigma_next) in enumerate(pairwise(levels)):
         step = Step(index, sigma, sigma_next, problem, prior, noise)
         state = solver.step(state, step)
-        if not bool(torch.isfinite(state.z).all()):
-            raise Diverged(f"the solver diverged at step {index + 1} of {len(levels) - 1} (sigma {sigma:.3g})")
-        yield step, state
+        yield checked(step, state)
 
 
 def sample(
-    solver: Solver,
+    solver: WithPrior,
     problem: Problem,
     prior: Prior,
     sigmas: Sequence[float],

@@ -25,7 +25,7 @@ from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.noise import DRAWS, Noise
 from diffmusic.problem.operator import seen
 from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import Solver, State, Step
+from diffmusic.solver.contract import State, Step, WithPrior
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import sample
 from diffmusic.tasks.encoded_recording import whole_or_windowed
@@ -42,7 +42,7 @@ class Run:
     """
 
     bound: BoundOperator
-    solver: Solver
+    solver: WithPrior
     backbone: Backbone
     length: int
     text: tuple[tuple[Any, ...], tuple[Any, ...], float]

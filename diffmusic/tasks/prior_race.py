@@ -17,7 +17,7 @@ from diffmusic.parameters import bind
 from diffmusic.plugins import registry
 from diffmusic.prior.backbone import Backbone
 from diffmusic.problem.operator import observed_rate
-from diffmusic.solver.contract import LATENT_SOLVER, PRIOR_SOLVER, Solver
+from diffmusic.solver.contract import LATENT_SOLVER, PRIOR_SOLVER, WithPrior
 from diffmusic.tasks.prior_quality import flux, log_mel
 from diffmusic.tasks.restore import restore
 from diffmusic.tasks.settings import RestoreSettings
@@ -33,7 +33,7 @@ def candidates() -> list[str]:
     """Return the names of the installed solvers that walk a prior by themselves."""
     found = registry().components("solver")
     named = [name for name, spec in found.items() if spec.role == "prior"]
-    return [name for name in named if isinstance(load_component("solver", name), Solver)]
+    return [name for name in named if isinstance(load_component("solver", name), WithPrior)]
 
 
 @dataclass(frozen=True)

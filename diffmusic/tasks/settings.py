@@ -29,7 +29,7 @@ class RestoreSettings:
     """Settings of a restoration, apart from its operator, solver and prior.
 
     Attributes:
-        steps: Noise levels.
+        steps: Noise levels; iterations of a solver that optimises.
         seed: Seed of all randomness.
         samples: Restorations to draw, each a function of ``seed`` and its number.
         prompt: Text of the music, for a prior that reads text; one prompt, or one for each source.

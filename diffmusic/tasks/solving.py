@@ -13,7 +13,7 @@ from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import HasReach, Operator, is_noisy, regions
-from diffmusic.solver.contract import AnySolver, Explains, Solver, SongSolver
+from diffmusic.solver.contract import AnySolver, Explains, SongSolver, WithPrior
 from diffmusic.tasks.excerpts import Run
 from diffmusic.tasks.settings import RestoreSettings, several
 from diffmusic.tasks.snapshot import StepCallback
@@ -42,7 +42,7 @@ class Task:
         if self.noisy:  # noise is damage everywhere
             return None
         reach = BoundOperator.unfitted(self.operator, sample_rate).reach
-        if reach is None or isinstance(self.solver, Solver | SongSolver):
+        if reach is None or isinstance(self.solver, WithPrior | SongSolver):
             return reach
         if isinstance(self.solver, Explains) or not isinstance(self.solver, HasReach):
             return None
@@ -63,7 +63,7 @@ class Task:
 
         Raises InputError where there is no prior, and for prompts that do not fit the sources.
         """
-        assert isinstance(solver, Solver)
+        assert isinstance(solver, WithPrior)
         backbone = self.backbone if self.backbone is None or isinstance(self.backbone, Backbone) else self.backbone()
         if backbone is None:
             raise InputError("this solver needs a prior: give a backbone")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from diffmusic.datasets.contract import Dataset
 from diffmusic.editor.contract import Editor
@@ -11,7 +11,7 @@ from diffmusic.metrics.contract import PairMetric, SetMetric
 from diffmusic.metrics.embeddings import Embedding
 from diffmusic.prior.backbone import LatentModel
 from diffmusic.problem.operator import Operator
-from diffmusic.solver.contract import DirectSolver, Solver
+from diffmusic.solver.contract import AnySolver
 from diffmusic.testing.backbones import backbone_checks
 from diffmusic.testing.checks import Check, title
 from diffmusic.testing.datasets import dataset_checks
@@ -33,7 +33,7 @@ CHECKS: dict[str, Callable[[Any], list[Check]]] = {
 # A callable may be anything, so that metrics of pairs come last; a network may have a method forward of its own.
 _CONTRACTS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("backbone", (LatentModel,)),
-    ("solver", (Solver, DirectSolver, Editor)),
+    ("solver", (*get_args(AnySolver), Editor)),
     ("dataset", (Dataset,)),
     ("metric", (SetMetric,)),
     ("embedding", (Embedding,)),

@@ -18,7 +18,7 @@ from diffmusic.prior.backbone import Costs
 from diffmusic.prior.prior import Prior
 from diffmusic.problem.operator import is_noisy, sources
 from diffmusic.problem.problem import Problem
-from diffmusic.solver.contract import AnySolver, DirectSolver, PartialSolver, Solver, SongSolver
+from diffmusic.solver.contract import AnySolver, DirectSolver, OptimisingSolver, PartialSolver, SongSolver, WithPrior
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import iterate
 from diffmusic.testing.checks import RATE, SAMPLES, Check, HasProbe, audio, frozen, relative
@@ -45,7 +45,7 @@ def solver_checks(solver: Any, tolerance: float = 0.5, steps: int = 50) -> list[
 
 
 def _solver_contract(solver: Any) -> str:
-    assert isinstance(solver, AnySolver), "it has no method step, estimate, fill or edit"
+    assert isinstance(solver, AnySolver), "it has no method step, optimise, estimate, fill or edit"
     frozen(solver)
     return "frozen dataclass"
 
@@ -80,6 +80,9 @@ def _walk(solver: Any, oracle: Oracle) -> str:
             states.append((state.z, state.z.clone()))
             assert step.index + 1 == len(states)
         assert all(torch.equal(now, then) for now, then in states), "a step changed the state it was given"
+        if isinstance(solver, OptimisingSolver):
+            assert len(states) == 6, f"of 6 iterations it tells {len(states)}"
+            assert not states[-1][0].requires_grad, "the estimate carries a graph along"
         return states[-1][0]
 
     together = run([1, 2])
@@ -134,5 +137,5 @@ def _song(solver: Any) -> str:
         assert first.notes, f"{name}: it does not say what it chose"
         assert not first.left or isinstance(solver, PartialSolver), f"{name}: it leaves {first.left} to no other solver"
     if isinstance(solver, PartialSolver):
-        assert isinstance(solver.rest(), Solver), "the solver of what is left has no method step"
+        assert isinstance(solver.rest(), WithPrior), "the solver of what is left has no method step or optimise"
     return "pure, repeatable, keeps what was observed"

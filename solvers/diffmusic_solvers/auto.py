@@ -11,7 +11,7 @@ from diffmusic.audio.song import Song
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field, build, row
 from diffmusic.plugins import registry
-from diffmusic.solver import LATENT_SOLVER, Filling, Solver
+from diffmusic.solver import LATENT_SOLVER, Filling, WithPrior
 
 # The linear prediction of a short gap: seconds of context, and order.
 _CONTEXT, _ORDER = 0.25, 512
@@ -39,11 +39,11 @@ class Auto:
         LATENT_SOLVER
     )
 
-    def rest(self) -> Solver:
+    def rest(self) -> WithPrior:
         """The solver of what is left. Raises InputError for one without steps."""
         name, given = row(self.prior)
         solver = build(registry().load("solver", name), given, f"solver {name!r}")
-        if not isinstance(solver, Solver):
+        if not isinstance(solver, WithPrior):
             raise InputError(f"solver 'auto': prior: {self.prior!r} is no solver with a prior")
         return solver
 

@@ -22,6 +22,7 @@ def diffmusic_solvers() -> list[Spec]:
         _spec("mpgd", "mpgd:MPGD", "gradient on the predicted clean latent", "prior"),
         _spec("daps", "daps:DAPS", "prior step and data step apart, then fresh noise", "prior"),
         _spec("reencode", "reencode:Reencode", "fits the decoded audio to the data, and encodes the change", "prior"),
+        _spec("ditto", "ditto:DITTO", "the noise that a short sampler begins from is optimised", "prior"),
         _spec("repaint", "repaint:RePaint", "measured latents put into the walk; no gradient", "prior"),
         _spec("lanpaint", "lanpaint:LanPaint", "Langevin dynamics of both at every level; no gradient", "prior"),
         _spec("mmps", "mmps:MMPS", "the prior's covariance carries it to the rest", "prior"),
