@@ -32,9 +32,10 @@ from scipy.stats import spearmanr
 from diffmusic.metrics.likeness import likeness
 from diffmusic.models.load import load_model
 from diffmusic.prior import Costs
+from diffmusic.prior.levels import sweep
 from diffmusic.tasks.adapter import Adapter
 from diffmusic.tasks.encoded_recording import EncodedRecording
-from diffmusic.tasks.fuse import WINDOW, fuse, learn, sweep
+from diffmusic.tasks.fuse import WINDOW, fuse, learn
 from diffmusic.tasks.loading import load_editor
 from diffmusic.tasks.settings import FuseSettings, LearnSettings
 from training.captions import captions

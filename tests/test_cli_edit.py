@@ -16,6 +16,7 @@ from diffmusic.prior.denoiser import Denoiser
 from diffmusic.prior.guidance import Embedder
 from diffmusic.prior.windowed import Windowed
 from diffmusic.tasks.encoded_recording import EncodedRecording
+from diffmusic.tasks.presets import LPAPS, MEASURED
 
 Song = Callable[..., Path]
 Run = Callable[..., SimpleNamespace]
@@ -109,6 +110,56 @@ def test_shift_and_stroke_from_the_command_line(song: Song, edit: Run, tmp_path:
         assert same == (setting == "order=2"), setting
 
 
+def test_segments_take_times_as_people_have_them(song: Song, edit: Run, tmp_path: Path) -> None:
+    path, words = song(seconds=3.0, subtype="FLOAT"), ("--target", "drums")
+    for number, segment in enumerate(("0.5:0.9@1.0=a flute", "0:00.5-0:00.9@1.0=a flute", "0:00.5+0.4@1=a flute")):
+        out = tmp_path / f"{number}.wav"
+        assert edit(path, *words, "--segment", segment, "-o", out).code == 0
+        assert np.array_equal(audio(out), audio(tmp_path / "0.wav")), segment
+
+
+def test_a_sweep_is_each_strength_and_a_page(song: Song, edit: Run, tmp_path: Path) -> None:
+    path, out = song(subtype="FLOAT"), tmp_path / "s.wav"
+    words = ("--target", "a choir", "--target", "drums", "--steps", 2)
+    result = edit(path, *words, "--sweep", 2, "--window", "0.7:3", "-o", out)
+    assert result.code == 0, result.err
+    names = {f"s-target{target}-strength{strength}.wav" for target in (1, 2) for strength in (1, 2)}
+    assert {each.name for each in tmp_path.glob("s*")} == {*names, "s.html", "s-target1-strength1.wav.json", "song.wav"}
+    assert edit(path, *words, "--strength", 3, "-o", tmp_path / "one.wav").code == 0
+    for target in (1, 2):
+        made, alone = (audio(tmp_path / name.format(target)) for name in
+                       ("s-target{}-strength2.wav", "one-target{}.wav"))  # fmt: skip
+        assert np.array_equal(made, alone)
+    record = json.loads((tmp_path / "s-target1-strength1.wav.json").read_text())
+    assert [each["sigmas"][0] for each in record["sweep"]] == pytest.approx([0.7, 3.0])
+    page = (tmp_path / "s.html").read_text()
+    assert page.count("data:audio/flac") == 2 + 4
+    assert "drums&#39;, strength 3" in page
+
+
+def test_presets_are_the_measured_strengths_and_the_paper(song: Song, edit: Run, tmp_path: Path) -> None:
+    rows = json.loads((Path(__file__).parents[1] / "benchmarks" / "results" / "edits.json").read_text())["rows"]
+    for solver, strengths in MEASURED.items():
+        measured = [row for row in rows if row["row"] == solver]
+        for name, strength in strengths.items():
+            nearest = min(measured, key=lambda row: abs(row["lpaps"] - LPAPS[name]))
+            assert nearest["strength"] == strength, (solver, name)
+    path, out = song(), tmp_path / "p.wav"
+
+    def job(*words: object) -> dict[str, object]:
+        result = edit(path, "--target", "x", "--steps", 1, "-o", out, *words)
+        assert result.code == 0, result.err
+        made: dict[str, object] = json.loads((tmp_path / "p.wav.json").read_text())["job"]
+        return made
+
+    made = job("--preset", "paper")
+    assert (made["guidance"], made["source_guidance"], made["steps"]) == (12.0, 3.0, 1)  # a flag comes first
+    assert made["strength"] == pytest.approx(2.7255, abs=1e-3)
+    assert job("--preset", "paper", "--solver", "ddim-inversion")["guidance"] == 5.0
+    assert job("--preset", "bold", "--guidance", 4)["guidance"] == 4.0
+    assert job("--preset", "bold", "--strength", 2)["strength"] == 2.0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -123,6 +174,14 @@ def test_shift_and_stroke_from_the_command_line(song: Song, edit: Run, tmp_path:
         (("--target", "x", "--t-start", "300/200"), "1 to 200"),
         (("--target", "x", "--t-start", "300/2000"), "trained at 1000 levels"),
         (("--target", "x", "--hold", "2"), "--hold"),
+        (("--target", "x", "--segment", "0:00.5-0:00.75:1"), "1:03-1:05.5"),
+        (("--target", "x", "--sweep", "0"), "--sweep"),
+        (("--target", "x", "--sweep", "2", "--window", "3:2"), "LOW:HIGH"),
+        (("--sweep", "2", "--segment", "0.2:0.6@2=x"), "nothing to sweep"),
+        (("--target", "x", "--preset", "loud"), "subtle, bold or paper"),
+        (("--target", "x", "--preset", "paper", "--solver", "flow-edit"), "ddpm-inversion, sdedit"),
+        (("--target", "x", "--amount", "1"), "--directions"),
+        (("--target", "x", "--solver", "posterior-pc", "--sweep", "2"), "diffmusic explore"),
         (("--target", "x", "-s", "stroke=1:2,3"), "START:END,LOW:HIGH,DB"),
     ],
 )

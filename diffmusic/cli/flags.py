@@ -84,6 +84,19 @@ BATCH: Flags = (
 """Flags of every command that processes many latents at once."""
 
 
+class Window(click.ParamType):
+    """``LOW:HIGH``, two noise levels."""
+
+    name = "LOW:HIGH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        low, _, high = str(value).partition(":")
+        try:
+            return [float(low), float(high)]
+        except ValueError:
+            self.fail(f"{value!r}: write LOW:HIGH, such as 0.5:4", param, ctx)
+
+
 def options(default: Any, make: Callable[..., Any] = click.option) -> Callable[..., Any]:
     """Wrap ``make`` so that its help ends with the value that the default job has under that name."""
 

@@ -9,7 +9,7 @@ import click
 
 from diffmusic.audio.resample import resample
 from diffmusic.audio.signal import Samples
-from diffmusic.cli.flags import BATCH, OUTPUT, RUN, SOLVER, options, several
+from diffmusic.cli.flags import BATCH, OUTPUT, RUN, SOLVER, Window, options, several
 from diffmusic.cli.jobs import access, check_results, claim, overridden, record_path, result_path, variants
 from diffmusic.cli.report import encoded, leave, report
 from diffmusic.cli.terminal import progress_bar
@@ -22,19 +22,6 @@ from diffmusic.reports.spectrograms import spectrograms
 DEFAULT = FusionJob()
 PATH = click.Path(path_type=Path)
 option = options(DEFAULT)
-
-
-class Window(click.ParamType):
-    """``LOW:HIGH``, two noise levels."""
-
-    name = "LOW:HIGH"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        low, _, high = str(value).partition(":")
-        try:
-            return [float(low), float(high)]
-        except ValueError:
-            self.fail(f"{value!r}: write LOW:HIGH, such as 0.5:4", param, ctx)
 
 
 @click.command()

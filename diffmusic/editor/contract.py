@@ -143,3 +143,15 @@ class Editor(Protocol):
             The edited latents, target after target, (targets * items, channels, frames, ...).
         """
         ...
+
+
+@runtime_checkable
+class Graded(Protocol):
+    """Editor whose strength is a parameter of its own, with a sign, such as how far a direction is followed."""
+
+    def graded(self, count: int, /) -> tuple[tuple[str, Editor], ...]:
+        """Return the editor at ``count`` strengths from the negative of its own to its own, each with its name.
+
+        Raises InputError where it cannot be swept.
+        """
+        ...

@@ -23,10 +23,11 @@ from diffmusic.metrics.likeness import likeness
 from diffmusic.models.load import SAFE, Access
 from diffmusic.parameters import Count, Positive, checked, values
 from diffmusic.prior.backbone import Backbone, Costs
+from diffmusic.prior.levels import sweep
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.reports.listening_page import Track
 from diffmusic.tasks.adapter import Adapter, peft
-from diffmusic.tasks.fuse import LEVEL, WINDOW, Fused, fuse, learn, sweep
+from diffmusic.tasks.fuse import LEVEL, WINDOW, Fused, fuse, learn
 from diffmusic.tasks.loading import load_editor
 from diffmusic.tasks.settings import FuseSettings, LearnSettings
 

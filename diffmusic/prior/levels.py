@@ -48,3 +48,11 @@ def strength(backbone: Any, start: int, steps: int = 200) -> float:
 def frame_rate(backbone: Backbone) -> float:
     """Return latent frames a second: dimension 2 of latents with their batch is time."""
     return backbone.latent_shape(1000 * backbone.sample_rate)[1] / 1000
+
+
+def sweep(window: tuple[float, float], count: int) -> tuple[float, ...]:
+    """Return ``count`` levels across a window, even in log sigma, from the lowest, which is nearest to the original."""
+    low, high = window
+    if not 0 < low < high or count < 1:
+        raise InputError(f"a window from {low:g} to {high:g}: write LOW:HIGH, both noise levels above 0")
+    return tuple(np.geomspace(low, high, count).tolist()) if count > 1 else (float(np.sqrt(low * high)),)

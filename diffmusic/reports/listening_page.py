@@ -1,62 +1,125 @@
-"""Listening page for some recordings: one self-contained HTML file with its audio and its picture."""
+"""Listening page for some recordings: one self-contained HTML file with its audio, its waveforms and its picture.
+
+All tracks run on one clock: another one is heard at the same sample, equally loud unless asked otherwise, and so is its
+difference from any other, ``g x - h y`` with the gains ``g`` and ``h`` of the two.
+"""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import soundfile
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; }
-td, th { border-bottom: 1px solid #8884; padding: .4rem .8rem .4rem 0; text-align: left; }
-audio { width: 20rem; } img { max-width: 100%; } td.number { font-variant-numeric: tabular-nums; }
-"""
+LONGEST = 60.0
+"""Seconds of each recording that a page holds; a browser decodes them all."""
+_TEMPLATE = Path(__file__).with_name("listening_page.html")
+_COLUMNS, _HEIGHT = 600, 48
 
 
 @dataclass(frozen=True)
 class Track:
-    """Recording, (channels, time) at ``sample_rate`` Hz, with its title, and numbers to show with it by name."""
+    """Recording, (channels, time) at ``sample_rate`` Hz.
+
+    Attributes:
+        title: Its name.
+        audio: Its samples, full scale 1.
+        sample_rate: Hz.
+        numbers: Numbers to show with it, by name.
+        group: Heading that it stands under, together with other tracks.
+    """
 
     title: str
     audio: np.ndarray
     sample_rate: int
     numbers: Mapping[str, float] = field(default_factory=dict)
+    group: str = ""
 
 
-def page(title: str, text: str, tracks: Sequence[Track], picture: bytes) -> bytes:
-    """Render the page. Audio is 16-bit FLAC, which every browser plays; picture: a PNG."""
+@dataclass(frozen=True)
+class Question:
+    """Question to the listener: which group is it?
+
+    Attributes:
+        text: The question.
+        answer: The group that is right.
+        explained: What is shown with the answer, a line each.
+    """
+
+    text: str
+    answer: str
+    explained: Sequence[str]
+
+
+def page(
+    title: str, text: str, tracks: Sequence[Track], picture: bytes | None = None, question: Question | None = None
+) -> bytes:
+    """Render the page as HTML that makes no network request.
+
+    Args:
+        title: Of the page.
+        text: What there is to hear.
+        tracks: The recordings, the first of which the loudness of the others is matched to.
+        picture: A PNG to show below.
+        question: A blind test; then the titles and groups must not tell the answer.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
+        _TEMPLATE.read_text(encoding="utf-8")
+    )
+    gains = matched([track.audio for track in tracks])
+    highest = max((float(np.abs(track.audio).max(initial=0.0)) for track in tracks), default=0.0) or 1.0
+    rows = [
+        {
+            "track": track,
+            "gain": f"{gain:.6g}",
+            "wave": _waveform(track.audio.mean(0) / highest),
+            "sound": _data("audio/flac", _flac(track)),
+        }
+        for track, gain in zip(tracks, gains, strict=True)
+    ]
     names = list(dict.fromkeys(name for track in tracks for name in track.numbers))
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ["", "", *names])
-    rows = "".join(_row(track, names) for track in tracks)
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{html.escape(title)}</title><style>{STYLE}</style>
-<h1>{html.escape(title)}</h1>
-<p>{html.escape(text)}</p>
-<table><tr>{head}</tr>{rows}</table>
-<p><img alt="spectrograms" src="{_data("image/png", picture)}"></p>
-<script>
-// One sound at a time.
-const all = document.querySelectorAll("audio");
-all.forEach(one => one.addEventListener("play", () => all.forEach(other => other !== one && other.pause())));
-</script>
-</html>
-""".encode()
+    groups = list(dict.fromkeys(track.group for track in tracks if track.group))
+    shown = _data("image/png", picture) if picture else ""
+    return template.render(
+        title=title, text=text, rows=rows, names=names, picture=shown, question=question, groups=groups,
+        columns=_COLUMNS, height=_HEIGHT,
+    ).encode()  # fmt: skip
 
 
-def _row(track: Track, names: Sequence[str]) -> str:
-    shown = [f"{track.numbers[name]:.3f}" if name in track.numbers else "" for name in names]
-    cells = "".join(f'<td class="number">{each}</td>' for each in shown)
+def matched(recordings: Sequence[np.ndarray]) -> list[float]:
+    """Return gains that make recordings, (channels, time), as loud (root mean square) as the first, without clipping.
+
+    Silent ones keep their level. All gains share the factor that brings the highest peak down to full scale.
+    """
+    loudness = [float(np.sqrt(np.mean(np.square(audio)))) if audio.size else 0.0 for audio in recordings]
+    gains = [loudness[0] / each if each > 0 and loudness[0] > 0 else 1.0 for each in loudness]
+    peaks = [gain * float(np.abs(audio).max(initial=0.0)) for gain, audio in zip(gains, recordings, strict=True)]
+    factor = min(1.0, 1 / max(peaks)) if any(peaks) else 1.0
+    return [gain * factor for gain in gains]
+
+
+def _waveform(mono: np.ndarray) -> str:
+    """The outline of a waveform, full scale 1, as the points of an SVG polygon."""
+    edges = np.linspace(0, len(mono), min(_COLUMNS, max(1, len(mono))) + 1).astype(int)
+    parts = [mono[a : max(b, a + 1)] for a, b in pairwise(edges)]
+    upper = [(n, float(part.max(initial=-1.0))) for n, part in enumerate(parts)]
+    lower = [(n, float(part.min(initial=1.0))) for n, part in enumerate(parts)]
+    scale = _COLUMNS / max(1, len(parts))
+    return " ".join(f"{n * scale:.4g},{(1 - y) * _HEIGHT / 2:.4g}" for n, y in [*upper, *lower[::-1]])
+
+
+def _flac(track: Track) -> bytes:
+    """16-bit FLAC, which every browser plays."""
     sound = io.BytesIO()
     soundfile.write(sound, np.clip(track.audio.T, -1, 1), track.sample_rate, format="FLAC", subtype="PCM_16")
-    player = f'<audio controls preload="none" src="{_data("audio/flac", sound.getvalue())}"></audio>'
-    return f"<tr><td>{html.escape(track.title)}</td><td>{player}</td>{cells}</tr>\n"
+    return sound.getvalue()
 
 
 def _data(kind: str, content: bytes) -> str:

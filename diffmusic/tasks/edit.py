@@ -72,9 +72,10 @@ def edited(
     backbone: Backbone,
     settings: EditSettings,
     *,
+    round_trip: bool = False,
     progress: ProgressCallback | None = None,
 ) -> EditedSignals:
-    """The same of a recording of which only the stretch that changes is read."""
+    """The same of a recording of which only the stretch that changes is read; with its round trip if asked for."""
     started, costs = time.perf_counter(), Costs()
     if not several(settings.targets):
         raise InputError("say what the music is to become: give a target")
@@ -90,8 +91,11 @@ def edited(
             z = editor.edit(setup.task(settings.seed, draw, tick))
         for number, latents in enumerate(z.split(len(setup.passage.z))):
             made[number * samples + draw] = setup.put_back(latents)
+    with torch.no_grad():
+        trip = Patched(signal, [setup.put_back(setup.passage.z)]) if round_trip else None
     return EditedSignals(
         draws=tuple(Patched(signal, [made[number]]) for number in sorted(made)),
+        round_trip=trip,
         sample_rate=sample_rate,
         costs=costs,
         seconds=time.perf_counter() - started,
@@ -102,9 +106,13 @@ def edited(
 
 @dataclass(frozen=True, kw_only=True)
 class EditedSignals:
-    """The same with audio that is read where it is needed; ``draws`` are in the order of ``Edited.audio``."""
+    """The same with audio that is read where it is needed; ``draws`` are in the order of ``Edited.audio``.
+
+    ``round_trip`` is the recording with the stretch encoded and decoded, where it was asked for.
+    """
 
     draws: tuple[Signal, ...]
+    round_trip: Signal | None
     sample_rate: int
     costs: Costs
     seconds: float
@@ -114,7 +122,8 @@ class EditedSignals:
     @property
     def in_memory(self) -> Edited:
         """All of it as arrays."""
-        held = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "draws"}
+        held = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        del held["draws"], held["round_trip"]
         return Edited(audio=np.stack([whole(each) for each in self.draws]), **held)
 
 

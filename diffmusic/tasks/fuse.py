@@ -150,11 +150,3 @@ def visiting(sigmas: Sequence[float], levels: Sequence[float]) -> tuple[float, .
         place = int(np.where(free, np.abs(own - each), np.inf).argmin())
         own[place], free[place] = each, False
     return (*np.exp(np.sort(own)[::-1]).tolist(), 0.0)
-
-
-def sweep(window: tuple[float, float], count: int) -> tuple[float, ...]:
-    """Return ``count`` levels across a window, even in log sigma, from the lowest, which is nearest to the original."""
-    low, high = window
-    if not 0 < low < high or count < 1:
-        raise InputError(f"a window from {low:g} to {high:g}: write LOW:HIGH, both noise levels above 0")
-    return tuple(np.geomspace(low, high, count).tolist()) if count > 1 else (float(np.sqrt(low * high)),)

@@ -15,7 +15,7 @@ from diffmusic.errors import InputError
 from diffmusic.parameters import span
 
 _WRITTEN = re.compile(r"(?P<span>[^@=]+)(?:@(?P<strength>[^=]+))?(?:=(?P<prompt>.*))?", re.DOTALL)
-HOW = "write START:END in seconds, or START:END@STRENGTH=PROMPT, such as 3.0:5.5@1.5='a banjo'"
+HOW = "write START:END, such as 3.0:5.5 or 1:03-1:05.5, or START:END@STRENGTH=PROMPT, such as 3.0:5.5@1.5='a banjo'"
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Segment:
 
     @classmethod
     def parse(cls, text: str) -> Segment:
-        """Parse ``3.0:5.5``, ``3.0:5.5=a banjo``, ``3.0:5.5@1.5`` or ``3.0:5.5@1.5=a banjo``.
+        """Parse ``3.0:5.5``, ``1:03-1:05.5=a banjo``, ``3.0:5.5@1.5`` or ``3.0:5.5@1.5=a banjo``.
 
         Args:
-            text: START:END in seconds, with @STRENGTH and =PROMPT where they are given.
+            text: START:END as ``diffmusic.parameters.span`` takes it, with @STRENGTH and =PROMPT where they are given.
 
         Returns:
             The segment.

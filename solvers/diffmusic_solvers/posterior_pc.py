@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BeforeValidator
 from torch import Tensor
 
@@ -45,6 +47,13 @@ class PosteriorPC:
     @classmethod
     def example(cls) -> PosteriorPC:
         return cls(amount=0.1)
+
+    def graded(self, count: int) -> tuple[tuple[str, PosteriorPC], ...]:
+        """Return the editor at amounts from ``-amount`` to ``amount``."""
+        if not self.directions:
+            raise InputError("a sweep follows directions that are known: find them with diffmusic explore first")
+        amounts = np.linspace(-self.amount, self.amount, count).tolist() if count > 1 else [self.amount]
+        return tuple((f"{amount:+.3g}", dataclasses.replace(self, amount=amount)) for amount in amounts)
 
     def edit(self, task: Edit) -> Tensor:
         if not self.directions:
