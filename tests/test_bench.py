@@ -356,3 +356,22 @@ def test_tuning_ranks_the_tries_of_each_solver() -> None:
         "the geometric mean, of the part where there is one"
     )
     assert "| dps zeta=2 | 2.000 | 2.000 | 2.000 | 1 |" in text
+
+
+def test_several_samples_have_columns_of_medoid_mean_and_best(run: Run, small: Path, tmp_path: Path) -> None:
+    text = small.read_text().replace("[dps steps=2, dsg steps=2]", "[dsg steps=2 samples=3]")
+    small.write_text(text.replace("count: 2", "count: 1"))
+    done = run("bench", small, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    found = {each["row"]: each for each in map(json.loads, lines)}
+    scores = found["dsg steps=2 samples=3"]["finished"]
+    for name in ("lsd", "mel_l1", "part"):
+        assert scores[f"{name} best"] <= scores[name]
+        assert scores[f"{name} best"] < scores[f"{name} mean"]
+    assert scores["spread/error"] > 0
+    assert 0 <= scores["outside"] <= 1
+    assert "spread/error" not in found["interpolate order=16"]["finished"]
+    head = table(tmp_path / "out")
+    assert "| lsd | lsd mean | lsd best |" in head
+    assert "| misfit | spread/error | outside |" in head

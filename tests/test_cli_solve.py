@@ -174,9 +174,28 @@ def test_reference_measures_a_really_damaged_file(song: Song, solve: Run, tmp_pa
 
 def test_several_samples_differ_inside_the_gap_only(song: Song, solve: Run, tmp_path: Path) -> None:
     assert solve(song(), "--samples", 2, "-o", tmp_path / "out.wav").code == 0
-    first, second = (codes(tmp_path / f"out-{number}.wav") for number in (1, 2))
+    first, second = (codes(tmp_path / name) for name in ("out.wav", "out-2.wav"))
     assert np.array_equal(first[:9600], second[:9600])
     assert not np.array_equal(first[9600:14400], second[9600:14400])
+
+
+def test_the_result_of_several_samples_is_their_medoid(song: Song, solve: Run, tmp_path: Path) -> None:
+    """Each file is the sample that the record says, in the order of how far it is from the others."""
+    path, plot = song(), tmp_path / "p.png"
+    result = solve(path, "--samples", 3, "-o", tmp_path / "out.wav", "--plot", plot)
+    assert result.code == 0, result.err
+    assert "3 samples, which differ by" in result.out
+    names = ["out.wav", "out-2.wav", "out-3.wav"]
+    assert sorted(each.name for each in tmp_path.glob("out*.wav")) == sorted(names)
+    made = json.loads((tmp_path / "out.wav.json").read_text())["samples"]
+    far = [made["distances"][sample] for sample in made["order"]]
+    assert far == sorted(far)
+    assert made["seconds"] == [[0.6, 0.75], [0.75, 0.9]]
+    assert made["edges_hz"] == [0, 125, 250, 500, 1000, 2000, 4000, 8000]
+    assert np.shape(made["spread_db"]) == (2, 7)
+    assert solve(path, "--samples", 1, "-o", tmp_path / "one.wav").code == 0
+    drawn = names[made["order"].index(0)]
+    assert np.array_equal(codes(tmp_path / "one.wav"), codes(tmp_path / drawn))
 
 
 def test_no_finish_gives_the_raw_estimate(song: Song, solve: Run, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Solvers against a Gaussian prior, whose posterior is known in closed form."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.prior import Costs, Prior
+from diffmusic.prior.windowed import Windowed
 from diffmusic.problem import Problem
 from diffmusic.solver import State, Step, transition, uncertainty
 from diffmusic.solver.noise import generator
@@ -235,6 +236,29 @@ def test_mmps_is_exact_where_its_inverse_is() -> None:
     mean, single = in_posterior_deviations(MMPS(iterations=16, deviation=0.01), 100, LOUDNESS)
     assert mean < 0.2  # of 100 draws; the hole's 16 samples are correlated
     assert single == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 4.0])
+def test_tempered_samples_are_those_of_a_prior_of_that_much_more_covariance(temperature: float) -> None:
+    """``p^(1/T)`` of a Gaussian has ``T`` times its covariance; the posterior's mean is the same without noise."""
+    oracle = Oracle.with_hole(loudness=LOUDNESS)
+    apart = oracle.draw(MMPS(iterations=16, deviation=0.01, temperature=temperature), 60, 100) - oracle.mean
+    deviation = float(oracle.covariance.trace().sqrt()) * temperature**0.5
+    assert float(apart.mean(0).norm()) / deviation < 0.2
+    assert float(apart.square().sum(1).mean().sqrt()) / deviation == pytest.approx(1.0, abs=0.1)
+
+
+class Hot(GaussianPrior):
+    temperature = 2.5
+
+
+def test_a_prior_says_by_what_its_samples_are_tempered() -> None:
+    oracle = Oracle.with_hole()
+    own = replace(oracle, prior=Hot(oracle.prior.mean, oracle.prior.covariance))
+    assert torch.equal(own.draw(MMPS(), 6, 2), oracle.draw(MMPS(temperature=2.5), 6, 2))
+    assert torch.equal(own.draw(MMPS(temperature=1.0), 6, 2), oracle.draw(MMPS(), 6, 2))
+    assert Windowed(own.prior, 1, 16, 1).temperature == 2.5
+    assert Windowed(oracle.prior, 1, 16, 1).temperature == 1.0
 
 
 @pytest.mark.parametrize(

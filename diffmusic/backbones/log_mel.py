@@ -36,6 +36,7 @@ class LogMelPrior(Pretrained):
 
     vocoder_gradient: how a gradient passes ``V``: through it (``exact``), or as through an equaliser that the log-mel
         drives (``envelope``, see ``diffmusic.backbones.envelope``).
+    temperature: by which samples of these weights are tempered; ``model_index.json`` may say so.
     """
 
     UNET: ClassVar[Any]
@@ -52,6 +53,7 @@ class LogMelPrior(Pretrained):
     texts: Texts
     vocoder_gradient: Literal["exact", "envelope"] = "exact"
     channels: int = 1
+    temperature: float = 1.0
 
     @classmethod
     def load(
@@ -94,6 +96,7 @@ class LogMelPrior(Pretrained):
             index.get("excerpt_seconds", frames * pixel / log_mel.spec.frame_rate),
             Texts(lambda: cls._encoders(folder, device, allow_pickle)),
             vocoder_gradient or ("envelope" if isinstance(vocoder, ISTFTVocoder) else "exact"),
+            temperature=float(index.get("temperature", 1.0)),
         )
 
     @classmethod

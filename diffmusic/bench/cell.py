@@ -20,6 +20,7 @@ from diffmusic.bench.damage import Damage
 from diffmusic.bench.damaged_lsd import damaged_lsd
 from diffmusic.bench.named import Named
 from diffmusic.bench.rows import Settings
+from diffmusic.bench.samples import calibration, medoid, summary
 from diffmusic.bench.scoring import score
 from diffmusic.errors import DiffmusicError, reason
 from diffmusic.jobs import record
@@ -154,7 +155,7 @@ def _round_trip(task: Task, material: Material, sounds: dict[str, np.ndarray]) -
 
 
 def _solve(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Restore the clip, and measure the raw and the finished estimate."""
+    """Restore the clip, and measure the raw and the finished estimate: the medoid, where there are several samples."""
     assert task.solver is not None
     damage = _damage(task, material)
     backbone = _backbone(task) if task.model else None
@@ -167,15 +168,24 @@ def _solve(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dic
         task.settings.restoring(material.prompt, seed=task.seed, noise_std=damage.noise_std),
         length=material.clean.shape[-1],
     )
-    raw = result.audio[0]
     highest = 0.95 * backbone.sample_rate / 2 if backbone else None
     direct = backbone is None and is_noisy(damage.bound.operator)
-    finished = raw if direct else damage.finished(raw, highest)
-    order = damage.order(material.clean, finished, material.sample_rate)
-    versions = {"raw": raw[order], "finished": finished[order]}
-    sounds |= _heard("estimate", versions["finished"], damage.sources)
-    scores = {name: _measured(task, material, damage, audio) for name, audio in versions.items()}
-    return {**scores, "costs": result.costs.as_dict(), "seconds": result.seconds}
+    clean, rate = material.clean, material.sample_rate
+    raws, made = [], []
+    for raw in result.audio:
+        finished = raw if direct else damage.finished(raw, highest)
+        order = damage.order(clean, finished, rate)
+        raws.append(raw[order])
+        made.append(finished[order])
+    lost = damage.bound.spans(clean.shape[-1])
+    kept = medoid(made, rate, lost)
+    sounds |= _heard("estimate", made[kept], damage.sources)
+    scored = [_measured(task, material, damage, audio) for audio in made]
+    if len(made) > 1:
+        several = summary([each["scores"] for each in scored]) | calibration(clean, made, rate, lost)
+        scored[kept]["scores"] |= several
+    raw_scores = _measured(task, material, damage, raws[kept])
+    return {"raw": raw_scores, "finished": scored[kept], "costs": result.costs.as_dict(), "seconds": result.seconds}
 
 
 def _edit(task: Task, material: Material, sounds: dict[str, np.ndarray]) -> dict[str, Any]:

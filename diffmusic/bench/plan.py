@@ -116,13 +116,14 @@ def identity(cell_: Cell, problem: Problem, library: Library, models: Sequence[M
     editing = task.kind == "edit"
     # Without a prompt there is no guidance, whatever its default.
     guidance = task.settings.weight(editing) if editing or task.settings.prompted else None
+    single = {"samples"} if task.settings.samples == 1 else None  # records are older than this setting
     return {
         "kind": task.kind,
         "clip": library.material(cell_.place.clip, problem).identity(),
         "operator": _written(task.operator, "operator"),
         "snr": task.snr,
         "solver": _written(task.solver, "solver"),
-        "settings": task.settings.model_dump() | {"guidance": guidance} if task.solver else None,
+        "settings": task.settings.model_dump(exclude=single) | {"guidance": guidance} if task.solver else None,
         "model": model and {"sha256": model.hash, "dtype": model.dtype},
         "seed": task.seed,
         "metrics": [scoring.describe(each, task.offline) for each in task.metrics],

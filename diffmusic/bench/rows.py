@@ -23,6 +23,7 @@ class Settings(Keys):
     """Settings of a run in addition to its solver's parameters.
 
     Attributes:
+        samples: of a restorer; the medoid is scored, and more columns have the mean, the best, and the calibration.
         guidance: by default that of ``solve`` and ``edit``.
         prompted: give a restorer the clip's prompt, where the dataset has one.
         strength: of ``edit``.
@@ -30,6 +31,7 @@ class Settings(Keys):
     """
 
     steps: Annotated[int, Field(ge=1)] = 25
+    samples: Annotated[int, Field(ge=1)] = 1
     guidance: Annotated[float | None, Field(ge=0)] = None
     prompted: bool = False
     strength: Annotated[float, Field(gt=0)] = EditSettings.strength
@@ -43,7 +45,9 @@ class Settings(Keys):
     def restoring(self, prompt: str | None, **others: Any) -> RestoreSettings:
         """Build the settings of ``restore`` for the raw estimate of a clip, with its prompt if ``prompted``."""
         told = (prompt,) if prompt is not None and self.prompted else ()
-        return RestoreSettings(steps=self.steps, prompt=told, guidance=self.weight(False), finish=False, **others)
+        return RestoreSettings(
+            steps=self.steps, samples=self.samples, prompt=told, guidance=self.weight(False), finish=False, **others
+        )
 
     def editing(self, target: str, source: str, **others: Any) -> EditSettings:
         """Build the settings of ``edit`` towards a target."""

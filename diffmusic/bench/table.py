@@ -13,6 +13,7 @@ import numpy as np
 
 from diffmusic.bench.named import Named
 from diffmusic.bench.plan import REFERENCES, TRUTH
+from diffmusic.bench.samples import OUTSIDE, RATIO, SUFFIXES
 from diffmusic.bench.scoring import metric
 from diffmusic.errors import InputError
 from diffmusic.metrics.contract import is_set
@@ -108,7 +109,8 @@ def tables(plan: Mapping[str, Any], records: Mapping[str, dict[str, Any]]) -> li
             lines.append(_line(plan, group, _shared(cells, backbone or first, records), truth))
         # References come first.
         lines.sort(key=lambda line: REFERENCES.index(line.row) if line.row in REFERENCES else len(REFERENCES))
-        names = [each["name"] for each in plan["metrics"]] + ["part", "misfit"]
+        names = [f"{each['name']}{more}" for each in plan["metrics"] for more in ("", *SUFFIXES)]
+        names += [f"part{more}" for more in ("", *SUFFIXES)] + ["misfit", RATIO, OUTSIDE]
         finished = [name for name in names if any(name in line.values for line in lines)]
         raw = [f"{name} raw" for name in names if any(f"{name} raw" in line.values for line in lines)]
         others = list(dict.fromkeys(name for line in lines for name in line.published))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from diffmusic.bench.samples import SUFFIXES
 from diffmusic.bench.table import Table
 
 TITLES = {"part": "lsd of the part"}
@@ -43,8 +44,9 @@ def markdown(plan: Mapping[str, Any], made: Sequence[Table]) -> str:
 
 def heading(column: str) -> str:
     """Title a column for readers."""
-    name, raw = column.removesuffix(" raw"), " raw" if column.endswith(" raw") else ""
-    return TITLES.get(name, name) + raw
+    more = next((word for word in (" raw", *SUFFIXES) if column.endswith(word)), "")
+    name = column.removesuffix(more)
+    return TITLES.get(name, name) + more
 
 
 def described(plan: Mapping[str, Any]) -> list[str]:

@@ -173,7 +173,8 @@ def common_flags(operator: Any) -> list[click.Parameter]:
                "runs the network once a step instead of twice."),
         *(option(*names, **settings) for names, settings in PROJECTION),
         option("--steps", type=int, metavar="N", help="Noise levels; iterations of a solver that optimises."),
-        option("--samples", type=int, metavar="N", help="Different restorations to draw."),
+        option("--samples", type=int, metavar="N", help="Different restorations to draw: OUT is their medoid, "
+               "from which the others, OUT-2 and on, differ least."),
         option("--finish/--no-finish", default=None, help="Put back what was observed (the default), or give the raw "
                "estimate."),
         option("--stereo", type=click.Choice(get_args(Stereo)), help="Solve two channels as mid and side, where the "

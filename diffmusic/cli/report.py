@@ -37,7 +37,7 @@ def write(outcome: Outcome, targets: Sequence[Path], plot: Path | None, subtype:
     audio = dict(zip(targets, parts, strict=True))
     contents = encoded(audio, given.like, rate, before, subtype, widen=outcome.sources > 1)
     if plot:
-        contents[plot] = spectrograms(_panels(outcome), rate, outcome.lost)
+        contents[plot] = spectrograms(_panels(outcome), rate, outcome.lost, outcome.spread)
     return leave(contents, outcome.document)
 
 
@@ -145,6 +145,7 @@ def report(document: dict[str, Any], as_json: bool) -> None:
     written = [Path(path) for path in document["outputs"]]
     beside = [record_path(path) for path in written if not is_stream(path)][:1]
     lines += [f"  wrote {path}" for path in (*written, *beside)]
+    lines += [f"  {document['samples']['text']}"] if document.get("samples") else []
     notes = [note["text"] for note in document.get("notes", ()) if "text" in note]
     lines += [f"  {text}" for text in notes[:MOST_NOTES]]
     if len(notes) > MOST_NOTES:

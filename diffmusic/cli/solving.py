@@ -238,11 +238,13 @@ def _left(given: dict[str, Any]) -> set[str]:
 
 
 def _targets(path: Path, output: Path | None, several: bool, samples: int, sources: int) -> list[Path]:
-    """Where the restorations of one input go: one path a posterior sample and source."""
+    """Where the restorations of one input go: the medoid's name has no number, the others count from 2; a path for each
+    source."""
     if path.parent.joinpath("stdin") == path and output is None and not path.suffix:
         output = Path("-")
     if several and output is not None:  # a folder, whatever it is called
         base = output / result_path(path, None, "restored").name
     else:
         base = result_path(path, output, "restored")
-    return variants(base, ("", samples), ("source", sources))
+    bases = [base, *(base.with_name(f"{base.stem}-{number}{base.suffix}") for number in range(2, samples + 1))]
+    return [path for each in bases for path in variants(each, ("source", sources))]

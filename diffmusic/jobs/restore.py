@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from diffmusic.audio.signal import Signal, whole
+from diffmusic.audio.spread import Spread, spread
 from diffmusic.errors import InputError
 from diffmusic.jobs import inputs, kept_checks, record
 from diffmusic.jobs.seeded import seeded
@@ -149,8 +150,10 @@ class Prepared:
             warnings.warn(f"{doubt}; {advice(operator, str(job.solver))}", stacklevel=2)
         lost = list(result.damage)
         before, clean = given.comparison(operator), given.clean
+        differ = spread(result.draws, result.sample_rate, lost)
+        draws = tuple(result.draws[sample] for sample in differ.order) if differ else result.draws
         scores = [] if clean is None else [
-            measure(clean, whole(drawn), before, lost, result.sample_rate) for drawn in result.draws
+            measure(clean, whole(drawn), before, lost, result.sample_rate) for drawn in draws
         ]  # fmt: skip
         model = self.backbone.describe() if result.windows and self.backbone else None
         costs = record.spent(result.costs, result.seconds)
@@ -168,9 +171,10 @@ class Prepared:
             "windows": result.windows,
             "notes": result.notes,
             "doubts": result.doubts,
+            "samples": differ.as_dict() | {"text": differ.text()} if differ else None,
             "metrics": scores,
         }
-        return Outcome(given, result.draws, result.sample_rate, self.sources, lost, document)
+        return Outcome(given, draws, result.sample_rate, self.sources, lost, differ, document)
 
     def describe(self) -> dict[str, Any]:
         """The job with every default written out."""
@@ -184,8 +188,8 @@ class Prepared:
 class Outcome:
     """Result of a run.
 
-    given: what was restored; draws: one a posterior sample, at ``sample_rate``, source after source where there are
-    several; lost: damaged intervals in samples; document: the run record.
+    given: what was restored; draws: one a posterior sample, the medoid first, at ``sample_rate``, source after source
+    where there are several; lost: damaged intervals in samples; spread: of the samples; document: the run record.
     """
 
     given: inputs.Measurement
@@ -193,6 +197,7 @@ class Outcome:
     sample_rate: int
     sources: int
     lost: list[tuple[int, int]]
+    spread: Spread | None
     document: dict[str, Any]
 
 

@@ -119,6 +119,8 @@ class Backbone(LatentModel, Protocol):
     - ``placed(condition, start, seconds)``: the condition for an excerpt that begins at ``start`` of a recording of
       that many seconds, where the model was told so in training;
     - ``log_mel``: the ``LogMel`` that ``mel`` computes, so that noise can be added in its bins;
+    - ``temperature``: by which its samples are tempered, so that they differ as much as they err
+      (``benchmarks/calibration.py``); 1 by default;
     - ``given(condition, z, known)``: the condition for a latent (channels, frames) that is known where ``known``,
       (frames,), is 1 and to be filled where it is 0, where the model was trained to see that.
     """
@@ -153,6 +155,12 @@ class HasPlace(Protocol):
 @runtime_checkable
 class HasContext(Protocol):
     def given(self, condition: Any, z: Tensor, known: Tensor, /) -> Any: ...
+
+
+@runtime_checkable
+class HasTemperature(Protocol):
+    @property
+    def temperature(self) -> float: ...
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from diffmusic.prior.backbone import Costs, HasContext, HasPlace, LatentModel
+from diffmusic.prior.backbone import Costs, HasContext, HasPlace, HasTemperature, LatentModel
 from diffmusic.prior.counted import Counted
 from diffmusic.prior.denoiser import Denoiser
 from diffmusic.prior.guidance import Projection, Text
@@ -56,6 +56,11 @@ class Prior:
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of one source's latent, without batch."""
         return self.backbone.latent_shape(self.samples)
+
+    @property
+    def temperature(self) -> float:
+        """What its samples are tempered by, 1 where the backbone says nothing."""
+        return float(self.backbone.temperature) if isinstance(self.backbone, HasTemperature) else 1.0
 
     def denoise(self, z: Tensor, sigma: float) -> Tensor:
         """Denoise: ``D = E[z_0 | z_sigma = z]``, under guidance where there is a contrast.

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from diffmusic.errors import InputError
-from diffmusic.prior.backbone import Backbone
+from diffmusic.prior.backbone import Backbone, HasTemperature
 
 _OVERLAP = 0.25  # of a window, at least
 _FADE = 0.1  # of a window's overlap, in its middle, over which decoded windows cross
@@ -79,6 +79,10 @@ class Windowed:
     @property
     def device(self) -> torch.device:
         return self.backbone.device
+
+    @property
+    def temperature(self) -> float:
+        return self.backbone.temperature if isinstance(self.backbone, HasTemperature) else 1.0
 
     def sigmas(self, steps: int) -> Tensor:
         return self.backbone.sigmas(steps)

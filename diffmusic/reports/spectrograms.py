@@ -11,23 +11,29 @@ import torch
 
 from diffmusic.audio.mel import LogMel, MelSpec
 from diffmusic.audio.resample import resample
+from diffmusic.audio.spread import Spread
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TICKS = (125, 500, 1000, 2000, 4000, 7500)
 
 
 def spectrograms(
-    panels: Sequence[tuple[str, np.ndarray]], sample_rate: int, lost: Sequence[tuple[int, int]] = ()
+    panels: Sequence[tuple[str, np.ndarray]],
+    sample_rate: int,
+    lost: Sequence[tuple[int, int]] = (),
+    spread: Spread | None = None,
 ) -> bytes:
     """Draw one log-mel spectrogram a panel, on one scale of time and loudness, as a PNG.
 
     Args:
         panels: (title, audio of shape (channels, time)); channels are averaged.
         lost: damaged intervals in samples, marked by lines.
+        spread: of posterior samples, drawn below.
     """
-    return png(figure(panels, sample_rate, 1, lost))
+    return png(figure(panels, sample_rate, 1, lost, spread=spread))
 
 
 def figure(
@@ -36,16 +42,19 @@ def figure(
     columns: int,
     lost: Sequence[tuple[int, int]] = (),
     size: tuple[float, float] = (10, 2.2),
+    spread: Spread | None = None,
 ) -> Figure:
     """Draw the same in several columns, row after row; size: of a panel, inches."""
     from librosa import mel_frequencies
     from matplotlib.figure import Figure
 
-    spec, rows = MelSpec(), -(-len(panels) // columns)
+    spec, rows = MelSpec(), -(-len(panels) // columns) + (spread is not None)
     drawing = Figure(figsize=(size[0] * columns, size[1] * rows + 0.5), layout="constrained")
     table = drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    axes = table.flatten()[: len(panels)]
+    axes, below = table.flatten()[: len(panels)], table[-1, 0]
     for unused in table.flatten()[len(panels) :]:
+        if spread and unused is below:
+            continue
         unused.set_axis_off()
     images = [_decibels(audio, sample_rate, spec) for _, audio in panels]
     top = max(float(image.max()) for image in images)
@@ -63,8 +72,23 @@ def figure(
         axis.set_ylabel("Hz")
     for axis in table[-1]:
         axis.set_xlabel("seconds")
-    drawing.colorbar(drawn, ax=table, label="dB", pad=0.01)
+    drawing.colorbar(drawn, ax=list(axes), label="dB", pad=0.01)
+    if spread:
+        _draw(spread, drawing, below, np.array([0, *bands, spec.high]), spec)
     return drawing
+
+
+def _draw(spread: Spread, drawing: Figure, axis: Axes, hertz: np.ndarray, spec: MelSpec) -> None:
+    """Draw a spread as a rectangle a block and octave, over the same axes. hertz: the bands' centres, between the
+    ends."""
+    edges = np.interp(spread.edges, hertz, [0, *(np.arange(spec.bands) + 0.5), spec.bands])
+    top = max(1e-3, *(max(block.decibels) for block in spread.blocks))
+    for block in spread.blocks:
+        values = np.array(block.decibels)[:, None]
+        drawn = axis.pcolormesh([block.start, block.stop], edges, values, vmin=0, vmax=top, cmap="magma")
+    axis.set_title(f"spread of {len(spread.distances)} samples", loc="left", fontsize=10)
+    axis.set_facecolor("black")
+    drawing.colorbar(drawn, ax=[axis], label="dB", pad=0.01)
 
 
 def png(figure: Figure) -> bytes:

@@ -6,12 +6,14 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
 from diffmusic.audio.signal import Samples, Signal, whole
+from diffmusic.audio.spread import Spread, spread
 from diffmusic.parameters import bind
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.progress import ProgressCallback
@@ -51,6 +53,16 @@ class Restoration(Result):
     def marks(self) -> tuple[tuple[int, int], ...]:
         """The damage, where the operator names it, (start, stop) in samples."""
         return () if self.damage == ((0, self.audio.shape[-1]),) else self.damage
+
+    @cached_property
+    def spread(self) -> Spread | None:
+        """How the samples differ, by time and octave band; None for a single one."""
+        return spread([Samples(each) for each in self.audio], self.sample_rate, self.damage)
+
+    @property
+    def medoid(self) -> int:
+        """Number of the sample from which the others differ least: the one to keep if one is kept."""
+        return self.spread.order[0] if self.spread else 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,7 +17,8 @@ from diffmusic.solver import State, Step, evidence, least_residual, time_travel,
 class MMPS:
     """Moment matching posterior sampling, in latents (F. Rozet et al., NeurIPS 2024, arXiv:2405.13712, Section 4.2).
 
-        D  = denoise(z, sigma),   C = sigma^2 dD/dz              the covariance of ``z_0`` given ``z``, by Tweedie
+        D  = denoise(z, sigma / sqrt(T))                         the clean latent under the tempered prior
+        C  = sigma^2 dD/dz                                       the covariance of ``z_0`` given ``z``, by Tweedie
         D* = D + C A^T (A C A^T + r^2 I)^-1 (z_y - A D)          A keeps what is known of the latents
         z' = D* + k (z - D*) / sigma + s n                       the transition of ``diffmusic.solver``
 
@@ -26,6 +28,10 @@ class MMPS:
     vector-Jacobian ones, which are the same where ``D`` is a posterior mean; a network's Jacobian is nearly symmetric,
     so that the inverse is by GMRES and not by conjugate gradients.
 
+    ``T`` tempers the prior, ``p^(1/T)``: a Gaussian one of covariance ``C_0`` becomes one of ``T C_0``, whose denoiser
+    at ``sigma`` is that of ``C_0`` at ``sigma / sqrt(T)``. A network that knows less than it should is too sure, and
+    ``T`` above 1 makes its samples differ as much as they err. 1 is the paper's.
+
     Each iteration costs a backward pass of the network. No decoder, no step size; ``r`` is the encoder's own error.
     """
 
@@ -34,6 +40,9 @@ class MMPS:
     deviation: Annotated[float, Field(gt=0), Doc("r, of the error in the latents that count as known")] = 0.1
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
     analytic: Annotated[bool, Doc("give the fresh noise the variance that a coarse step would lose")] = True
+    temperature: Annotated[
+        float | None, Field(gt=0), Doc("T: more makes samples differ more; by default what the prior says of itself")
+    ] = None
 
     def step(self, state: State, step: Step) -> State:
         known, z = state.memory, state.z
@@ -41,10 +50,12 @@ class MMPS:
             known = evidence(step.problem, step.prior)
             z = z + known.latents
 
+        root = math.sqrt(self.temperature or step.prior.temperature)
+
         def move(z: Tensor, step: Step) -> Tensor:
             leaf = z.detach().requires_grad_()
             with torch.enable_grad():
-                denoised = step.prior.denoise(leaf, step.sigma)
+                denoised = step.prior.denoise(leaf, step.sigma / root)
 
             def product(v: Tensor) -> tuple[Tensor, Tensor]:
                 (spread,) = torch.autograd.grad(denoised, leaf, v, retain_graph=True)
