@@ -165,9 +165,8 @@ def condition(name: str) -> Any:
     if name == "ace-step":
         return ace_step.Prompt("a prompt")
     if name == "audioldm2":
-        return audioldm2.Condition(
-            torch.randn(1, 8, 768), torch.randn(1, 12, 1024), torch.ones(1, 12, dtype=torch.long)
-        )
+        ones = torch.ones(1, 12, dtype=torch.long)
+        return audioldm2.Condition(torch.randn(1, 8, 768), torch.randn(1, 12, 1024), ones, ones)
     return torch.randn(1, 512) if name == "musicldm" else stable_audio.Condition(torch.randn(1, 128, 768))
 
 

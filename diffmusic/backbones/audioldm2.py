@@ -18,12 +18,17 @@ from diffmusic.models.folder import load_module
 
 @dataclass(frozen=True)
 class Condition:
-    """What the UNet attends to: GPT-2's eight vectors, (1, 8, 768), and FLAN-T5's states with their mask, (1, tokens,
-    1024) and (1, tokens)."""
+    """What the UNet attends to: GPT-2's eight vectors, (1, 8, 768), and FLAN-T5's states with their mask and tokens,
+    (1, tokens, 1024) and (1, tokens)."""
 
     generated: Tensor
     states: Tensor
     mask: Tensor
+    tokens: Tensor
+
+    def words(self) -> tuple[tuple[Tensor, Tensor | None], ...]:
+        """Both, and the tokens of FLAN-T5's (``diffmusic.editor.attention.HasWords``)."""
+        return (self.generated, None), (self.states, self.tokens[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +68,8 @@ class AudioLDM2(LogMelPrior):
                 attention_mask=given.attention_mask.new_ones(1, 1),
                 attention_mask_1=given.attention_mask,
             )
-            return Condition(continued(gpt2, projected.hidden_states, count), states, given.attention_mask)
+            vectors = continued(gpt2, projected.hidden_states, count)
+            return Condition(vectors, states, given.attention_mask, given.input_ids)
 
         return encode
 

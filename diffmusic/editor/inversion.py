@@ -146,14 +146,17 @@ def replay(
     order: int = 1,
     drift: Callable[[int, Tensor], Tensor | float] = lambda index, clean: 0.0,
     begun: float = 0.5,
+    nudge: Callable[[int, Tensor], Tensor] = lambda index, z: z,
 ) -> Tensor:
     """Sample again with the code under the targets, (targets * items, ...); the equation is in the module's docstring.
 
     Args:
         drift: maps step ``i`` and ``D`` under the target to what is added to ``z_{i+1}``.
+        nudge: maps step ``i`` and ``z~_i`` to the latents that it is taken from.
     """
     z, before = task.each_target(code.path[0]), None
     for index, sigma, sigma_next in task.levels(begun):
+        z = nudge(index, z)
         clean = task.denoise(z, sigma, task.texts)
         around = task.sigmas[max(0, index - 1) : index + 2]
         moved = mean(z, extrapolated(clean, before, around, order), sigma, sigma_next, eta)

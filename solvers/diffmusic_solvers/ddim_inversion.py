@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 from torch import Tensor
 
 from diffmusic.editor.contract import Edit
+from diffmusic.editor.ode import ascent, descent
 from diffmusic.parameters import Doc, Field
-from diffmusic.solver import mean
 
 
 @dataclass(frozen=True)
@@ -31,22 +30,4 @@ class DDIMInversion:
     corrections: Annotated[int, Field(ge=0), Doc("fixed-point iterations at each level on the way up")] = 0
 
     def edit(self, task: Edit) -> Tensor:
-        path = self.ascent(task)
-        z = task.each_target(path[0])
-        for index, sigma, sigma_next in task.levels(0.5):
-            z = mean(z, task.denoise(z, sigma, task.texts), sigma, sigma_next, eta=0.0)
-            z = task.keep(z, path[index + 1], sigma_next)
-        return z
-
-    def ascent(self, task: Edit) -> Tensor:
-        """Return the inverted path, (levels + 1, items, ...), from the highest level to ``z_0``."""
-        path, low = [task.z0], 0.0
-        for number, high in enumerate(reversed(task.sigmas[:-1]), 1):
-            z = path[-1]
-            for _ in range(1 + self.corrections):
-                direction = (z - task.denoise(z, high, task.source)) / high
-                z = path[-1] + (high - low) * direction
-            path.append(z)
-            low = high
-            task.tick(0.5 * number / (len(task.sigmas) - 1))
-        return torch.stack(path[::-1])
+        return descent(task, ascent(task, self.corrections))

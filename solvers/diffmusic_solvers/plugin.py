@@ -42,6 +42,8 @@ def diffmusic_solvers() -> list[Spec]:
         _spec("ddim-inversion", "ddim_inversion:DDIMInversion", "the sampler's equation up and down again", "editor"),
         _spec("cycle-diffusion", "cycle_diffusion:CycleDiffusion", "the sampler's own noise given the recording",
               "editor"),
+        _spec("attention-control", "attention_control:AttentionControl",
+              "inversion replayed with attention and features of the source", "editor"),
         _spec("flow-edit", "flow_edit:FlowEdit", "source and target on shared noise, nothing inverted", "editor"),
         _spec("sdedit", "sdedit:SDEdit", "noise added, and denoised towards the target", "editor"),
         _spec("fusion", "fusion:Fusion", "the original put into a walk towards a reference, at one level", "editor"),
