@@ -110,7 +110,7 @@ def test_passages_alone_are_read(tiny: Path, text: str) -> None:
     operator = Inpainting(gap=((12.0, 12.5),))
     given = Counting(music())
     backbone = dataclasses.replace(load_model(str(tiny)), excerpt_seconds=2.0)  # type: ignore[type-var]
-    restored(given, RATE, Task(operator, solver(text), backbone, RestoreSettings(steps=1)))
+    restored(given, RATE, Task(operator, solver(text), backbone, RestoreSettings(steps=1, context="excerpt")))
     # All of it once for its mean, and once more where all of it is searched: in blocks.
     assert len(given.passes) == (2 if text.startswith(("repeat", "auto")) else 1)
     assert max(b - a for a, b in given.stretches) <= 2.6 * RATE

@@ -12,6 +12,7 @@ from diffmusic.audio.stereo import Stereo
 from diffmusic.jobs.restore import RestoreJob
 from diffmusic.parameters import Parameter, parameters
 from diffmusic.tasks.loading import default_solver
+from diffmusic.tasks.settings import Context
 
 OPERATOR = "operator_"
 """Prefix of the names of an operator's values, so that they cannot collide with those of the common flags."""
@@ -181,6 +182,8 @@ def common_flags(operator: Any) -> list[click.Parameter]:
                "operator is linear, or each by itself."),
         option("--extend/--no-extend", default=None, help="Fill what lies above the prior's band within a gap (the "
                "default), or leave it empty."),
+        option("--context", type=click.Choice(get_args(Context)), help="What a prior is told of a gap: also what the "
+               "song says again of it elsewhere, what lies around it, or not even that where it could be told."),
         option("--simulate", is_flag=True, default=None, help="INPUT is clean: damage it first, and measure. For a "
                "mixture: its sources, one file each."),
         option("--noise-std", type=float, metavar="FLOAT", help="White noise in the recording, full scale 1; "

@@ -23,10 +23,10 @@ from diffmusic.problem.operator import (
     sources,
     spans,
 )
-from diffmusic.problem.problem import Problem, Space
+from diffmusic.problem.problem import Guess, Problem, Space
 
 __all__ = [
-    "STFT", "BoundOperator", "Chain", "Chainable", "HasAdjoint", "HasDamage", "HasMeasuredRate", "HasReach",
+    "STFT", "BoundOperator", "Chain", "Chainable", "Guess", "HasAdjoint", "HasDamage", "HasMeasuredRate", "HasReach",
     "HasSTFT", "Operator", "Problem", "Space", "chain", "clean_length", "clean_rate", "convolved", "damage",
     "has_place", "informed_inverse", "is_linear", "is_spectrogram", "observed", "observed_rate", "regions",
     "regularised_inverse", "sources", "spans",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -19,6 +19,20 @@ Space = Literal["mel", "waveform", "both"]
 
 
 @dataclass(frozen=True)
+class Guess:
+    """What may have been in lost intervals.
+
+    Attributes:
+        audio: The guess, (batch, channels, time); outside of lost intervals it says nothing.
+        spans: Every lost interval, ``(start, stop)`` in samples, and the deviation of the guess there in units of the
+            latents; infinite where there is none.
+    """
+
+    audio: Tensor
+    spans: Sequence[tuple[int, int, float]]
+
+
+@dataclass(frozen=True)
 class Problem:
     """Inverse problem: find ``x`` with ``A(g x) / g = y``, for items at the level the prior knows.
 
@@ -30,6 +44,7 @@ class Problem:
         features: ``T``, the map from a measurement to the space of the vocoder-mel constraint, (batch, ...).
         noise: ``n``, in the units of ``measured``, or the standard deviation of white noise; 0 for none. Where it is
             told, what is predicted carries its power.
+        guess: What lost intervals may have held, from elsewhere in the recording; None where nothing tells.
     """
 
     operator: Operator
@@ -37,6 +52,7 @@ class Problem:
     gain: Tensor | float = 1.0
     features: Callable[[Tensor], Tensor] | None = None
     noise: Noise | float = 0.0
+    guess: Guess | None = None
 
     def predict(self, x: Tensor) -> Tensor:
         """Predict the measurement of an estimate, without noise: ``A(g x) / g``.

@@ -7,6 +7,7 @@ from diffmusic.solver.contract import (
     DirectSolver,
     Explains,
     Filling,
+    Hears,
     Optimisation,
     OptimisingSolver,
     PartialSolver,
@@ -23,8 +24,8 @@ from diffmusic.solver.steps import deviations, mean, time_travel, transition, un
 from diffmusic.solver.unrolled import unrolled
 
 __all__ = [
-    "LATENT_SOLVER", "PRIOR_SOLVER", "AnySolver", "DirectSolver", "Evidence", "Explains", "Filling", "Optimisation",
-    "OptimisingSolver", "PartialSolver", "Solver", "SongSolver", "State", "Step", "WithPrior", "correction",
-    "deviations", "evidence", "least_residual", "mean", "misfit_gradient", "norms", "time_travel", "transition",
-    "uncertainty", "unrolled",
+    "LATENT_SOLVER", "PRIOR_SOLVER", "AnySolver", "DirectSolver", "Evidence", "Explains", "Filling", "Hears",
+    "Optimisation", "OptimisingSolver", "PartialSolver", "Solver", "SongSolver", "State", "Step", "WithPrior",
+    "correction", "deviations", "evidence", "least_residual", "mean", "misfit_gradient", "norms", "time_travel",
+    "transition", "uncertainty", "unrolled",
 ]  # fmt: skip

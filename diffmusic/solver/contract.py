@@ -117,6 +117,16 @@ class OptimisingSolver(Protocol):
 
 
 @runtime_checkable
+class Hears(Protocol):
+    """A solver with a prior that takes what the song says again of a gap (``Problem.guess``) as evidence."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether it does; without it the song is not searched."""
+        ...
+
+
+@runtime_checkable
 class DirectSolver(Protocol):
     """Solver without a prior: it works on the audio itself, at the recording's own rate."""
 

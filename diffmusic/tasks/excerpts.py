@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,8 @@ from diffmusic.prior.prior import Prior
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.noise import DRAWS, Noise
-from diffmusic.problem.operator import seen
-from diffmusic.problem.problem import Problem
+from diffmusic.problem.operator import regions, seen
+from diffmusic.problem.problem import Guess, Problem
 from diffmusic.solver.contract import State, Step, WithPrior
 from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import sample
@@ -32,6 +32,7 @@ from diffmusic.tasks.encoded_recording import whole_or_windowed
 from diffmusic.tasks.feature_map import features
 from diffmusic.tasks.settings import RestoreSettings
 from diffmusic.tasks.snapshot import Snapshot, StepCallback
+from diffmusic.tasks.song_context import SongContext
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Run:
     """Constants of a run, shared by its windows.
 
     bound: the operator at the rate of the result. noise: of each component of the measurement, where it is told.
+    song: what the recording says again of what is lost.
     """
 
     bound: BoundOperator
@@ -49,6 +51,7 @@ class Run:
     settings: RestoreSettings
     costs: Costs
     noise: NoiseSpectrum | None = None
+    song: SongContext | None = None
 
     def window(
         self,
@@ -74,6 +77,7 @@ class Run:
         """
         sources, channels, samples = self.bound.sources, measured.shape[1], self.settings.samples
         components = stereo.split(measured[0])
+        heard = stereo.split(self.song.within(measured[0], span.start)) if self.song else None
         # The prior solves at a time as many channels as it has, of one window, for one posterior sample.
         width = self.backbone.channels
         items = [(draw, first) for draw in range(samples) for first in range(0, channels, width)]
@@ -88,9 +92,11 @@ class Run:
 
             # Where the recording has fewer channels than the prior, its last one is copied.
             chosen = [[min(first + k, channels - 1) for k in range(width)] for _, first in group]
+            rows = torch.tensor(chosen)
             generators = [each for draw, _ in group for each in self._generators(draw, number)]
             drawn = self._drawn(components.shape[1:], span, number, chosen)
-            estimates = self._solve(components[torch.tensor(chosen)], drawn, span, generators, tick, on_step)
+            told = None if heard is None else heard[rows]
+            estimates = self._solve(components[rows], told, drawn, span, generators, tick, on_step)
             for (draw, _), own, estimate in zip(group, chosen, torch.from_numpy(estimates[..., kept]), strict=True):
                 for channel in sorted(set(own)):
                     same = [k for k, other in enumerate(own) if other == channel]
@@ -124,13 +130,14 @@ class Run:
     def _solve(
         self,
         measured: Tensor,
+        told: Tensor | None,
         drawn: Tensor | None,
         span: windows.Window,
         generators: Sequence[torch.Generator],
         tick: ProgressCallback,
         on_step: StepCallback | None,
     ) -> np.ndarray:
-        """Estimate a window from its own measurements.
+        """Estimate a window from its own measurements, and from the same with what the song says again in them.
 
         Measurements are (items, channels, ...), estimates (items, channels, sources, time) at the rate of the result.
         """
@@ -147,10 +154,13 @@ class Run:
         compared = features(bound, self.backbone, self.bound.rate)
         problem = Problem(bound.operator, y / scale, gain, compared, noise.over(scale) if noise else 0.0)
         samples = math.ceil((span.stop - span.start) * rate / self.bound.rate)
+        if told is not None:
+            problem = replace(problem, guess=self._guess(bound, told, span, scale, samples))
         backbone = whole_or_windowed(self.backbone, samples)
         prior = Prior(backbone, samples, self.costs, *self.text, sources, self.settings.projection)
         prior = prior.placed(span.start / self.bound.rate, self.length / self.bound.rate)
-        if isinstance(backbone, HasContext) and sources == 1 and bound.has_damage and not bound.has_own_rate:
+        gaps = sources == 1 and bound.has_damage and not bound.has_own_rate
+        if gaps and isinstance(backbone, HasContext) and self.settings.context != "none":
             with torch.no_grad():
                 prior = prior.given(prior.encode(problem.cleaned), _known(bound, backbone, samples))
         sigmas = backbone.sigmas(self.settings.steps).tolist()
@@ -186,6 +196,17 @@ class Run:
         y = torch.from_numpy(resample(measured.numpy(), self.bound.rate, rate)).float().to(device)
         # Resampling smears what lies inside a gap by a few samples: lose it again.
         return bound, bound.measurement(y) if bound.has_place else y
+
+    def _guess(
+        self, bound: BoundOperator, told: Tensor, span: windows.Window, scale: Tensor, samples: int
+    ) -> Guess | None:
+        """Return what the song says again of a window, at the prior's rate and level; None where it says nothing."""
+        assert self.song
+        audio = torch.from_numpy(resample(told.numpy(), self.bound.rate, bound.rate)).float().to(scale.device) / scale
+        ratio = self.bound.rate / bound.rate
+        spans = [(a, b, self.song.deviation(span.start + (a + b) / 2 * ratio)) for a, b in bound.damage(samples)]
+        spans += [(a, b, math.inf) for a, b, _, _ in regions(bound.operator, samples)]
+        return Guess(audio, spans) if any(rho < math.inf for _, _, rho in spans) else None
 
     def _noise(self, bound: BoundOperator, drawn: Tensor) -> Noise:
         """Return the noise of a window's items: what became of the file's on the way to the prior's rate."""

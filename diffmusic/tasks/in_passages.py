@@ -43,8 +43,10 @@ def solve_in_passages(passages: Passages, survey: Survey, task: Task) -> Solved:
     base, highest, parts = signal, None, list(passages)
     spans: Sequence[Window] = ()
     estimate: Callable[[Passage], Tensor] | None = None
+    song = Song(Centred(passages), bound.rate, tuple(bound.damage(signal.samples))) if bound.has_damage else None
     if isinstance(solver, SongSolver):
-        filling = solver.fill(Song(Centred(passages), bound.rate, tuple(bound.damage(signal.samples))))
+        assert song
+        filling = solver.fill(song)
         notes = list(filling.notes)
         filled = replace(passages, filled=filling.patches)
         estimate = lambda part: filled.centred(part.start, part.stop)[None]  # noqa: E731
@@ -56,7 +58,8 @@ def solve_in_passages(passages: Passages, survey: Survey, task: Task) -> Solved:
     elif isinstance(solver, DirectSolver):
         estimate = partial(_direct, passages, solver)
     if estimate is None:
-        run = task.run(passages.bound, solver, signal.samples, costs)
+        run = task.run(passages.bound, solver, signal.samples, costs, song)
+        notes += run.song.notes if run.song else ()
         highest = run.backbone.sample_rate / 2
         spans = plan(passages.bound, signal.samples, run.backbone)
         # A prior of several channels models the stereo image itself.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from diffmusic.audio.stereo import Stereo
 from diffmusic.parameters import Amount, Count, Field, Positive, Seed
 from diffmusic.prior.guidance import Projection
 from diffmusic.tasks.segments import Segment
+
+Context = Literal["song", "excerpt", "none"]
 
 RESTORE_GUIDANCE = 4.0
 """Default weight of classifier-free guidance by a prompt in restoring."""
@@ -45,6 +47,9 @@ class RestoreSettings:
             it; it takes the place of ``noise_std``.
         finish: Put back what was observed (``operator.finish``).
         stereo: Solve two channels as mid and side, where the operator is linear, or each by itself.
+        context: What a solver with a prior is told of a gap. song: what the recording says again of it, wherever that
+            is, as evidence (``diffmusic.tasks.song_context``); excerpt: what lies around it; none: the same, of which
+            a network that was trained to see it is not told.
         extend: Fill the band above the prior's within a gap (``diffmusic.audio.upper_band``).
         batch: Items solved at once; by default one on a CPU, where more gain nothing and change the last bits.
     """
@@ -61,6 +66,7 @@ class RestoreSettings:
     noise_from: str | None = None
     finish: bool = True
     stereo: Stereo = "mid-side"
+    context: Context = "song"
     extend: bool = True
     batch: Count | None = None
 

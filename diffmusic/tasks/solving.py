@@ -8,15 +8,17 @@ from typing import Any
 
 from diffmusic.audio import windows
 from diffmusic.audio.signal import Signal
+from diffmusic.audio.song import Song
 from diffmusic.errors import InputError
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import HasReach, Operator, is_noisy, regions
-from diffmusic.solver.contract import AnySolver, Explains, SongSolver, WithPrior
+from diffmusic.solver.contract import AnySolver, Explains, Hears, SongSolver, WithPrior
 from diffmusic.tasks.excerpts import Run
 from diffmusic.tasks.settings import RestoreSettings, several
 from diffmusic.tasks.snapshot import StepCallback
+from diffmusic.tasks.song_context import SongContext
 
 DEFAULTS = RestoreSettings()
 
@@ -58,8 +60,17 @@ class Task:
         if not bound.has_damage:
             raise InputError("this solver needs an operator that says where its damage is, such as inpainting")
 
-    def run(self, bound: BoundOperator, solver: AnySolver, length: int, costs: Costs) -> Run:
+    def run(
+        self,
+        bound: BoundOperator,
+        solver: AnySolver,
+        length: int,
+        costs: Costs,
+        song: Song | None = None,
+    ) -> Run:
         """Prepare the walks of a solver with a prior, which is loaded now.
+
+        song: the recording, where the damage is gaps in it; the prior is told what it says again of them.
 
         Raises InputError where there is no prior, and for prompts that do not fit the sources.
         """
@@ -68,7 +79,9 @@ class Task:
         if backbone is None:
             raise InputError("this solver needs a prior: give a backbone")
         text = _text(backbone, self.settings, bound.sources)
-        return Run(bound, solver, backbone, length, text, self.settings, costs)
+        hears = isinstance(solver, Hears) and solver.hears and self.settings.context == "song" and not self.noisy
+        heard = SongContext.of(song, bound.damage(length)) if song and hears else None
+        return Run(bound, solver, backbone, length, text, self.settings, costs, song=heard)
 
 
 @dataclass(frozen=True)

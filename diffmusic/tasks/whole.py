@@ -55,8 +55,10 @@ def solve_whole(bound: BoundOperator, y: Tensor, length: int, task: Task, given:
     y = measured - offset * kept(bound.operator, y.shape[-1]) if moved else measured
     estimate: Tensor | None = None
     noise, highest = told_noise(task.settings, bound, y, given), None
+    gaps = bound.has_damage and bound.sources == 1 and not bound.has_own_rate and y.ndim == 3
+    song = Song.of(y[0].numpy(), bound.rate, bound.damage(length)) if gaps or isinstance(solver, SongSolver) else None
     if isinstance(solver, SongSolver):
-        song = Song.of(y[0].numpy(), bound.rate, bound.damage(length))
+        assert song
         filling = solver.fill(song)
         notes = list(filling.notes)
         estimate = torch.from_numpy(whole(Patched(Samples(y[0].numpy()), filling.patches)))[None]
@@ -73,7 +75,8 @@ def solve_whole(bound: BoundOperator, y: Tensor, length: int, task: Task, given:
     if estimate is not None:
         raw = _fit(estimate, length).expand(settings.samples, -1, -1, -1)
     else:
-        run = task.run(bound, solver, length, costs)
+        run = task.run(bound, solver, length, costs, song)
+        notes += run.song.notes if run.song else ()
         spans, highest = plan(bound, length, run.backbone, noise is not None), _PASSED * run.backbone.sample_rate / 2
         raw = _estimates(run, y, spans, task, given)
         items = bound.items(y)

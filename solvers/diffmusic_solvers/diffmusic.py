@@ -10,7 +10,16 @@ from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem import Space
-from diffmusic.solver import State, Step, correction, misfit_gradient, time_travel, transition, uncertainty
+from diffmusic.solver import (
+    State,
+    Step,
+    correction,
+    evidence,
+    misfit_gradient,
+    time_travel,
+    transition,
+    uncertainty,
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,21 @@ class DiffMusic:
     def step(self, state: State, step: Step) -> State:
         if self.gamma is not None:
             return State(self._published(state.z, step, self.gamma))
-        return State(time_travel(self._move, state.z, step, self.repeats))
+        heard, z = state.memory, state.z
+        if step.index == 0 and step.problem.guess is not None:
+            heard = evidence(step.problem, step.prior)
+            z = z + heard.latents
+
+        def move(z: Tensor, step: Step) -> Tensor:
+            moved = self._move(z, step)
+            return heard.put(moved, step) if heard is not None else moved
+
+        return State(time_travel(move, z, step, self.repeats), heard)
+
+    @property
+    def hears(self) -> bool:
+        """Not the published algorithm."""
+        return self.gamma is None
 
     def _published(self, z: Tensor, step: Step, gamma: float) -> Tensor:
         with torch.no_grad():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 
@@ -29,6 +29,8 @@ class LanPaint:
     paper's have momentum. No gradient, no decoder. Each level costs one pass of the network more than ``repeats``.
     """
 
+    hears: ClassVar[bool] = True
+
     repeats: Annotated[int, Field(ge=1), Doc("Langevin steps at each level")] = 3
     rate: Annotated[float, Field(gt=0, lt=1), Doc("length h of a step, in units of sigma squared")] = 0.3
     guidance: Annotated[float, Field(ge=0), Doc("weight w of the guided score")] = 4.0
@@ -49,7 +51,4 @@ class LanPaint:
                 z = known.join(free, z + rate * guided + math.sqrt(2 * rate) * step.sigma * step.noise(z))
             clean = step.prior.denoise(z, step.sigma)
         variance = known.uncertainty(z, clean, step.sigma) if self.analytic else 0.0
-        moved, outside = transition(z, clean, step, self.eta, variance), known.latents
-        if step.sigma_next > 0:
-            outside = outside + step.sigma_next * step.noise(z)
-        return State(known.join(moved, outside), known)
+        return State(known.put(transition(z, clean, step, self.eta, variance), step), known)

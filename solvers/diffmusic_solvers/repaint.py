@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ class RePaint:
     It needs the network alone: no decoder, no gradient, no step size. Two passes of the encoder come first.
     """
 
+    hears: ClassVar[bool] = True
+
     repeats: Annotated[int, Field(ge=1), Doc("times each move between levels is made")] = 3
     eta: Annotated[float, Field(ge=0, le=1), Doc("fresh noise: 0 is DDIM, 1 is DDPM")] = 1.0
     analytic: Annotated[bool, Doc("give the fresh noise the variance that a coarse step would lose")] = True
@@ -42,8 +44,4 @@ class RePaint:
         with torch.no_grad():
             clean = step.prior.denoise(z, step.sigma)
         variance = known.uncertainty(z, clean, step.sigma) if self.analytic else 0.0
-        moved = transition(z, clean, step, self.eta, variance)
-        outside = known.latents
-        if step.sigma_next > 0:
-            outside = outside + step.sigma_next * step.noise(z)
-        return known.join(moved, outside)
+        return known.put(transition(z, clean, step, self.eta, variance), step)
