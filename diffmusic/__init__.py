@@ -19,14 +19,14 @@ from diffmusic.plugins import Spec, hookimpl
 
 if TYPE_CHECKING:
     from diffmusic.datasets.contract import Clip, Dataset, load_dataset
-    from diffmusic.editor.contract import Edit, Editor
+    from diffmusic.editor.contract import AudioEditor, Edit, Editor
     from diffmusic.metrics.contract import PairMetric, SetMetric, load_metric
     from diffmusic.parameters import Doc, Field
     from diffmusic.prior import Backbone, Costs, Prior
     from diffmusic.problem import STFT, Operator, Problem, chain
     from diffmusic.solver import DirectSolver, Optimisation, OptimisingSolver, Solver, State, Step
     from diffmusic.tasks.api import edit, explore, fuse, restore
-    from diffmusic.tasks.edit import Edited
+    from diffmusic.tasks.edit_result import Edited
     from diffmusic.tasks.explore import Exploration
     from diffmusic.tasks.fuse import Fused
     from diffmusic.tasks.loading import load_model, load_operator, load_solver, read, write
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "diffmusic.datasets.contract": ("Clip", "Dataset", "load_dataset"),
-    "diffmusic.editor.contract": ("Edit", "Editor"),
+    "diffmusic.editor.contract": ("AudioEditor", "Edit", "Editor"),
     "diffmusic.metrics.contract": ("PairMetric", "SetMetric", "load_metric"),
     "diffmusic.parameters": ("Doc", "Field"),
     "diffmusic.prior": ("Backbone", "Costs", "Prior"),
     "diffmusic.problem": ("STFT", "Operator", "Problem", "chain"),
     "diffmusic.solver": ("DirectSolver", "Optimisation", "OptimisingSolver", "Solver", "State", "Step"),
     "diffmusic.tasks.api": ("edit", "explore", "fuse", "restore"),
-    "diffmusic.tasks.edit": ("Edited",),
+    "diffmusic.tasks.edit_result": ("Edited",),
     "diffmusic.tasks.explore": ("Exploration",),
     "diffmusic.tasks.fuse": ("Fused",),
     "diffmusic.tasks.loading": ("load_model", "load_operator", "load_solver", "read", "write"),
@@ -58,8 +58,8 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "STFT", "Backbone", "Clip", "Costs", "Dataset", "DiffmusicError", "DirectSolver", "Diverged", "Doc", "Edit",
-    "EditSettings", "Edited", "Editor", "Exploration", "ExploreSettings", "Field", "FuseSettings", "Fused",
+    "STFT", "AudioEditor", "Backbone", "Clip", "Costs", "Dataset", "DiffmusicError", "DirectSolver", "Diverged", "Doc",
+    "Edit", "EditSettings", "Edited", "Editor", "Exploration", "ExploreSettings", "Field", "FuseSettings", "Fused",
     "InputError", "LearnSettings", "Operator", "Optimisation", "OptimisingSolver", "PairMetric", "Prior", "Problem",
     "Restoration", "RestoreSettings", "SetMetric", "Snapshot", "Solver", "Spec", "State", "Step", "__version__",
     "chain", "edit", "explore", "fuse", "hookimpl", "load_dataset", "load_metric", "load_model", "load_operator",

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -143,6 +144,32 @@ class Editor(Protocol):
             The edited latents, target after target, (targets * items, channels, frames, ...).
         """
         ...
+
+
+@runtime_checkable
+class AudioEditor(Protocol):
+    """Editor with a model of its own, which makes audio of audio and a text; it needs no prior."""
+
+    def edit_audio(self, audio: np.ndarray, sample_rate: int, target: str, seed: int, /) -> tuple[np.ndarray, int]:
+        """Edit audio; a function of its arguments.
+
+        Args:
+            audio: (channels, time), float64, full scale 1.
+            sample_rate: Hz.
+            target: Text of the music to be made.
+            seed: Of all randomness.
+
+        Returns:
+            The edited audio, (channels, time) with any number of channels, from the same moment on, and its rate in Hz.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Describe the model for a run record, as ``Backbone.describe``."""
+        ...
+
+
+AnyEditor: TypeAlias = Editor | AudioEditor
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from typing import Any
 
 from diffmusic.audio import files
 from diffmusic.audio.signal import Signal
-from diffmusic.editor.contract import Editor, Graded
+from diffmusic.editor.contract import AnyEditor, AudioEditor, Graded
 from diffmusic.errors import InputError
 from diffmusic.jobs import record
 from diffmusic.jobs.seeded import seeded
@@ -20,8 +20,9 @@ from diffmusic.parameters import Count, checked, values
 from diffmusic.prior.backbone import Backbone
 from diffmusic.prior.levels import strength, sweep
 from diffmusic.prior.progress import ProgressCallback
-from diffmusic.tasks.edit import EditedSignals, edited
-from diffmusic.tasks.loading import load_editor
+from diffmusic.tasks.edit import edited
+from diffmusic.tasks.edit_result import EditedSignals
+from diffmusic.tasks.loading import load_any_editor
 from diffmusic.tasks.lora import adapted
 from diffmusic.tasks.segments import Segment
 from diffmusic.tasks.settings import EditSettings, several
@@ -58,7 +59,7 @@ class EditJob(EditSettings):
             raise InputError('say what the music is to become with `targets` ("" for nothing in particular)')
         if job.sweep and segments and all(each.strength is not None for each in segments):
             raise InputError("`sweep`: every segment has a strength of its own, so that there is nothing to sweep")
-        prepared = PreparedEdit(job, load_editor(job.solver, job.solver_parameters), access)
+        prepared = PreparedEdit(job, load_any_editor(job.solver, job.solver_parameters), access)
         prepared.grades()
         return prepared
 
@@ -68,7 +69,7 @@ class PreparedEdit:
     """Job with its components; the backbone is loaded on first use."""
 
     job: EditJob
-    editor: Editor
+    editor: AnyEditor
     access: Access
 
     @cached_property
@@ -86,6 +87,8 @@ class PreparedEdit:
         job = self.job
         if not job.sweep:
             return (Grade("", self.editor, job.strength),)
+        if isinstance(self.editor, AudioEditor):
+            raise InputError(f"`sweep`: the solver {job.solver} has no strength to sweep")
         if isinstance(self.editor, Graded):
             return tuple(Grade(name, editor, job.strength) for name, editor in self.editor.graded(job.sweep))
         return tuple(Grade(f"strength {level:.3g}", self.editor, level) for level in sweep(job.window, job.sweep))
@@ -101,7 +104,7 @@ class PreparedEdit:
         job, grades = self.job, self.grades()
         like, signal, _ = files.scanned(path, partial(files.check_finite, path))
         settings = job if job.targets else dataclasses.replace(job, targets=(job.source,))
-        results = []
+        results, alone = [], isinstance(self.editor, AudioEditor)
         with seeded(job.seed):
             for number, grade in enumerate(grades):
 
@@ -114,7 +117,7 @@ class PreparedEdit:
                         signal,
                         like.sample_rate,
                         grade.editor,
-                        self.backbone,
+                        None if alone else self.backbone,
                         dataclasses.replace(settings, strength=grade.strength),
                         round_trip=bool(job.sweep) and number == 0,
                         progress=tell,
@@ -123,7 +126,8 @@ class PreparedEdit:
         result = _joined(results, max(1, len(several(settings.targets))), job.samples)
         described = dataclasses.asdict(job) | {"solver_parameters": values(self.editor)}
         costs = record.spent(result.costs, result.seconds)
-        document = record.document("edit", described, [path], self.backbone.describe(), costs)
+        model = self.editor.describe() if isinstance(self.editor, AudioEditor) else self.backbone.describe()
+        document = record.document("edit", described, [path], model, costs)
         adapter = record.files([Path(job.adapter)] if job.adapter else [])
         document |= {"edited": result.stretch, "sigmas": result.sigmas, "adapter": adapter}
         if job.sweep:
@@ -139,7 +143,7 @@ class Grade:
     """One strength of an edit, with its name in a sweep."""
 
     name: str
-    editor: Editor
+    editor: AnyEditor
     strength: float
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from diffmusic.audio.signal import Signal
 from diffmusic.reports.listening_page import LONGEST, Track, page
 from diffmusic.reports.spectrograms import spectrograms
-from diffmusic.tasks.edit import EditedSignals
+from diffmusic.tasks.edit_result import EditedSignals
 from diffmusic.tasks.settings import several
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from diffmusic.editor.contract import Editor
+from diffmusic.editor.contract import AnyEditor, AudioEditor
 from diffmusic.errors import InputError, suggestion
 from diffmusic.parameters import checked, values
 from diffmusic.prior.backbone import Backbone
@@ -23,10 +23,12 @@ from diffmusic.tasks import edit as editing
 from diffmusic.tasks import explore as exploring
 from diffmusic.tasks import fuse as fusing
 from diffmusic.tasks import restore as restoring
+from diffmusic.tasks.edit_result import Edited
 from diffmusic.tasks.loading import (
     Model,
     channels,
     default_solver,
+    load_any_editor,
     load_editor,
     load_model,
     load_operator,
@@ -89,11 +91,11 @@ def edit(
     sample_rate: int,
     targets: str | Sequence[str],
     *,
-    solver: str | Editor = "ddpm-inversion",
+    solver: str | AnyEditor = "ddpm-inversion",
     model: Model = "mini",
     progress: ProgressCallback | None = None,
     **settings: Any,
-) -> editing.Edited:
+) -> Edited:
     """Edit a recording by text.
 
     Args:
@@ -112,11 +114,8 @@ def edit(
         InputError: Something does not exist or does not fit together.
         Diverged: The iteration left the finite numbers.
     """
-    chosen, editor, prior = (
-        _settings(EditSettings, {**settings, "targets": targets}),
-        load_editor(solver),
-        load_model(model),
-    )
+    chosen, editor = _settings(EditSettings, {**settings, "targets": targets}), load_any_editor(solver)
+    prior = None if isinstance(editor, AudioEditor) else load_model(model)
     result = editing.edit(channels(audio), sample_rate, editor, prior, chosen, progress=progress)
     return _recorded(result, "edit", prior, chosen, solver=(solver, editor))
 

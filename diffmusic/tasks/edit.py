@@ -11,39 +11,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffmusic.audio.signal import Patch, Patched, Samples, Signal, whole
-from diffmusic.editor.contract import Edit, Editor, Region
+from diffmusic.audio.signal import Patch, Patched, Samples, Signal
+from diffmusic.editor.contract import AnyEditor, AudioEditor, Edit, Region
 from diffmusic.errors import Diverged, InputError
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.guidance import Embedder, Text
 from diffmusic.prior.levels import frame_rate, levels
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.tasks import segments as places
+from diffmusic.tasks.edit_audio import edited_audio
+from diffmusic.tasks.edit_result import Edited, EditedSignals
 from diffmusic.tasks.encoded_recording import EncodedRecording, denoiser, encode
-from diffmusic.tasks.result import Result
 from diffmusic.tasks.segments import Segment
 from diffmusic.tasks.settings import EditSettings, several
-
-
-@dataclass(frozen=True, kw_only=True)
-class Edited(Result):
-    """Edited recordings.
-
-    Attributes:
-        audio: The edits, (targets * samples, channels, time): the first target's samples, then those of the second.
-        sigmas: Noise levels walked.
-        stretch: Interval of the recording that was edited, (start, stop) in seconds.
-    """
-
-    sigmas: tuple[float, ...]
-    stretch: tuple[float, float]
 
 
 def edit(
     audio: np.ndarray,
     sample_rate: int,
-    editor: Editor,
-    backbone: Backbone,
+    editor: AnyEditor,
+    backbone: Backbone | None,
     settings: EditSettings,
     *,
     progress: ProgressCallback | None = None,
@@ -54,7 +41,7 @@ def edit(
         audio: (channels, time), full scale 1.
         sample_rate: Hz.
         editor: the method.
-        backbone: the prior.
+        backbone: the prior; None for an editor with a model of its own.
         settings: targets, segments, strength, and everything else.
         progress: callback for the share of the work that is done, 0 to 1.
 
@@ -68,14 +55,18 @@ def edit(
 def edited(
     signal: Signal,
     sample_rate: int,
-    editor: Editor,
-    backbone: Backbone,
+    editor: AnyEditor,
+    backbone: Backbone | None,
     settings: EditSettings,
     *,
     round_trip: bool = False,
     progress: ProgressCallback | None = None,
 ) -> EditedSignals:
     """The same of a recording of which only the stretch that changes is read; with its round trip if asked for."""
+    if isinstance(editor, AudioEditor):
+        return edited_audio(signal, sample_rate, editor, settings, progress=progress)
+    if backbone is None:
+        raise InputError("this editor needs a prior: give `model`")
     started, costs = time.perf_counter(), Costs()
     if not several(settings.targets):
         raise InputError("say what the music is to become: give a target")
@@ -102,29 +93,6 @@ def edited(
         sigmas=setup.edit.sigmas,
         stretch=(setup.first / sample_rate, setup.last / sample_rate),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class EditedSignals:
-    """The same with audio that is read where it is needed; ``draws`` are in the order of ``Edited.audio``.
-
-    ``round_trip`` is the recording with the stretch encoded and decoded, where it was asked for.
-    """
-
-    draws: tuple[Signal, ...]
-    round_trip: Signal | None
-    sample_rate: int
-    costs: Costs
-    seconds: float
-    sigmas: tuple[float, ...]
-    stretch: tuple[float, float]
-
-    @property
-    def in_memory(self) -> Edited:
-        """All of it as arrays."""
-        held = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        del held["draws"], held["round_trip"]
-        return Edited(audio=np.stack([whole(each) for each in self.draws]), **held)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from diffmusic.audio import files
-from diffmusic.editor.contract import Editor
+from diffmusic.editor.contract import AnyEditor, AudioEditor, Editor
 from diffmusic.errors import InputError
 from diffmusic.models.components import load_component
 from diffmusic.models.load import load_model as load_backbone
@@ -125,12 +125,20 @@ def write(path: str | Path, audio: np.ndarray, sample_rate: int, like: str | Pat
         raise InputError(f"{target} cannot be written: {error.strerror or error}") from None
 
 
-def load_editor(solver: str | Editor, parameters: Mapping[str, Any] | None = None) -> Editor:
+def load_any_editor(solver: str | AnyEditor, parameters: Mapping[str, Any] | None = None) -> AnyEditor:
     """Load a solver that edits. Raises InputError for one that restores."""
     editor = load_solver(solver, **(parameters or {}))
-    if not isinstance(editor, Editor):
+    if not isinstance(editor, Editor | AudioEditor):
         known = [each for each, spec in registry().components("solver").items() if spec.role == "editor"]
         raise InputError(f"solver {solver!r} restores recordings and edits none. Those that do: {', '.join(known)}")
+    return editor
+
+
+def load_editor(solver: str | Editor, parameters: Mapping[str, Any] | None = None) -> Editor:
+    """Load a solver that edits latents of a prior. Raises InputError for any other."""
+    editor = load_any_editor(solver, parameters)
+    if not isinstance(editor, Editor):
+        raise InputError(f"solver {solver!r} has a model of its own, and works in no prior's latents")
     return editor
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from diffmusic.datasets.contract import Dataset
-from diffmusic.editor.contract import Editor
+from diffmusic.editor.contract import AudioEditor, Editor
 from diffmusic.metrics.contract import PairMetric, SetMetric
 from diffmusic.metrics.embeddings import Embedding
 from diffmusic.prior.backbone import LatentModel
@@ -33,7 +33,7 @@ CHECKS: dict[str, Callable[[Any], list[Check]]] = {
 # A callable may be anything, so that metrics of pairs come last; a network may have a method forward of its own.
 _CONTRACTS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("backbone", (LatentModel,)),
-    ("solver", (*get_args(AnySolver), Editor)),
+    ("solver", (*get_args(AnySolver), Editor, AudioEditor)),
     ("dataset", (Dataset,)),
     ("metric", (SetMetric,)),
     ("embedding", (Embedding,)),

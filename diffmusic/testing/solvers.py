@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffmusic.audio.signal import Patched, whole
 from diffmusic.audio.song import Song
-from diffmusic.editor.contract import Editor
+from diffmusic.editor.contract import AudioEditor, Editor
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
 from diffmusic.prior.backbone import Costs
@@ -29,7 +29,7 @@ from diffmusic.testing.probes import PROBES
 
 def solver_checks(solver: Any, tolerance: float = 0.5, steps: int = 50) -> list[Check]:
     """Return the checks that apply to this solver."""
-    if isinstance(solver, Editor):
+    if isinstance(solver, Editor | AudioEditor):
         return editor_checks(solver)
     if isinstance(solver, DirectSolver | SongSolver):
         kinds = {DirectSolver: _direct, SongSolver: _song}

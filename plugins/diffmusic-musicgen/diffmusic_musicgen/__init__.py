@@ -1,0 +1,1 @@
+"""MusicGen with melody conditioning, as an editor of diffmusic."""
