@@ -177,7 +177,7 @@ def test_the_documentation_shows_the_telephone_as_it_is() -> None:
 def test_every_plugin_passes_its_own_tests_in_the_fresh_environment(with_plugins: Environment) -> None:
     """Each has a `solve` among them, through the command line."""
     assert {path.name for path in PLUGINS} >= {
-        "diffmusic-telephone", "diffmusic-torchaudio", "diffmusic-red-diff", "diffmusic-pink",
+        "diffmusic-telephone", "diffmusic-torchaudio", "diffmusic-red", "diffmusic-pink",
         "diffmusic-musicnn", "diffmusic-notes", "diffmusic-images", "diffmusic-musicgen",
     }  # fmt: skip
     tests = [test for path in PLUGINS for test in (with_plugins.folder / "plugins" / path.name).glob("test_*.py")]

@@ -181,6 +181,7 @@ class Costs:
         decoder_forward: Forward passes of the decoder.
         decoder_backward: Backward passes of the decoder.
         encoder_forward: Forward passes of the encoder.
+        encoder_backward: Backward passes of the encoder.
     """
 
     network_forward: int = 0
@@ -189,6 +190,7 @@ class Costs:
     decoder_forward: int = 0
     decoder_backward: int = 0
     encoder_forward: int = 0
+    encoder_backward: int = 0
 
     def __add__(self, other: Costs) -> Costs:
         return Costs(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))

@@ -17,7 +17,7 @@ from diffmusic.solver.contract import (
     Step,
     WithPrior,
 )
-from diffmusic.solver.data_consistency import correction, misfit_gradient, norms
+from diffmusic.solver.data_consistency import correction, fitted_audio, misfit_gradient, norms
 from diffmusic.solver.evidence import Evidence, evidence
 from diffmusic.solver.krylov import least_residual
 from diffmusic.solver.steps import deviations, mean, time_travel, transition, uncertainty
@@ -26,6 +26,6 @@ from diffmusic.solver.unrolled import unrolled
 __all__ = [
     "LATENT_SOLVER", "PRIOR_SOLVER", "AnySolver", "DirectSolver", "Evidence", "Explains", "Filling", "Hears",
     "Optimisation", "OptimisingSolver", "PartialSolver", "Solver", "SongSolver", "State", "Step", "WithPrior",
-    "correction", "deviations", "evidence", "least_residual", "mean", "misfit_gradient", "norms", "time_travel",
-    "transition", "uncertainty", "unrolled",
+    "correction", "deviations", "evidence", "fitted_audio", "least_residual", "mean", "misfit_gradient", "norms",
+    "time_travel", "transition", "uncertainty", "unrolled",
 ]  # fmt: skip

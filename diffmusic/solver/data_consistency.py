@@ -47,6 +47,26 @@ def _excess(misfit: Tensor, latents: Tensor, step: Posed, space: Space) -> Tenso
     return _of_latents(misfit, latents, step) - floor
 
 
+def fitted_audio(x: Tensor, step: Posed, iterations: int) -> Tensor:
+    """Fit audio to the measurement, (batch, channels, time), through the operator alone:
+
+        x <- x - 2 (L(x) - floor) / ||grad L||^2 grad L,   L(x) = ||A x - y||^2
+
+    For a quadratic ``L`` whose least value is ``floor`` the step, twice Polyak's, is the one along the gradient that
+    most shortens the way to the solution; for a mask or a sum one is enough.
+    """
+    for _ in range(iterations):
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            misfit = step.problem.misfit(leaf, "waveform")
+            (gradient,) = torch.autograd.grad(misfit.sum(), leaf)
+        excess = misfit.detach() - step.problem.floor("waveform")
+        energy = gradient.square().flatten(1).sum(1)
+        length = torch.where((excess > 0) & (energy > 0), 2 * excess / energy, 0.0)
+        x = x.detach() - length.reshape(-1, *[1] * (x.ndim - 1)) * gradient
+    return x.detach()
+
+
 def norms(x: Tensor) -> Tensor:
     """The norm of each item, (batch, 1, ...), to divide it by."""
     length: Tensor = x.flatten(1).norm(dim=1)
@@ -54,7 +74,12 @@ def norms(x: Tensor) -> Tensor:
 
 
 def correction(
-    clean: Tensor, step: Step, rate: float | None, space: Space, precondition: Callable[[Tensor], Tensor] | None = None
+    clean: Tensor,
+    step: Posed,
+    rate: float | None,
+    space: Space,
+    precondition: Callable[[Tensor], Tensor] | None = None,
+    through: Callable[[Tensor], Tensor] = lambda clean: clean,
 ) -> Tensor:
     """Return a step down the misfit ``L`` at the clean latent ``D``, of its shape, to be subtracted: ``gamma d`` with
 
@@ -71,27 +96,32 @@ def correction(
     where ``s`` is the spread that a clean latent of unit variance still has at this noise level.
 
     There is no step for an item that fits as well as the noise of the measurement allows, nor for one whose misfit is
-    flat.
+    flat. With ``through`` the step is one of a variable whose clean latent is ``through(clean)``.
     """
     leaf = clean.detach().requires_grad_()
-    excess, gradient = misfit_gradient(leaf, leaf, step, space)
+    excess, gradient = misfit_gradient(through(leaf), leaf, step, space)
     direction = precondition(gradient) if precondition else gradient
     norm = norms(direction)
     if rate is None:
-        return _least(leaf.detach(), excess, _dot(gradient, direction), direction, step, space) * direction
+        slope = _dot(gradient, direction)
+        return _least(lambda far: through(clean - far * direction), excess, slope, step, space) * direction
+    assert isinstance(step, Step), "a step of a length belongs to a noise level"
     length = rate * math.sqrt(leaf[0].numel()) * step.sigma / math.sqrt(1 + step.sigma**2)
     # A misfit is flat in silence below the mel's floor, for example.
     return torch.where((excess > 0) & (norm > 0), length / norm, 0.0) * direction
 
 
-def _least(clean: Tensor, excess: Tensor, slope: Tensor, direction: Tensor, step: Step, space: Space) -> Tensor:
-    """``gamma`` of ``correction``, one value a latent; with several sources, that of a step of them all."""
-    shared = _of_latents(slope.flatten(), clean, step)
+def _least(along: Callable[[Tensor], Tensor], excess: Tensor, slope: Tensor, step: Posed, space: Space) -> Tensor:
+    """``gamma`` of ``correction``, one value a latent; with several sources, that of a step of them all.
+
+    along: the clean latent as far along the direction as it is asked for.
+    """
+    shared = _of_latents(slope.flatten(), slope, step)
     downhill = (excess > 0) & (shared > 0)
     bound = torch.where(downhill, 2 * excess / shared.clamp(min=torch.finfo(shared.dtype).tiny), 0.0)
     with torch.no_grad():
-        misfit = step.problem.misfit(step.prior.decode(clean - bound * direction), space)
-        change = _excess(misfit, clean, step, space) - excess
+        misfit = step.problem.misfit(step.prior.decode(along(bound)), space)
+        change = _excess(misfit, slope, step, space) - excess
     drop = bound * shared
     curvature = change + drop
     part = torch.where(curvature > 0, drop / (2 * curvature).clamp(min=torch.finfo(drop.dtype).tiny), 1.0)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.parameters import Doc, Field
-from diffmusic.solver import State, Step, time_travel, transition, uncertainty
+from diffmusic.solver import State, Step, fitted_audio, time_travel, transition, uncertainty
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,6 @@ class Reencode:
         with torch.no_grad():
             clean = step.prior.denoise(z, step.sigma)
             audio = step.prior.decode(clean)
-            fitted = self._fit(audio, step)
+            fitted = fitted_audio(audio, step, self.iterations)
             consistent = clean + step.prior.encode(fitted) - step.prior.encode(audio)
         return transition(z, consistent, step, self.eta, uncertainty(z, clean, step.sigma))
-
-    @torch.enable_grad()
-    def _fit(self, x: Tensor, step: Step) -> Tensor:
-        for _ in range(self.iterations):
-            leaf = x.detach().requires_grad_()
-            misfit = step.problem.misfit(leaf, "waveform")
-            (gradient,) = torch.autograd.grad(misfit.sum(), leaf)
-            excess = misfit.detach() - step.problem.floor("waveform")
-            energy = gradient.square().flatten(1).sum(1)
-            length = torch.where((excess > 0) & (energy > 0), 2 * excess / energy, 0.0)
-            x = x.detach() - length.reshape(-1, *[1] * (x.ndim - 1)) * gradient
-        return x.detach()

@@ -5,8 +5,4 @@ from diffmusic import Spec, hookimpl
 
 @hookimpl
 def diffmusic_solvers() -> list[Spec]:
-    return [
-        Spec(
-            "red-diff", "diffmusic_red_diff.red_diff:REDDiff", "regularisation by denoising of an estimate", ("prior",)
-        )
-    ]
+    return [Spec("red", "diffmusic_red.red:RED", "regularisation by a denoiser at one noise level", role="prior")]

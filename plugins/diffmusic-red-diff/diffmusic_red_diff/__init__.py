@@ -1,1 +1,0 @@
-"""RED-diff, as a solver of diffmusic."""

@@ -1,0 +1,1 @@
+"""RED, as a solver of diffmusic."""
