@@ -23,8 +23,9 @@ import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
 from diffmusic.audio import files
-from diffmusic.audio.clicks import clicks
-from diffmusic.audio.defects import Defect, clipping, dropouts, dull
+from diffmusic.audio.defects import Defect
+from diffmusic.audio.signal import Samples
+from diffmusic.jobs.detect import defects
 
 SECONDS, SLACK = 60.0, 0.005
 POINTS = ("dropout", "click", "skip")
@@ -34,8 +35,7 @@ RESULTS = Path(__file__).parent / "results" / "detection.jsonl"
 def found(audio: np.ndarray, rate: int) -> list[Defect]:
     """Everything that is found in a recording rounded to 16 bits."""
     x = np.clip(np.rint(audio * 2**15), -(2**15), 2**15 - 1) / 2**15
-    lost = dropouts(x, rate)
-    return [*lost, *clicks(x, rate, lost), *clipping(x, rate), *dull(x, rate)]
+    return defects(Samples(x), rate, confidence=0.0)
 
 
 def damaged(audio: np.ndarray, rate: int, count: int, draws: np.random.Generator) -> tuple[np.ndarray, list[Any]]:

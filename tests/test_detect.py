@@ -9,12 +9,26 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffmusic.audio.clicks import clicks
-from diffmusic.audio.defects import clipping, dropouts, dull
-from diffmusic.jobs.detect import defects, gaps
+from diffmusic.audio import signal
+from diffmusic.audio.defects import Defect
+from diffmusic.audio.signal import Samples
+from diffmusic.jobs import detect
+from diffmusic.jobs.detect import Scan, gaps
+from tests.test_passages import Counting
 from tests.test_repeat import song
 
 RATE = 44100
+
+
+def defects(audio: np.ndarray, rate: int) -> list[Defect]:
+    return detect.defects(Samples(audio), rate, confidence=0.0)
+
+
+def of_kind(*kinds: str) -> Callable[[np.ndarray, int], list[Defect]]:
+    return lambda audio, rate: [each for each in defects(audio, rate) if each.kind in kinds]
+
+
+dropouts, clicks, clipping, dull = of_kind("dropout"), of_kind("click", "skip"), of_kind("clipping"), of_kind("dull")
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +150,31 @@ def test_what_cannot_be_done_is_refused(run: Callable[..., SimpleNamespace], mus
     refused = run("detect", path, path, "--labels", tmp_path / "labels.txt")
     assert (refused.code, "one input at a time" in refused.err) == (2, True)
     assert not (tmp_path / "out.flac").exists()
+
+
+def test_whatever_the_blocks_are_the_same_faults_are_found(monkeypatch: pytest.MonkeyPatch, music: np.ndarray) -> None:
+    audio = music.copy()
+    for number in range(6):
+        audio[:, 1 + number : 1 + number + 400 * number] = 0
+        start = (2 * number + 1) * RATE - 77 * number
+        audio[number % 2, start : start + 300 * (number + 1)] = 0
+    audio[:, 5 * RATE : 6 * RATE + 500] = 0
+    audio = np.clip(audio, -0.3, 0.3)
+    audio[:, [2 * RATE + 999, 9 * RATE + 15000]] += 0.4
+    audio[:, 4 * RATE : 4 * RATE + 2000] = np.clip(20 * audio[:, 4 * RATE : 4 * RATE + 2000], -0.9, 0.9)
+    whole = defects(audio, RATE)
+    assert {each.kind for each in whole} == {"dropout", "click", "clipping"}
+    monkeypatch.setattr("diffmusic.audio.clicks._PIECE", 9_000)
+    for size in (1000, 33_333):
+        monkeypatch.setattr(signal, "BLOCK", size)
+        assert defects(audio, RATE) == whole
+
+
+def test_of_a_long_recording_only_places_are_read_again(music: np.ndarray) -> None:
+    audio = np.tile(music, 8)
+    audio[:, 20 * RATE : 20 * RATE + 2000] = 0
+    audio[:, 50 * RATE + 999] += 0.4  # not on the beat
+    given = Counting(audio)
+    lost, click = Scan(RATE, given.blocks()).points(given)
+    assert (lost.start, click.kind, len(given.passes)) == (20 * RATE, "click", 1)
+    assert sum(stop - start for start, stop in given.stretches) < 3 * RATE

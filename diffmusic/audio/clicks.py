@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from diffmusic.audio.defects import Defect
 from diffmusic.audio.linear_prediction import extrapolate
+from diffmusic.audio.signal import Signal
+from diffmusic.audio.stretches import around
 
 _ORDER, _BLOCK = 32, 2048
 _WIDTH, _AROUND = 0.002, 0.03  # seconds of a click, and around it within which nothing else stands out
 _STANDS_OUT = 5.0
 _LOUD = 16 * 2.0**-15
 _MOST = 1000
+_PIECE = 1 << 18  # samples whose residual is in memory at a time
+_SEEN = 0.1  # seconds on either side of a burst that it is described by, at most
 # Whether the sound goes on behind it: order and context of the prediction; seconds that are predicted, and smoothed;
 # how broken what follows well may be, and how much more so than just before is no click; the same of a skip.
 _LONG, _CONTEXT, _AHEAD, _SMOOTH = 128, 0.03, 0.003, 0.0003
@@ -47,46 +53,84 @@ def residual(x: np.ndarray) -> np.ndarray:
     return out.reshape(-1)[: len(x)]
 
 
-def clicks(audio: np.ndarray, rate: int, lost: Sequence[Defect] = ()) -> list[Defect]:
-    """Short bursts of the prediction residual that stand out by five times against everything within 30 ms, and are
-    as loud as that on neither side: an attack goes on where a click does not, and pulses of a waveform have equals.
+class Bursts:
+    """Short bursts of the prediction residual that stand out by five times against everything within 30 ms, of a
+    recording that comes in blocks."""
 
-    What goes on behind one as predicted from before it is a click; what does not is a skip. (channels, time), full
-    scale 1. lost: dropouts, whose edges are no faults of their own.
-    """
-    width, around = max(8, round(_WIDTH * rate)), round(_AROUND * rate)
-    peaks: dict[int, float] = {}
-    for x in audio:
-        e = np.abs(residual(x))
-        # The largest of each millisecond or so; a click's neighbours are left out of what it is compared with.
-        cell = max(4, width // 2)
-        count = len(e) // cell
-        cells = e[: count * cell].reshape(count, cell)
-        top = cells.max(1)
-        reach = max(4, around // cell)
-        padded = np.pad(top, reach, mode="reflect") if count > reach else np.pad(top, reach)
-        views = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._width, self._around = max(8, round(_WIDTH * rate)), round(_AROUND * rate)
+        self._cell = max(4, self._width // 2)
+        # Pieces begin where a filter and a cell do; their margins hold all that one of their cells is compared with.
+        unit = math.lcm(_BLOCK // 2, self._cell)
+        self._piece = -(-_PIECE // unit) * unit
+        self._margin = -(-(self._around + 2 * self._cell + _BLOCK) // unit) * unit
+        self._held: list[np.ndarray] = []
+        self._begin, self._next = 0, 0  # the first sample that is held, and the first that is not looked at yet
+        self._peaks: list[dict[int, float]] = []
+
+    def add(self, block: np.ndarray) -> None:
+        """Take the next samples, (channels, time)."""
+        self._held.append(block)
+        end = self._begin + sum(each.shape[-1] for each in self._held)
+        while end >= self._next + self._piece + self._margin:
+            x = np.concatenate(self._held, axis=1)
+            self._look(x[:, : self._next + self._piece + self._margin - self._begin], self._next + self._piece)
+            self._next += self._piece
+            first = max(0, self._next - self._margin)
+            self._held, self._begin = [x[:, first - self._begin :]], first
+
+    def _look(self, audio: np.ndarray, stop: int) -> None:
+        """Find the bursts before sample ``stop`` in what is held."""
+        self._peaks = self._peaks or [{} for _ in audio]
+        cell = self._cell
+        reach = max(4, self._around // cell)
         apart = np.abs(np.arange(-reach, reach + 1)) > 2
-        loudest = np.maximum(views[:, apart].max(1), _LOUD / _STANDS_OUT)
-        score = top / loudest
-        best = np.flatnonzero((score >= _STANDS_OUT) & (top == views.max(1)))
-        for place in best:
-            at = int(place * cell + cells[place].argmax())
-            # The ends of a recording have nothing to compare with.
-            if around < at < len(x) - around:
-                peaks[at] = max(peaks.get(at, 0.0), float(score[place]))
-    ordered = sorted(peaks, key=lambda at: -peaks[at])[:_MOST]
-    found: list[Defect] = []
-    taken = np.zeros(audio.shape[-1], dtype=bool)
-    for each in lost:
-        taken[max(0, each.start - width) : each.stop + width] = True
-    for at in ordered:
-        if taken[max(0, at - width) : at + width].any():
-            continue
-        taken[max(0, at - width) : at + width] = True
-        defect = _described(audio, rate, at, peaks[at], width)
-        found += [defect] if defect else []
-    return sorted(found, key=lambda defect: defect.start)
+        for x, peaks in zip(audio, self._peaks, strict=True):
+            e = np.abs(residual(x))
+            # The largest of each millisecond or so; a click's neighbours are left out of what it is compared with.
+            count = len(e) // cell
+            cells = e[: count * cell].reshape(count, cell)
+            top = cells.max(1)
+            padded = np.pad(top, reach, mode="reflect") if count > reach else np.pad(top, reach)
+            views = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
+            loudest = np.maximum(views[:, apart].max(1), _LOUD / _STANDS_OUT)
+            score = top / loudest
+            best = np.flatnonzero((score >= _STANDS_OUT) & (top == views.max(1)))
+            best = best[(best >= (self._next - self._begin) // cell) & (best < (stop - self._begin) / cell)]
+            for place in best.tolist():
+                peaks[self._begin + place * cell + int(cells[place].argmax())] = float(score[place])
+
+    def clicks(self, signal: Signal, lost: Sequence[Defect] = ()) -> list[Defect]:
+        """Tell clicks and skips from attacks: a click is as loud as its surroundings on neither side, where an attack
+        goes on, and pulses of a waveform have equals. What goes on behind one as predicted from before it is a click;
+        what does not is a skip.
+
+        Args:
+            signal: The recording whose blocks these were.
+            lost: Dropouts, whose edges are no faults of their own.
+        """
+        self._look(np.concatenate(self._held, axis=1), signal.samples)
+        self._held, width = [], self._width
+        peaks: dict[int, float] = {}
+        for channel in self._peaks:
+            for at, score in channel.items():
+                # The ends of a recording have nothing to compare with.
+                if self._around < at < signal.samples - self._around:
+                    peaks[at] = max(peaks.get(at, 0.0), score)
+        taken = np.array([(each.start - width, each.stop + width) for each in lost]).reshape(-1, 2)
+        chosen = []
+        for at in sorted(peaks, key=lambda at: -peaks[at])[:_MOST]:
+            if not ((taken[:, 0] < at + width) & (taken[:, 1] > at - width)).any():
+                taken = np.concatenate([taken, [[at - width, at + width]]])
+                chosen.append(at)
+        chosen.sort()
+        found = []
+        read = around(signal, self._rate, chosen, width + _BLOCK + round(_SEEN * self._rate))
+        for at, (first, audio) in zip(chosen, read, strict=True):
+            defect = _described(audio, self._rate, at - first, peaks[at], width)
+            found += [replace(defect, start=defect.start + first, stop=defect.stop + first)] if defect else []
+        return sorted(found, key=lambda defect: defect.start)
 
 
 def _described(audio: np.ndarray, rate: int, at: int, score: float, width: int) -> Defect | None:

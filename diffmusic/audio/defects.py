@@ -1,5 +1,6 @@
 """Faults that a recording shows by itself: dropouts, clipping, a missing upper band. Clicks are in
-``diffmusic.audio.clicks``. All audio is (channels, time), full scale 1."""
+``diffmusic.audio.clicks``. A recording is read in blocks, (channels, time), full scale 1: what has to be known of all
+of it is gathered first, and the places that it leads to are looked at after."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from diffmusic.audio.signal import Signal
+from diffmusic.audio.stretches import Stretches, around
 from diffmusic.audio.windows import merge
 
 Kind = Literal["dropout", "click", "skip", "clipping", "dull"]
@@ -41,45 +44,74 @@ class Defect:
     value: float | None = None
 
 
-def constant_runs(x: np.ndarray, shortest: int) -> list[tuple[int, int]]:
-    """Stretches of a channel (time,) in which no sample differs from the one before it by more than a step of 16 bits
-    does from 0, of ``shortest`` samples at least."""
-    still = np.abs(np.diff(x)) <= _STEP * 1e-3
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], still.astype(np.int8), [0]])))
-    return [(int(a), int(b) + 1) for a, b in zip(edges[::2], edges[1::2], strict=True) if b + 1 - a >= shortest]
+class Runs:
+    """Stretches of each channel in which no sample differs from the one before it by more than a step of 16 bits does
+    from 0, and the channels' peaks, of a recording that comes in blocks."""
 
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._last: np.ndarray | None = None
+        self._still: list[Stretches] = []
+        self.peaks = np.zeros(0)
 
-def dropouts(audio: np.ndarray, rate: int) -> list[Defect]:
-    """Runs of zeros or of one repeated sample that the sound breaks off into and out of.
+    def add(self, block: np.ndarray) -> None:
+        """Take the next samples, (channels, time)."""
+        if self._last is None:
+            self._still, self.peaks = [Stretches() for _ in block], np.zeros(len(block))
+        x = block if self._last is None else np.concatenate([self._last, block], axis=1)
+        for still, channel in zip(self._still, x, strict=True):
+            still.add(np.abs(np.diff(channel)) <= _STEP * 1e-3)
+        self._last = x[:, -1:]
+        self.peaks = np.maximum(self.peaks, np.abs(block).max(axis=1, initial=0.0))
 
-    A run counts where the millisecond on either side of it is at least a fifth as loud as the 50 ms there: music that
-    ends, pauses or fades out has faded before it is silent, and at the recording's ends there is no other side. Runs at
-    the channel's peak are clipping. Where runs are frequent in a channel (square waves), they are music.
-    """
-    shortest, edge, around = (max(8, round(seconds * rate)) for seconds in (_SHORTEST, _EDGE, _AROUND))
-    seconds = audio.shape[-1] / rate
-    found: dict[tuple[int, int], int] = {}
-    for x in audio:
-        peak = float(np.abs(x).max(initial=0.0))
-        runs = []
-        for start, stop in constant_runs(x, shortest):
-            if start == 0 or stop == len(x) or (0 < peak * 0.98 <= abs(x[start])):
+    def dropouts(self, signal: Signal) -> list[Defect]:
+        """Runs of zeros or of one repeated sample that the sound breaks off into and out of.
+
+        A run counts where the millisecond on either side of it is at least a fifth as loud as the 50 ms there: music
+        that ends, pauses or fades out has faded before it is silent, and at the recording's ends there is no other
+        side. Runs at the channel's peak are clipping. Where runs are frequent in a channel (square waves), they are
+        music.
+
+        Args:
+            signal: The recording whose blocks these were.
+        """
+        found: dict[tuple[int, int], int] = {}
+        for channel, still in enumerate(self._still):
+            runs = self._broken(signal, channel, still.found())
+            if len(runs) <= max(20.0, _OFTEN * signal.samples / self._rate):
+                for run in runs:
+                    found[run] = found.get(run, 0) + 1
+        defects = []
+        for start, stop in merge(found):
+            channels = max(count for (a, b), count in found.items() if a >= start and b <= stop)
+            whole = channels == signal.channels
+            what = "in every channel" if whole else f"in {channels} of {signal.channels} channels"
+            defects.append(Defect("dropout", start, stop, 0.95 if whole else 0.7, f"{what}, one value throughout"))
+        return defects
+
+    def _broken(self, signal: Signal, channel: int, still: np.ndarray) -> list[tuple[int, int]]:
+        shortest, edge, reach = (max(8, round(seconds * self._rate)) for seconds in (_SHORTEST, _EDGE, _AROUND))
+        starts, stops = still[:, 0], still[:, 1] + 1
+        there = (stops - starts >= shortest) & (starts > 0) & (stops < signal.samples)
+        runs = {}
+        starts, stops, peak = starts[there], stops[there], float(self.peaks[channel])
+        for start, stop, (first, audio) in zip(
+            starts.tolist(), stops.tolist(), around(signal, self._rate, starts.tolist(), reach + 1), strict=True
+        ):  # fmt: skip
+            x, at = audio[channel], start - first
+            if 0 < peak * 0.98 <= abs(x[at]):
                 continue
             # The first sample of a run of repeats was the last true one.
-            start += 0 if abs(x[start]) <= _STEP else 1
-            sides = (x[max(0, start - around) : start], x[stop : stop + around][::-1])
-            if all(len(side) > edge and _breaks_off(side, edge) for side in sides):
-                runs.append((start, stop))
-        if len(runs) <= max(20.0, _OFTEN * seconds):
-            for run in runs:
-                found[run] = found.get(run, 0) + 1
-    defects = []
-    for start, stop in merge(found):
-        channels = max(count for (a, b), count in found.items() if a >= start and b <= stop)
-        whole = channels == len(audio)
-        what = "in every channel" if whole else f"in {channels} of {len(audio)} channels"
-        defects.append(Defect("dropout", start, stop, 0.95 if whole else 0.7, f"{what}, one value throughout"))
-    return defects
+            shift = 0 if abs(x[at]) <= _STEP else 1
+            side = x[max(0, at + shift - reach) : at + shift]
+            if len(side) > edge and _breaks_off(side, edge):
+                runs[stop] = start + shift
+        kept = []
+        for stop, (first, audio) in zip(runs, around(signal, self._rate, list(runs), reach), strict=True):
+            side = audio[channel, stop - first : stop - first + reach][::-1]
+            if len(side) > edge and _breaks_off(side, edge):
+                kept.append((runs[stop], stop))
+        return kept
 
 
 def _breaks_off(side: np.ndarray, edge: int) -> bool:
@@ -88,46 +120,78 @@ def _breaks_off(side: np.ndarray, edge: int) -> bool:
     return near > max(_LOUD, _FADED * all_of_it)
 
 
-def clipping(audio: np.ndarray, rate: int) -> list[Defect]:
+def clipping(signal: Signal, rate: int, peaks: np.ndarray) -> list[Defect]:
     """Flat tops: ``_FLAT`` samples or more in a row at the channel's peak. Where they are found all over a recording
-    whose peak is full scale, it was mastered that way, and that is one entry that says so."""
-    places: list[tuple[int, int]] = []
-    for x in audio:
-        peak = float(np.abs(x).max(initial=0.0))
-        if peak < _LOUD:
-            continue
-        for sign in (1, -1):
-            flat = sign * x >= peak * (1 - _NEAR)
-            edges = np.flatnonzero(np.diff(np.concatenate([[0], flat.astype(np.int8), [0]])))
-            places += [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= _FLAT]
+    whose peak is full scale, it was mastered that way, and that is one entry that says so.
+
+    peaks: of each channel.
+    """
+    flat = {(k, sign): Stretches() for k, peak in enumerate(peaks) if peak >= _LOUD for sign in (1, -1)}
+    for block in signal.blocks() if flat else ():
+        for (k, sign), stretches in flat.items():
+            stretches.add(sign * block[k] >= peaks[k] * (1 - _NEAR))
+    found = np.concatenate([np.zeros((0, 2), dtype=int), *(each.found() for each in flat.values())])
+    places = [(int(a), int(b)) for a, b in found[found[:, 1] - found[:, 0] >= _FLAT]]
     if not places:
         return []
-    level = float(np.abs(audio).max())
+    level, length = float(peaks.max()), signal.samples
     pad = rate // 10
     merged = merge((a - pad, b + pad) for a, b in places)
-    regions = [(max(0, a + pad), min(audio.shape[-1], b - pad)) for a, b in merged]
-    blocks = max(1, audio.shape[-1] // rate)
+    regions = [(max(0, a + pad), min(length, b - pad)) for a, b in merged]
+    blocks = max(1, length // rate)
     share = len({min(blocks - 1, a // rate) for a, _ in places}) / blocks
     samples = sum(b - a for a, b in places)
     if share >= _THROUGHOUT and level >= _FULL:
         detail = f"{samples} samples at {level:.3f}, in {share:.0%} of the seconds: mastered that loud, on purpose"
-        return [Defect("clipping", 0, audio.shape[-1], 0.5, detail, level)]
+        return [Defect("clipping", 0, length, 0.5, detail, level)]
     # A single flat top may be a peak that happens to be one.
     confidence = min(0.95, 0.5 + 0.05 * len(places))
     return [Defect("clipping", a, b, confidence, f"flat tops at {level:.3f}", level) for a, b in regions]
 
 
-def dull(audio: np.ndarray, rate: int) -> list[Defect]:
-    """An upper band that is missing: the mean spectrum drops by ``_DROP`` dB within a kHz, below 15 kHz and below nine
-    tenths of the Nyquist frequency, and does not come back."""
+class Loudness:
+    """Mean square of each ``_FRAME`` samples of a recording that comes in blocks."""
+
+    def __init__(self) -> None:
+        self._rest: np.ndarray | None = None
+        self._loud: list[np.ndarray] = []
+
+    def add(self, block: np.ndarray) -> None:
+        """Take the next samples, (channels, time)."""
+        x = block if self._rest is None else np.concatenate([self._rest, block], axis=1)
+        frames = x.shape[-1] // _FRAME
+        self._loud.append(np.square(x[:, : frames * _FRAME].reshape(len(x), frames, _FRAME)).mean((0, 2)))
+        self._rest = x[:, frames * _FRAME :]
+
+    def dull(self, signal: Signal, rate: int) -> list[Defect]:
+        """An upper band that is missing: the mean spectrum of the loudest frames drops by ``_DROP`` dB within a kHz,
+        below 15 kHz and below nine tenths of the Nyquist frequency, and does not come back.
+
+        Args:
+            signal: The recording whose blocks these were.
+            rate: Hz.
+        """
+        size, loud = _FRAME, np.concatenate(self._loud)
+        if len(loud) < 8:
+            return []
+        chosen = np.sort(np.argsort(loud)[-min(len(loud), 400) :])
+        power, window = np.zeros(size // 2 + 1), np.hanning(size)
+        for frame, (first, audio) in zip(
+            chosen.tolist(), around(signal, rate, (chosen * size).tolist(), size), strict=True
+        ):
+            x = audio[:, frame * size - first : (frame + 1) * size - first]
+            power += np.square(np.abs(np.fft.rfft(x * window, axis=-1))).mean(0) / len(chosen)
+        edge = _edge(power, rate)
+        if edge is None:
+            return []
+        hertz, drop = edge
+        detail = f"nothing above {hertz / 1000:.1f} kHz"
+        return [Defect("dull", 0, signal.samples, float(min(0.95, drop / 60)), detail, hertz)]
+
+
+def _edge(power: np.ndarray, rate: int) -> tuple[float, float] | None:
+    """Where a mean spectrum drops for good, Hz, and by how many dB; None where it does not."""
     size = _FRAME
-    frames = audio.shape[-1] // size
-    if frames < 8:
-        return []
-    x = audio[:, : frames * size].reshape(len(audio), frames, size)
-    loud = np.square(x).mean((0, 2))
-    chosen = np.argsort(loud)[-min(frames, 400) :]
-    power = np.square(np.abs(np.fft.rfft(x[:, chosen] * np.hanning(size), axis=-1))).mean((0, 1))
     hertz = np.fft.rfftfreq(size, 1 / rate)
     width = max(1, round(200 * size / rate))
     level = 10 * np.log10(np.convolve(power, np.ones(width) / width, "same") + 1e-20)
@@ -137,8 +201,6 @@ def dull(audio: np.ndarray, rate: int) -> list[Defect]:
     drops = level[:-step] - highest[step:]
     below = np.flatnonzero((hertz[:-step] + _WITHIN / 2 < limit) & (hertz[:-step] > 500) & (drops >= _DROP))
     if not len(below):
-        return []
+        return None
     best = below[np.argmax(drops[below])]
-    edge = float(hertz[best] + _WITHIN / 2)
-    detail = f"nothing above {edge / 1000:.1f} kHz"
-    return [Defect("dull", 0, audio.shape[-1], float(min(0.95, drops[best] / 60)), detail, edge)]
+    return float(hertz[best] + _WITHIN / 2), float(drops[best])

@@ -21,7 +21,7 @@ from diffmusic.errors import InputError
 
 __all__ = [
     "BITS", "FORMATS", "LOSSY", "Recording", "below", "check_finite", "clipped", "container", "duration", "encode",
-    "exceeding", "excerpt", "find", "output_format", "read", "scanned", "with_samples", "write",
+    "exceeding", "excerpt", "find", "finite", "output_format", "read", "scanned", "with_samples", "write",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -104,14 +104,21 @@ def scanned(path: Path, measure: Callable[[int, Iterator[np.ndarray]], T]) -> tu
     return like, source, found
 
 
-def check_finite(path: Path, sample_rate: int, blocks: Iterator[np.ndarray]) -> None:
-    """Raise InputError where a file's samples, in blocks, are no numbers: a ``measure`` of ``scanned``."""
+def finite(path: Path, sample_rate: int, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pass on a file's samples, in blocks. Raises InputError where they are no numbers."""
     first = 0
     for block in blocks:
-        finite = np.isfinite(block).all(axis=0)
-        if not finite.all():
-            raise not_finite(path, (first + int(np.argmin(finite))) / sample_rate)
+        there = np.isfinite(block).all(axis=0)
+        if not there.all():
+            raise not_finite(path, (first + int(np.argmin(there))) / sample_rate)
         first += block.shape[-1]
+        yield block
+
+
+def check_finite(path: Path, sample_rate: int, blocks: Iterator[np.ndarray]) -> None:
+    """Raise InputError where a file's samples, in blocks, are no numbers: a ``measure`` of ``scanned``."""
+    for _ in finite(path, sample_rate, blocks):
+        pass
 
 
 def _counted(source: Source, measure: Callable[[int, Iterator[np.ndarray]], T]) -> tuple[T, int]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from diffmusic.audio import files
-from diffmusic.audio.clicks import clicks
-from diffmusic.audio.defects import Defect, clipping, dropouts, dull
+from diffmusic.audio.clicks import Bursts
+from diffmusic.audio.defects import Defect, Loudness, Runs, clipping
+from diffmusic.audio.signal import Signal
 from diffmusic.audio.windows import merge
 
 CONFIDENCE = 0.5
@@ -20,11 +22,36 @@ FILLED = ("dropout", "click")
 """Faults whose samples are lost; a skip lacks nobody knows how much."""
 
 
-def defects(audio: np.ndarray, rate: int, confidence: float = CONFIDENCE) -> list[Defect]:
-    """Every fault of a recording (channels, time) at ``rate`` Hz that is at least so certain, in order of time."""
-    lost = dropouts(audio, rate)
-    found = [*lost, *clicks(audio, rate, lost), *clipping(audio, rate), *dull(audio, rate)]
-    return sorted((each for each in found if each.confidence >= confidence), key=lambda each: (each.start, each.stop))
+class Scan:
+    """What all samples of a recording say about its faults: they are looked at in one pass, and its places after."""
+
+    def __init__(self, rate: int, blocks: Iterable[np.ndarray]) -> None:
+        self._rate = rate
+        self._runs, self._bursts, self._loudness = Runs(rate), Bursts(rate), Loudness()
+        for block in blocks:
+            for each in (self._runs, self._bursts, self._loudness):
+                each.add(block)
+
+    def points(self, signal: Signal) -> list[Defect]:
+        """Dropouts, clicks and skips; signal: the recording whose blocks these were."""
+        lost = self._runs.dropouts(signal)
+        return [*lost, *self._bursts.clicks(signal, lost)]
+
+    def defects(self, signal: Signal, confidence: float = CONFIDENCE) -> list[Defect]:
+        """Every fault of that recording that is at least so certain, in order of time."""
+        rate = self._rate
+        found = [
+            *self.points(signal),
+            *clipping(signal, rate, self._runs.peaks),
+            *self._loudness.dull(signal, rate),
+        ]
+        certain = (each for each in found if each.confidence >= confidence)
+        return sorted(certain, key=lambda each: (each.start, each.stop))
+
+
+def defects(signal: Signal, rate: int, confidence: float = CONFIDENCE) -> list[Defect]:
+    """Every fault of a recording at ``rate`` Hz that is at least so certain, in order of time."""
+    return Scan(rate, signal.blocks()).defects(signal, confidence)
 
 
 def gaps(found: Sequence[Defect], rate: int) -> list[tuple[float, float]]:
@@ -34,9 +61,9 @@ def gaps(found: Sequence[Defect], rate: int) -> list[tuple[float, float]]:
 
 def detect(path: Path, confidence: float = CONFIDENCE) -> dict[str, Any]:
     """Find the faults of a file, times in seconds, with remedies, as JSON values."""
-    recording = files.read(path)
-    rate = recording.sample_rate
-    found = defects(recording.samples, rate, confidence)
+    like, signal, scan = files.scanned(path, partial(_scanned, path))
+    rate = like.sample_rate
+    found = scan.defects(signal, confidence)
     rows = [
         {
             "kind": each.kind,
@@ -51,11 +78,15 @@ def detect(path: Path, confidence: float = CONFIDENCE) -> dict[str, Any]:
     return {
         "path": str(path),
         "sample_rate": rate,
-        "seconds": recording.seconds,
+        "seconds": signal.samples / rate,
         "counts": dict(Counter(each.kind for each in found)),
         "defects": rows,
         "suggestions": suggestions(found, path),
     }
+
+
+def _scanned(path: Path, rate: int, blocks: Iterator[np.ndarray]) -> Scan:
+    return Scan(rate, files.finite(path, rate, blocks))
 
 
 def suggestions(found: Sequence[Defect], path: Path) -> list[str]:

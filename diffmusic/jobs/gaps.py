@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from diffmusic.audio import files
+from diffmusic.audio.signal import Finite
+from diffmusic.audio.stretches import Stretches
 from diffmusic.audio.windows import merge
 from diffmusic.errors import InputError
-from diffmusic.jobs.detect import defects, gaps
+from diffmusic.jobs.detect import CONFIDENCE, Scan, gaps
 from diffmusic.parameters import SPAN, rectangle, seconds, span
 
 AUTO = "auto"
@@ -112,13 +114,26 @@ def resolved(texts: Sequence[str], path: Path) -> list[tuple[float, float]]:
 def lost(path: Path) -> list[tuple[float, float]]:
     """The stretches of a file that are lost, in seconds: what could not be decoded or is no number, and the dropouts
     and clicks that ``diffmusic detect`` finds. Raises InputError for none."""
-    recording = files.read(path, finite=False)
-    rate = recording.sample_rate
-    found = gaps(defects(np.nan_to_num(recording.samples, posinf=0.0, neginf=0.0), rate), rate)
-    spans = merge([*found, *((start / rate, stop / rate) for start, stop in recording.lost)])
+    like, signal, (scan, holes) = files.scanned(path, _scanned)
+    rate = like.sample_rate
+    certain = [each for each in scan.points(Finite(signal)) if each.confidence >= CONFIDENCE]
+    missing = [*like.lost, *holes.found().tolist()]
+    spans = merge([*gaps(certain, rate), *((start / rate, stop / rate) for start, stop in missing)])
     if not spans:
         raise InputError(f"{path} has no dropout, no click and nothing that cannot be decoded: which stretch is lost?")
     return spans
+
+
+def _scanned(rate: int, blocks: Iterator[np.ndarray]) -> tuple[Scan, Stretches]:
+    """What is found out of all samples, and where they are no numbers."""
+    holes = Stretches()
+
+    def finite() -> Iterator[np.ndarray]:
+        for block in blocks:
+            holes.add(~np.isfinite(block).all(axis=0))
+            yield np.nan_to_num(block, posinf=0.0, neginf=0.0)
+
+    return Scan(rate, finite()), holes
 
 
 def _labels(path: Path, lines: Sequence[str]) -> list[Entry]:
