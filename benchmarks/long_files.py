@@ -5,8 +5,9 @@
     python -m benchmarks.long_files --report
 
 Stereo music at 44.1 kHz, 16 bits, FLAC: the example clip on and on, its channels swapped and turned round at every
-repetition. A fifth of a second is lost in its middle; the edit is of half a second. A row is one process of the command
-line; its peak of memory and its CPU seconds are those that the system counted, with reading, solving and writing.
+repetition. A fifth of a second is lost in its middle, digital silence where ``--gap auto`` is to find it; the edit is
+of half a second. A row is one process of the command line; its peak of memory and its CPU seconds are those that the
+system counted, with reading, solving and writing.
 """
 
 from __future__ import annotations
@@ -33,23 +34,34 @@ TASKS = {
     "interpolate": ("solve", "inpainting", "--gap", "{gap}", "--solver", "interpolate"),
     "repeat": ("solve", "inpainting", "--gap", "{gap}", "--solver", "repeat"),
     "mmps, 2 steps": ("solve", "inpainting", "--gap", "{gap}", "--solver", "mmps", "--steps", "2"),
+    "--gap auto": ("solve", "inpainting", "--gap", "auto", "--solver", "interpolate"),
+    "--plot": ("solve", "inpainting", "--gap", "{gap}", "--solver", "interpolate", "--plot", "{plot}"),
+    "--reference": ("solve", "inpainting", "--gap", "{gap}", "--solver", "interpolate", "--reference", "{file}"),
+    "--simulate": ("solve", "inpainting", "--gap", "{gap}", "--solver", "interpolate", "--simulate"),
+    "diffmusic, 2 steps": ("solve", "inpainting", "--gap", "{gap}", "--solver", "diffmusic", "--steps", "2"),
     "edit, 2 steps": ("edit", "--segment", "{segment}", "--target", "a piano", "--steps", "2"),
 }
 
 
-def music(path: Path, minutes: float) -> None:
+def music(path: Path, minutes: float, silent: tuple[int, int] = (0, 0)) -> None:
     clip = files.read(CLIP)
     turns = [clip.samples, clip.samples[::-1], clip.samples[:, ::-1], clip.samples[::-1, ::-1]]
     count = round(60 * minutes * clip.sample_rate)
     with soundfile.SoundFile(path, "w", clip.sample_rate, 2, "PCM_16") as file:
         for number, start in enumerate(range(0, count, clip.samples.shape[1])):
-            file.write(turns[number % 4][:, : count - start].T)
+            turn = turns[number % 4][:, : count - start].copy()
+            turn[:, max(0, silent[0] - start) : max(0, silent[1] - start)] = 0
+            file.write(turn.T)
 
 
 def run(task: str, path: Path, minutes: float, tree: Path) -> dict[str, Any]:
     """One row."""
     middle, output = 30 * minutes + 1.234, path.with_name("out.flac")
     places = {"gap": f"{middle:.3f}:{middle + 0.2:.3f}", "segment": f"{middle:.3f}:{middle + 0.5:.3f}"}
+    places |= {"file": str(path), "plot": str(path.with_name("out.png"))}
+    if task == "--gap auto":
+        lost = round(middle * 44100), round((middle + 0.2) * 44100)
+        music(path := path.with_name("broken.flac"), minutes, lost)
     command, *words = (word.format(**places) for word in TASKS[task])
     words = [*words[:1], str(path), *words[1:]] if command == "solve" else [str(path), *words]
     environment = os.environ | {

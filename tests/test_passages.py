@@ -193,7 +193,7 @@ def test_features_of_blocks_are_those_of_the_whole(monkeypatch: pytest.MonkeyPat
     with threads(1):  # several share out a product by its size, and round as they share
         held = song_features.features(Samples(audio), 2 * RATE + 50, [(20000, 30000)])
         monkeypatch.setattr(signal, "BLOCK", 1000)
-        monkeypatch.setattr(song_features, "_PIECE", 100)
+        monkeypatch.setattr("diffmusic.audio.pieces.PIECE", 100)
         parts = song_features.features(Samples(audio), 2 * RATE + 50, [(20000, 30000)])
     for ours, theirs in zip(dataclasses.astuple(parts), dataclasses.astuple(held), strict=True):
         np.testing.assert_array_equal(ours, theirs)

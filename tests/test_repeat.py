@@ -91,7 +91,7 @@ def test_distances_by_fft_are_those_of_the_definition() -> None:
 def test_features_in_pieces_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     clean = song()
     whole = song_features.features(Samples(clean), RATE, [])
-    monkeypatch.setattr(song_features, "_PIECE", 100)
+    monkeypatch.setattr("diffmusic.audio.pieces.PIECE", 100)
     parts = song_features.features(Samples(clean), RATE, [])
     np.testing.assert_allclose(parts.mel, whole.mel, atol=1e-4)
     np.testing.assert_allclose(parts.chroma, whole.chroma, atol=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import soxr
@@ -29,17 +30,19 @@ def resample(samples: np.ndarray, rate_in: int, rate_out: int, length: int | Non
     return np.pad(samples[..., :length], padding)
 
 
-def resampled(blocks: Iterable[np.ndarray], rate_in: int, rate_out: int) -> Iterator[np.ndarray]:
-    """Resample a signal that comes in blocks, (channels, time) each, in float32: the blocks that come of it hold the
-    same samples as ``resample`` makes of the whole."""
+def resampled(
+    blocks: Iterable[np.ndarray], rate_in: int, rate_out: int, kind: type[np.floating[Any]] = np.float32
+) -> Iterator[np.ndarray]:
+    """Resample a signal that comes in blocks, (channels, time) each, in float32 or float64: the blocks that come of it
+    hold the same samples as ``resample`` makes of the whole."""
     if rate_in == rate_out:
-        yield from (np.asarray(block, dtype=np.float32) for block in blocks)
+        yield from (np.asarray(block, dtype=kind) for block in blocks)
         return
     stream, channels = None, 0
     for block in blocks:
         if stream is None:
             channels = len(block)
-            stream = soxr.ResampleStream(rate_in, rate_out, channels, dtype="float32", quality="VHQ")
-        yield stream.resample_chunk(np.ascontiguousarray(block.T, dtype=np.float32)).T
+            stream = soxr.ResampleStream(rate_in, rate_out, channels, dtype=kind.__name__, quality="VHQ")
+        yield stream.resample_chunk(np.ascontiguousarray(block.T, dtype=kind)).T
     if stream is not None:
-        yield stream.resample_chunk(np.zeros((0, channels), dtype=np.float32), last=True).T
+        yield stream.resample_chunk(np.zeros((0, channels), dtype=kind), last=True).T

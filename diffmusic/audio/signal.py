@@ -153,6 +153,19 @@ class Channels:
         return (block[self.first : self.first + self.channels] for block in self.base.blocks())
 
 
+def together(first: Signal, second: Signal) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Read two signals of one length in order; the blocks of both are equally long."""
+    rest = np.zeros((second.channels, 0))
+    others = second.blocks()
+    for block in first.blocks():
+        held = [rest]
+        while sum(each.shape[-1] for each in held) < block.shape[-1]:
+            held.append(next(others))
+        joined = np.concatenate(held, axis=1)
+        yield block, joined[:, : block.shape[-1]]
+        rest = joined[:, block.shape[-1] :]
+
+
 def whole(signal: Signal) -> np.ndarray:
     """Read all of a signal, (channels, time)."""
     return signal.read(0, signal.samples)

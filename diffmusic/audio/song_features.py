@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,6 +11,7 @@ import torch
 from librosa.filters import chroma as chroma_filters
 
 from diffmusic.audio.mel import LogMel, MelSpec
+from diffmusic.audio.pieces import pieces
 from diffmusic.audio.resample import resampled
 from diffmusic.audio.signal import Signal
 
@@ -18,7 +19,6 @@ _RATE = 16_000  # Hz; what is compared lies below half of it
 _HOP = 0.02  # seconds between frames
 _CHROMA_WINDOW = 0.128  # seconds
 _FLOOR = 1e-4  # of a mel magnitude: quieter music is silence here
-_PIECE = 2048  # frames in memory at a time
 
 
 @dataclass(frozen=True)
@@ -49,36 +49,19 @@ def features(signal: Signal, rate: int, lost: Sequence[tuple[int, int]]) -> Feat
     size = 2 ** round(np.log2(_CHROMA_WINDOW * low))
     wide = MelSpec(low, size, hop, 1)
     classes = _pitch_classes(low, size).T
-    mels, chromas = [], []
-    for piece, own in _pieces(resampled(signal.blocks(), rate, low), spec, -(-size // hop)):
-        mels.append(LogMel(spec).of_magnitude(_power(piece, spec)[own].sqrt()[None])[0])
-        chroma = torch.log1p(100 * _power(piece, wide)[own] @ classes)
-        chromas.append(chroma / chroma.norm(dim=1, keepdim=True).clamp(min=1e-6))
-    mel, chroma = torch.cat(mels), torch.cat(chromas)
-    seconds, frames = signal.samples / rate, len(mel)
+    # Filled as they come: parts that are put together in the end would be held twice.
+    most = signal.samples * low // rate // hop + 2
+    mel, chroma, frames = np.empty((most, spec.bands), np.float32), np.empty((most, 12), np.float32), 0
+    for piece, own in pieces(resampled(signal.blocks(), rate, low), spec, -(-size // hop)):
+        rows = torch.log1p(100 * _power(piece, wide)[own] @ classes)
+        rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        there = slice(frames, frames + len(rows))
+        mel[there] = LogMel(spec).of_magnitude(_power(piece, spec)[own].sqrt()[None])[0]
+        chroma[there] = rows
+        frames += len(rows)
+    mel, chroma, seconds = mel[:frames], chroma[:frames], signal.samples / rate
     known = [_known(lost, seconds, rate, frames, hop / low, width / low) for width in (spec.n_fft, size)]
-    return Features(mel.numpy(), chroma.numpy(), known[0], known[1], hop / low)
-
-
-def _pieces(blocks: Iterable[np.ndarray], spec: MelSpec, margin: int) -> Iterator[tuple[torch.Tensor, slice]]:
-    """Pieces of a signal that comes in blocks, (channels, time), and which of their frames are their own: ``margin``
-    frames on either side belong to their neighbours. The first and the last one end where the signal does."""
-    held, begin, start = list[np.ndarray](), 0, 0  # samples from frame ``begin`` on; the next frame wanted is ``start``
-    for block in blocks:
-        held.append(block)
-        while sum(part.shape[-1] for part in held) >= (start - begin + _PIECE + margin) * spec.hop:
-            x = np.concatenate(held, axis=1)
-            first, stop = begin, start + _PIECE
-            yield (
-                torch.from_numpy(np.ascontiguousarray(x[:, : (stop + margin - first) * spec.hop])),
-                slice(start - first, stop - first),
-            )
-            start, begin = stop, max(0, stop - margin)
-            held = [x[:, (begin - first) * spec.hop :]]
-    x = np.concatenate(held, axis=1)
-    frames = begin + spec.frames(x.shape[-1])
-    if frames > start:
-        yield torch.from_numpy(np.ascontiguousarray(x)), slice(start - begin, frames - begin)
+    return Features(mel, chroma, known[0], known[1], hop / low)
 
 
 def _power(x: torch.Tensor, spec: MelSpec) -> torch.Tensor:

@@ -113,17 +113,21 @@ def _copy(file: BinaryIO, stream: Path) -> None:
             shutil.copyfileobj(file, device)
 
 
-def _panels(outcome: Outcome) -> list[tuple[str, np.ndarray]]:
-    """Return titles and audio, (channels, time): the measurement, the first sample, and the truth."""
+def _panels(outcome: Outcome) -> list[tuple[str, np.ndarray | Signal]]:
+    """Return titles and audio: the measurement, the first sample, and the truth."""
 
-    def split(name: str, audio: np.ndarray) -> list[tuple[str, np.ndarray]]:
-        several = np.split(audio, outcome.sources)
-        return [(f"{name}, source {k + 1}" if len(several) > 1 else name, part) for k, part in enumerate(several)]
+    def split(name: str, audio: Signal) -> list[tuple[str, np.ndarray | Signal]]:
+        count, each = outcome.sources, audio.channels // outcome.sources
+        parts = [Channels(audio, first, each) for first in range(0, audio.channels, each)]
+        return [(f"{name}, source {k + 1}" if count > 1 else name, part) for k, part in enumerate(parts)]
 
-    given, restored = outcome.given, whole(outcome.draws[0])
+    given, restored = outcome.given, outcome.draws[0]
     panels = split("restored", restored)
     if not isinstance(given.measured, np.ndarray):
-        damaged = resample(whole(given.measured), given.sample_rate, outcome.sample_rate, restored.shape[-1])
+        damaged: np.ndarray | Signal = given.measured
+        if (given.sample_rate, given.measured.samples) != (outcome.sample_rate, restored.samples):
+            audio = whole(given.measured)
+            damaged = resample(audio, given.sample_rate, outcome.sample_rate, restored.samples)
         panels.insert(0, ("damaged", damaged))
     return panels + (split("original", given.clean) if given.clean is not None else [])
 

@@ -19,6 +19,7 @@ from diffmusic.parameters import bind
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import HasDamage, Operator, clean_rate, damage, is_spectrogram, observed_rate, sources
 from diffmusic.tasks.offset import Survey
+from diffmusic.tasks.passages import Damaged
 from diffmusic.tasks.solving import Task
 
 ARRAYS = (".npy", ".npz")
@@ -30,7 +31,7 @@ class Measurement:
 
     measured: audio at ``sample_rate`` Hz, or magnitudes, (channels, frames, bins).
     like: the file whose format the results take; its samples are not looked at.
-    clean: the truth, (channels, time) at ``clean_rate``; for a mixture the channels of the first source come first.
+    clean: the truth, at ``clean_rate``; for a mixture the channels of the first source come first.
     length: samples of the result at its own rate, where the measurement does not tell.
     noise_std: deviation of the noise in the measurement.
     survey: of the measurement, where it stays on file.
@@ -39,7 +40,7 @@ class Measurement:
     measured: Signal | np.ndarray
     sample_rate: int
     like: files.Recording
-    clean: np.ndarray | None = None
+    clean: Signal | None = None
     length: int | None = None
     noise_std: float = 0.0
     survey: Survey | None = None
@@ -50,11 +51,14 @@ class Measurement:
         measured = self.measured
         return list(measured.shape) if isinstance(measured, np.ndarray) else [measured.channels, measured.samples]
 
-    def comparison(self, operator: Operator) -> np.ndarray | None:
+    def comparison(self, operator: Operator) -> Signal | None:
         """The measurement as audio of the shape of the truth; None if it is no audio."""
         if self.clean is None or isinstance(self.measured, np.ndarray):
             return None
-        return like_truth(whole(self.measured), self.sample_rate, self.clean, clean_rate(operator, self.sample_rate))
+        given, clean, rate = self.measured, self.clean, clean_rate(operator, self.sample_rate)
+        if (given.channels, given.samples, self.sample_rate) == (clean.channels, clean.samples, rate):
+            return given
+        return Samples(like_truth(whole(given), self.sample_rate, whole(clean), rate))
 
 
 def like_truth(measured: np.ndarray, measured_rate: int, clean: np.ndarray, rate: int) -> np.ndarray:
@@ -66,8 +70,7 @@ def like_truth(measured: np.ndarray, measured_rate: int, clean: np.ndarray, rate
 def read(task: Task, path: Path, references: Sequence[Path] = ()) -> Measurement:
     """A measurement that a user has, and the true recordings, one for each source, where there are any.
 
-    Audio of which the task needs passages alone stays on file, once all of it was looked at. A truth is compared as a
-    whole, and is held in memory.
+    Audio of which the task needs passages alone stays on file, once all of it was looked at, and so does its truth.
     """
     operator, noise_std = task.operator, task.settings.noise_std
     if path.suffix.lower() in ARRAYS:
@@ -131,19 +134,23 @@ def _without_holes(operator: Operator, path: Path, recording: files.Recording) -
     return files.with_samples(recording, finite)
 
 
-def simulate(operator: Operator, paths: Sequence[Path], noise_std: float, snr: float | None, seed: int) -> Measurement:
-    """Damage clean files: one, or all sources of a mixture. ``snr`` in dB sets the noise instead of ``noise_std``.
+def simulate(task: Task, paths: Sequence[Path], snr: float | None) -> Measurement:
+    """Damage clean files: one, or all sources of a mixture. ``snr`` in dB sets the noise instead of that of the task.
 
     Raises InputError for sources that do not go together.
     """
+    operator, settings = task.operator, task.settings
+    if snr is None and task.reach(files.find(paths[0]).sample_rate) is not None:
+        like, clean, _ = files.scanned(paths[0], partial(files.check_finite, paths[0]))
+        return Measurement(Damaged.by(operator, clean, like.sample_rate), like.sample_rate, like, clean)
     recordings = [files.read(path) for path in paths]
     first = recordings[0]
     for path, each in zip(paths, recordings, strict=True):
-        _same(path, each, first)
-    clean = np.concatenate([each.samples for each in recordings])
-    measured, observed, noise_std = damaged(operator, clean, first.sample_rate, noise_std, snr, seed)
+        _same(path, each.sample_rate, each.samples.shape, first.sample_rate, first.samples.shape)
+    audio = np.concatenate([each.samples for each in recordings])
+    measured, observed, noise_std = damaged(operator, audio, first.sample_rate, settings.noise_std, snr, settings.seed)
     given = measured if is_spectrogram(operator) else Samples(measured)
-    return Measurement(given, observed, first, clean, clean.shape[-1], noise_std)
+    return Measurement(given, observed, first, Samples(audio), audio.shape[-1], noise_std)
 
 
 def damaged(
@@ -192,26 +199,26 @@ def magnitudes(path: Path) -> np.ndarray:
     return np.swapaxes(array, 1, 2)
 
 
-def _truth(operator: Operator, given: Measurement, references: Sequence[Path]) -> np.ndarray:
+def _truth(operator: Operator, given: Measurement, references: Sequence[Path]) -> Signal:
     if len(references) != sources(operator):
         raise InputError(f"{len(references)} references for {sources(operator)} sources: give one for each")
     if given.survey is not None:
-        shape, rate = given.shape, given.sample_rate
-    else:
-        measured = given.measured if isinstance(given.measured, np.ndarray) else whole(given.measured)
-        bound, y = BoundOperator.of(operator, measured, given.sample_rate)
-        shape, rate = [len(measured), given.length or bound.length(y)], bound.rate
-    expected = files.Recording(np.zeros(shape), rate)
+        path = references[0]
+        like, clean, _ = files.scanned(path, partial(files.check_finite, path))
+        _same(path, like.sample_rate, (clean.channels, clean.samples), given.sample_rate, given.shape)
+        return clean
+    measured = given.measured if isinstance(given.measured, np.ndarray) else whole(given.measured)
+    bound, y = BoundOperator.of(operator, measured, given.sample_rate)
+    shape = len(measured), given.length or bound.length(y)
     recordings = [files.read(path) for path in references]
     for path, each in zip(references, recordings, strict=True):
-        _same(path, each, expected)
-    return np.concatenate([each.samples for each in recordings])
+        _same(path, each.sample_rate, each.samples.shape, bound.rate, shape)
+    return Samples(np.concatenate([each.samples for each in recordings]))
 
 
-def _same(path: Path, recording: files.Recording, other: files.Recording) -> None:
-    if (recording.sample_rate, recording.samples.shape) != (other.sample_rate, other.samples.shape):
+def _same(path: Path, rate: int, shape: Sequence[int], other_rate: int, other: Sequence[int]) -> None:
+    if (rate, tuple(shape)) != (other_rate, tuple(other)):
         raise InputError(
-            f"{path} has {recording.samples.shape[0]} channels, {recording.samples.shape[1]} samples at "
-            f"{recording.sample_rate} Hz; expected were {other.samples.shape[0]}, {other.samples.shape[1]} at "
-            f"{other.sample_rate} Hz"
+            f"{path} has {shape[0]} channels, {shape[1]} samples at {rate} Hz; expected were {other[0]}, {other[1]} at "
+            f"{other_rate} Hz"
         )

@@ -10,14 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from diffmusic.audio.signal import Signal, whole
+from diffmusic.audio.signal import Signal
 from diffmusic.audio.spread import Spread, spread
 from diffmusic.errors import InputError
 from diffmusic.jobs import inputs, kept_checks, record
 from diffmusic.jobs.seeded import seeded
-from diffmusic.metrics.contract import load_metric, measure_damage
+from diffmusic.metrics.contract import load_metric, measure_signals
 from diffmusic.models.components import load_component
 from diffmusic.models.load import SAFE, Access
 from diffmusic.parameters import checked, values
@@ -140,7 +138,7 @@ class Prepared:
         job, operator = self.job, self.operator
         task = Task(operator, self.solver, lambda: self.backbone, job, progress)
         if job.simulate:
-            given = inputs.simulate(operator, paths, job.noise_std, job.snr, job.seed)
+            given = inputs.simulate(task, paths, job.snr)
             task = dataclasses.replace(task, settings=dataclasses.replace(job, noise_std=given.noise_std))
         else:
             given = inputs.read(task, paths[0], references)
@@ -153,7 +151,7 @@ class Prepared:
         differ = spread(result.draws, result.sample_rate, lost)
         draws = tuple(result.draws[sample] for sample in differ.order) if differ else result.draws
         scores = [] if clean is None else [
-            measure(clean, whole(drawn), before, lost, result.sample_rate) for drawn in draws
+            measure(clean, drawn, before, lost, result.sample_rate) for drawn in draws
         ]  # fmt: skip
         model = self.backbone.describe() if result.windows and self.backbone else None
         costs = record.spent(result.costs, result.seconds)
@@ -202,24 +200,26 @@ class Outcome:
 
 
 def measure(
-    clean: np.ndarray, estimate: np.ndarray, before: np.ndarray | None, lost: list[tuple[int, int]], sample_rate: int
+    clean: Signal, estimate: Signal, before: Signal | None, lost: list[tuple[int, int]], sample_rate: int
 ) -> dict[str, dict[str, float]]:
     """Measure the estimate, and what was measured where that is audio, against the truth.
 
     By every metric that is always reported (``Spec.reported``), over the whole recording and over the damaged stretches
-    alone (``measure_damage``).
+    alone (``measure_damage``). Recordings are read where that is needed.
     """
     scores: dict[str, dict[str, float]] = {}
-    whole = [(0, clean.shape[-1])]
+    whole = [(0, clean.samples)]
     for name, spec in registry().components("metric").items():
         if not spec.reported:
             continue
         metric: Any = load_metric(name)
         versions = {"restored": estimate} | ({} if before is None else {"damaged": before})
-        scores[name] = {version: float(metric(clean, x, sample_rate)) for version, x in versions.items()}
+        scores[name] = {
+            version: float(measure_signals(metric, clean, x, sample_rate)) for version, x in versions.items()
+        }
         if lost and lost != whole:
             scores[name] |= {
-                f"{version}_in_damage": measure_damage(metric, clean, x, sample_rate, lost)
+                f"{version}_in_damage": measure_signals(metric, clean, x, sample_rate, lost)
                 for version, x in versions.items()
             }
     return scores

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from typing_extensions import TypeIs
 
+from diffmusic.audio.signal import Samples, Signal, whole
 from diffmusic.models.components import load_component
 from diffmusic.models.load import SAFE, Access
 from diffmusic.parameters import bind
@@ -92,6 +94,13 @@ class HasDescribe(Protocol):
     def describe(self) -> dict[str, Any]: ...
 
 
+@runtime_checkable
+class HasSignals(Protocol):
+    """Metric of pairs of which recordings of any length are read block by block (``streamed``)."""
+
+    def of_signals(self, reference: Signal, estimate: Signal, sample_rate: int, /) -> float: ...
+
+
 Metric = PairMetric | SetMetric
 Stretches = Sequence[tuple[int, int]]
 """Parts of a recording, ``(start, stop)`` in samples."""
@@ -111,6 +120,48 @@ def load_metric(text: str, access: Access = SAFE) -> Metric:
         InputError: There is no such metric or parameter, or a value is not one.
     """
     return bind(load_component("metric", text), access=access)  # type: ignore[no-any-return]
+
+
+def streamed(metric: Callable[[Signal, Signal, int], float]) -> Callable[[np.ndarray, np.ndarray, int], float]:
+    """Make a metric of a function that reads what it measures block by block.
+
+    Args:
+        metric: A function of two signals, the truth and the estimate, and their rate in Hz.
+
+    Returns:
+        The same of arrays, (channels, time); the function of signals is its attribute ``of_signals``.
+    """
+
+    @functools.wraps(metric)
+    def of_arrays(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
+        return metric(Samples(reference), Samples(estimate), sample_rate)
+
+    of_arrays.of_signals = metric  # type: ignore[attr-defined]
+    return of_arrays
+
+
+def measure_signals(
+    metric: PairMetric, reference: Signal, estimate: Signal, sample_rate: int, damage: Stretches | None = None
+) -> float:
+    """Measure recordings that are read where that is needed, by a metric that needs no prompt.
+
+    Args:
+        metric: What to measure; unless it is ``streamed``, it sees all of a recording at once.
+        reference: The truth.
+        estimate: The same, of equal shape.
+        sample_rate: In Hz.
+        damage: Measure these stretches alone, as ``measure_damage`` does.
+
+    Returns:
+        The value.
+    """
+    if damage is None:
+        if isinstance(metric, HasSignals):
+            return metric.of_signals(reference, estimate, sample_rate)
+        return metric(whole(reference), whole(estimate), sample_rate)
+    if takes_damage(metric):
+        return measure_damage(metric, whole(reference), whole(estimate), sample_rate, damage)
+    return _mean(damage, lambda a, count: metric(reference.read(a, count), estimate.read(a, count), sample_rate))
 
 
 def is_set(metric: Metric) -> TypeIs[SetMetric]:
@@ -175,5 +226,11 @@ def measure_damage(
     """
     if takes_damage(metric):
         return metric(reference, estimate, sample_rate, damage=damage)  # type: ignore[call-arg]
-    parts = [metric(reference[:, start:stop], estimate[:, start:stop], sample_rate) for start, stop in damage]
-    return float(np.average(parts, weights=[stop - start for start, stop in damage]))
+    return _mean(damage, lambda a, count: metric(reference[:, a : a + count], estimate[:, a : a + count], sample_rate))
+
+
+def _mean(damage: Stretches, of: Callable[[int, int], float]) -> float:
+    """The mean of what is found for stretches, by their first sample and length, weighted by length."""
+    lengths = [stop - start for start, stop in damage]
+    parts = [of(start, length) for (start, _), length in zip(damage, lengths, strict=True)]
+    return float(np.average(parts, weights=lengths))

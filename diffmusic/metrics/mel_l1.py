@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
-from diffmusic.audio.mel import LogMel, MelSpec
-from diffmusic.audio.resample import resample
+from diffmusic.audio.mel import MelSpec
+from diffmusic.audio.pieces import log_mels
+from diffmusic.audio.signal import Signal
+from diffmusic.metrics.contract import streamed
 
 
-def mel_l1(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:
+@streamed
+def mel_l1(reference: Signal, estimate: Signal, sample_rate: int) -> float:
     """Compute ``mean |M(x) - M(y)|`` in nats, lower is better; ``M`` the log-mel of ``diffmusic.audio.mel`` (64 bands).
 
-    reference, estimate: (channels, time), of equal shape.
+    reference, estimate: of equal shape.
     """
-    spec = MelSpec()
-    rows = [torch.from_numpy(resample(x, sample_rate, spec.sample_rate)) for x in (reference, estimate)]
-    return float((LogMel(spec)(rows[0]) - LogMel(spec)(rows[1])).abs().mean())
+    mels = (log_mels(x, sample_rate, MelSpec()) for x in (reference, estimate))
+    frames = [(x - y).abs().mean(-1) for x, y in zip(*mels, strict=True)]
+    return float(torch.cat(frames, dim=1).mean())

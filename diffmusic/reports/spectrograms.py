@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from diffmusic.audio.mel import LogMel, MelSpec
-from diffmusic.audio.resample import resample
+from diffmusic.audio.mel import MelSpec
+from diffmusic.audio.pieces import PIECE, log_mels
+from diffmusic.audio.signal import Samples, Signal
 from diffmusic.audio.spread import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_FRAMES = 16_384  # of a picture, at most
 TICKS = (125, 500, 1000, 2000, 4000, 7500)
 
 
 def spectrograms(
-    panels: Sequence[tuple[str, np.ndarray]],
+    panels: Sequence[tuple[str, np.ndarray | Signal]],
     sample_rate: int,
     lost: Sequence[tuple[int, int]] = (),
     spread: Spread | None = None,
@@ -29,7 +31,8 @@ def spectrograms(
     """Draw one log-mel spectrogram a panel, on one scale of time and loudness, as a PNG.
 
     Args:
-        panels: (title, audio of shape (channels, time)); channels are averaged.
+        panels: (title, audio of shape (channels, time), or a signal that is read block by block); channels are
+            averaged, and of a long recording several frames.
         lost: damaged intervals in samples, marked by lines.
         spread: of posterior samples, drawn below.
     """
@@ -37,7 +40,7 @@ def spectrograms(
 
 
 def figure(
-    panels: Sequence[tuple[str, np.ndarray]],
+    panels: Sequence[tuple[str, np.ndarray | Signal]],
     sample_rate: int,
     columns: int,
     lost: Sequence[tuple[int, int]] = (),
@@ -56,10 +59,11 @@ def figure(
         if spread and unused is below:
             continue
         unused.set_axis_off()
-    images = [_decibels(audio, sample_rate, spec) for _, audio in panels]
+    signals = [Samples(audio) if isinstance(audio, np.ndarray) else audio for _, audio in panels]
+    images = [_decibels(signal, sample_rate, spec) for signal in signals]
     top = max(float(image.max()) for image in images)
     bands = mel_frequencies(n_mels=spec.bands + 2, fmin=spec.low, fmax=spec.high)[1:-1]
-    seconds = panels[0][1].shape[-1] / sample_rate
+    seconds = signals[0].samples / sample_rate
     for axis, (title, _), image in zip(axes, panels, images, strict=True):
         drawn = axis.imshow(
             image.T, origin="lower", aspect="auto", extent=(0, seconds, 0, spec.bands), vmin=top - 80, vmax=top
@@ -98,10 +102,17 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _decibels(audio: np.ndarray, sample_rate: int, spec: MelSpec) -> np.ndarray:
-    mono = torch.from_numpy(resample(audio.mean(0), sample_rate, spec.sample_rate))
-    levels: np.ndarray = LogMel(spec)(mono[None])[0].numpy() * 20 / np.log(10)
-    return levels
+def _decibels(signal: Signal, sample_rate: int, spec: MelSpec) -> np.ndarray:
+    """Log-mel of the mean of the channels, dB, (frames, bands); a frame is the mean of several where there are more
+    than anybody can see."""
+    frames = signal.samples / sample_rate * spec.frame_rate
+    pooled = min(PIECE, 2 ** max(0, math.ceil(math.log2(max(1.0, frames / _FRAMES)))))
+    rows = []
+    for piece in log_mels(signal, sample_rate, spec, mono=True):
+        levels = piece[0].numpy() * 20 / np.log(10)
+        parts = np.split(levels, range(pooled, len(levels), pooled)) if pooled > 1 else []
+        rows.append(np.stack([part.mean(0) for part in parts]) if parts else levels)
+    return np.concatenate(rows)
 
 
 def thumbnail(audio: np.ndarray, sample_rate: int, top: float | None = None) -> tuple[bytes, float]:
@@ -115,7 +126,7 @@ def thumbnail(audio: np.ndarray, sample_rate: int, top: float | None = None) -> 
     """
     from matplotlib import image
 
-    levels = _decibels(audio, sample_rate, MelSpec())[::2]
+    levels = _decibels(Samples(audio), sample_rate, MelSpec())[::2]
     loudest = float(levels.max())
     bright = loudest if top is None else top
     buffer = io.BytesIO()

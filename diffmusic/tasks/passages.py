@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from diffmusic.audio.signal import Patch, Signal, put
+from diffmusic.audio.signal import BLOCK, Patch, Signal, put
 from diffmusic.problem.bound import BoundOperator
-from diffmusic.problem.operator import kept, regions
+from diffmusic.problem.operator import Operator, kept, regions
 
 LONGEST = 20.0
 """Seconds of damage that share a passage."""
@@ -119,3 +120,34 @@ class Passages:
             y = y - self.offset * kept(self.at(first).operator, y.shape[-1])
             put(self.filled, y[0].numpy(), first)
         return y
+
+
+@dataclass(frozen=True, eq=False)
+class Damaged:
+    """What an operator leaves of a clean recording, as a signal."""
+
+    passages: Passages
+
+    @classmethod
+    def by(cls, operator: Operator, clean: Signal, sample_rate: int) -> Damaged:
+        """Damage a recording by an operator with ``reach``."""
+        bound = BoundOperator.unfitted(operator, sample_rate)
+        return cls(Passages(bound, clean, torch.zeros(1), round((bound.reach or 0.0) * sample_rate)))
+
+    @property
+    def channels(self) -> int:
+        return self.passages.signal.channels
+
+    @property
+    def samples(self) -> int:
+        return self.passages.signal.samples
+
+    def read(self, first: int, count: int) -> np.ndarray:
+        last, reach = min(first + count, self.samples), self.passages.reach
+        begin, end = self.passages.widened(first - reach, last + reach)
+        clean = torch.from_numpy(self.passages.signal.read(begin, end - begin))[None]
+        y = self.passages.at(begin).operator.forward(clean)
+        return y[0, :, first - begin : last - begin].numpy().copy()
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        return (self.read(first, BLOCK) for first in range(0, self.samples, BLOCK))
