@@ -147,5 +147,6 @@ def condition(name: str) -> Any:
         ones = torch.ones(1, 12, dtype=torch.long)
         return audioldm2.Condition(torch.randn(1, 8, 768), torch.randn(1, 12, 1024), ones, ones)
     if name == "stable-audio-3":
-        return stable_audio.Condition(Prompt(torch.randn(1, 256, 768), torch.ones(1, 256, dtype=torch.long)))
+        prompt: Any = Prompt(torch.randn(1, 256, 768), torch.ones(1, 256, dtype=torch.long))
+        return stable_audio.Condition(prompt)
     return torch.randn(1, 512) if name == "musicldm" else stable_audio.Condition(torch.randn(1, 128, 768))

@@ -86,7 +86,7 @@ def _passing(back: _Transposed, like: Tensor) -> Tensor:
     settings = windows_of(_WINDOW, back.rate)
     power = [spectrum(each, settings).abs().square().flatten(0, -2).mean(0) for each in (left, draw)]
     share = power[0] / power[1]
-    if float(((share > 0.1) & (share < 0.8)).double().mean()) > _EDGES:
+    if float(((share > 0.1) & (share < 0.8)).float().mean()) > _EDGES:
         raise InputError(NO_PLACE)
     return share > 0.25
 

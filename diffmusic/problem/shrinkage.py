@@ -63,8 +63,8 @@ def _power(noise: NoiseSpectrum, settings: STFT, y: Tensor) -> Tensor:
 def _blend(y: Tensor, predicted: Tensor, noise: Tensor, settings: STFT, highest: float | None) -> Tensor:
     subtracted = y * gain(y.square(), noise)
     if highest is not None:
-        hertz = torch.linspace(0, settings.sample_rate / 2, y.shape[-1], dtype=torch.float64, device=y.device)
-        predicted = torch.where(hertz < highest, predicted, subtracted)
+        hertz = torch.linspace(0, settings.sample_rate / 2, y.shape[-1], dtype=torch.float64)
+        predicted = torch.where((hertz < highest).to(y.device), predicted, subtracted)
     signal = torch.maximum(predicted, subtracted).square()
     weight = signal / (signal + noise).clamp(min=torch.finfo(y.dtype).tiny)
     return weight * subtracted + (1 - weight) * predicted

@@ -32,8 +32,9 @@ def least_residual(product: Callable[[Tensor], tuple[Tensor, Tensor]], target: T
         length = norms(rest)
         # Where the space is exhausted the next direction is nothing, and has no part in the solution.
         basis.append(torch.where(length > 1e-6 * norms(image), rest / length.clamp(min=tiny), 0.0))
-    columns = torch.stack([image.flatten(1) for image in images], dim=2).double()
-    weights = torch.linalg.pinv(columns, rtol=1e-9) @ target.flatten(1).double()[..., None]
+    # On the CPU: not every accelerator has double precision.
+    columns = torch.stack([image.flatten(1) for image in images], dim=2).cpu().double()
+    weights = torch.linalg.pinv(columns, rtol=1e-9) @ target.flatten(1).cpu().double()[..., None]
     solved = torch.stack([part.flatten(1) for part in parts], dim=2) @ weights.to(target)
     result: Tensor = solved[..., 0].reshape(target.shape)
     return result
