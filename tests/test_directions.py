@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 from diffmusic.editor.contract import Edit, Region
-from diffmusic.editor.directions import Directions, find, follow
-from diffmusic.editor.eigenpairs import entropy, leading, matched
+from diffmusic.editor.directions import Directions, find
+from diffmusic.editor.drift import follow
+from diffmusic.editor.eigenpairs import Pairs, entropy, gaps, leading, matched
 from diffmusic.prior import Costs
 from diffmusic.prior.denoiser import Denoiser
 from diffmusic.prior.guidance import Text
@@ -141,13 +143,51 @@ def test_regions_bound_the_directions() -> None:
 
 def test_matching_and_entropy() -> None:
     vectors = torch.eye(3, 8).double()
-    values, back = matched(torch.tensor([3.0, 2.0, 1.0]), torch.stack([-vectors[1], vectors[2], vectors[0]]), vectors)
-    assert values.tolist() == [1, 3, 2]
-    assert torch.equal(back, vectors)
+    mixed = Pairs(torch.tensor([3.0, 2.0, 1.0]), torch.stack([-vectors[1], vectors[2], vectors[0]]),
+                  torch.tensor([0.3, 0.2, 0.1]), 5)  # fmt: skip
+    back = matched(mixed, vectors)
+    assert back.values.tolist() == [1, 3, 2]
+    assert torch.equal(back.residuals, torch.tensor([0.1, 0.3, 0.2]))  # they stay with their pairs
+    assert torch.equal(back.vectors, vectors)
     wide, narrow = torch.ones(1, 2, 8, 4), torch.zeros(1, 2, 8, 4)
     narrow[:, :, 3] = 1
     assert entropy(wide).item() == pytest.approx(math.log(8))
     assert entropy(narrow).item() == pytest.approx(0)
+
+
+def test_a_matrix_that_is_not_quite_symmetric_has_its_leading_space_found() -> None:
+    """The space of the leading Schur vectors, with residuals that go to 0; that of the symmetric part alone is not
+    mapped into itself, however many products are taken."""
+    draw = torch.Generator().manual_seed(3)
+    axes = torch.linalg.qr(torch.randn(40, 40, generator=draw).double()).Q
+    skew = torch.randn(40, 40, generator=draw).double()
+    matrix = (axes * 0.8 ** torch.arange(40)) @ axes.T + 0.01 * (skew - skew.T)
+    found = leading(lambda v: v @ matrix.T, torch.randn(1, 40, generator=draw).double(), 3, products=30, tolerance=1e-6)
+    assert float(found.residuals.max()) < 1e-6
+    assert found.products < 30
+    values = torch.linalg.eigvals(matrix).real.sort(descending=True).values
+    space = found.vectors.T @ found.vectors
+    assert float((space @ matrix @ space - matrix @ space).norm()) < 1e-5
+    assert float(found.values.sum()) == pytest.approx(float(values[:3].sum()), rel=1e-6)
+
+
+def test_the_angle_to_the_truth_is_within_what_the_gap_allows_once_values_have_settled() -> None:
+    prior, axes = gaussian()
+    for products in (14, 20):
+        made, _ = given(prior)
+        found = find(made, 3, products=products, tolerance=0.0)
+        vectors = found.vectors[0].flatten(1).double()
+        true = (vectors * axes[:3]).sum(1).abs().clamp(max=1).acos().rad2deg()
+        assert (true <= found.angles[0] + 0.1).all(), (true, found.angles[0])
+    assert float(found.angles[0].max()) < 20
+    assert found.beyond is not None
+    # Of two that coincide, nothing is known of either.
+    twins = Directions(found.sigmas, found.vectors[:, :2], torch.tensor([[2.0, 2.0]]), torch.full((1, 2), 1e-6),
+                       torch.tensor([1.0]))  # fmt: skip
+    assert twins.angles.tolist() == [[90, 90]]
+    assert twins.unfinished(1e-7) == [0]
+    assert twins.unfinished(1e-5) == []
+    assert gaps(torch.tensor([[1.0, 4.0, 3.0]]), torch.tensor([0.5])).tolist() == [[0.5, 1.0, 1.0]]
 
 
 def test_search_is_exact_once_it_has_everything() -> None:
@@ -163,12 +203,19 @@ Song = Callable[..., Path]
 Run = Callable[..., SimpleNamespace]
 
 
-def test_explore_then_follow(song: Song, run: Run, tiny: Path, tmp_path: Path) -> None:
+def test_explore_then_follow(song: Song, run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path, out = song(subtype="FLOAT"), tmp_path / "found"
     common = ("--model", tiny, "--steps", 3)
     result = run("explore", path, "-o", out, "--components", 2, "--products", 4, *common)
     assert result.code == 0, result.err
-    names = {"directions.safetensors", "directions.safetensors.json"}
+    names = {"directions.safetensors", "directions.safetensors.json", "listen.html"}
+    page = (out / "listen.html").read_text()
+    assert page.count("data:audio/flac") == 1 + 4 * 3  # two components and the control at -2, -1, 1, 2; and 0
+    letter = re.search(r'data-right="Direction ([ABC])"', page)
+    assert letter
+    assert f"<li>{letter[1]}: random</li>" in page
+    assert "degrees" in result.out
     assert {each.name for each in out.iterdir()} == names | {
         f"pc{n}-{w}.wav" for n in (1, 2) for w in ("plus", "minus")
     }
@@ -191,8 +238,10 @@ def test_explore_then_follow(song: Song, run: Run, tiny: Path, tmp_path: Path) -
     assert many.code == 0, many.err
     mean, own = (Directions.load(each / "directions.safetensors").values for each in (values, out))
     assert torch.allclose(mean, own, rtol=1e-4)
-    averaged = ("-s", f"averages={values / 'directions.safetensors'}")
-    assert run("edit", path, *words, *averaged, "-o", tmp_path / "averaged.wav", *common).code == 0
+    for number, averages in enumerate((values / "directions.safetensors", "kept")):
+        done = run("edit", path, *words, "-s", f"averages={averages}", "-o", tmp_path / f"{number}.wav", *common)
+        assert done.code == 0, done.err
+    assert (tmp_path / "0.wav").read_bytes() == (tmp_path / "1.wav").read_bytes()
     longer = run("edit", song("long.wav", seconds=3.0), *words, "-o", tmp_path / "no.wav", *common)
     assert longer.code == 2
     assert "latents" in longer.err

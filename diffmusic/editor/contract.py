@@ -165,7 +165,11 @@ class AudioEditor(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Describe the model for a run record, as ``Backbone.describe``."""
+        """Describe the model for a run record.
+
+        Returns:
+            Name, hash and device, in plain values.
+        """
         ...
 
 

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +24,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from diffmusic.editor.contract import Edit
-from diffmusic.editor.eigenpairs import Pairs, Search, entropy, matched, search
-from diffmusic.editor.inversion import cleaned, independent_path, invert, replay
+from diffmusic.editor.eigenpairs import Pairs, Search, entropy, gaps, matched, search
+from diffmusic.editor.inversion import cleaned, independent_path
 from diffmusic.errors import InputError
 from diffmusic.solver.noise import generator
-from diffmusic.solver.steps import deviations
 
 FORMAT = "diffmusic directions 1"
 
@@ -44,6 +41,7 @@ class Directions:
         vectors: Eigenvectors of unit norm, (levels, components, channels, frames, ...).
         values: Eigenvalues, (levels, components).
         residuals: Residuals of the eigenpairs (``diffmusic.editor.eigenpairs``), (levels, components).
+        beyond: The eigenvalue after the last component's, or rather its best approximation from below, (levels,).
         about: Recording and model, and the settings of the search.
     """
 
@@ -51,11 +49,13 @@ class Directions:
     vectors: Tensor
     values: Tensor
     residuals: Tensor
+    beyond: Tensor | None = None
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Encode as the bytes of a safetensors file."""
-        tensors = {name: getattr(self, name).float().contiguous() for name in ("vectors", "values", "residuals")}
+        names = ("vectors", "values", "residuals", *(["beyond"] if self.beyond is not None else []))
+        tensors = {name: getattr(self, name).float().contiguous() for name in names}
         about = {"format": FORMAT, "about": json.dumps(self.about)}
         return safetensors.torch.save({**tensors, "sigmas": self.sigmas.double()}, about)
 
@@ -67,11 +67,12 @@ class Directions:
                 about = file.metadata() or {}
                 if about.get("format") != FORMAT:
                     raise InputError(f"{path} holds no directions that this version understands")
-                parts = {name: file.get_tensor(name) for name in ("sigmas", "vectors", "values", "residuals")}
-                return cls(**parts, about=json.loads(about["about"]))
+                known = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                parts = {name: known[name] for name in ("sigmas", "vectors", "values", "residuals")}
+                return cls(**parts, beyond=known.get("beyond"), about=json.loads(about["about"]))
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, KeyError) as error:
             raise InputError(f"{path} holds no directions: {' '.join(str(error).split())}") from None
 
     @property
@@ -79,21 +80,43 @@ class Directions:
         """Entropy over time of each eigenvector, nats, (levels, components)."""
         return entropy(self.vectors.flatten(4) if self.vectors.ndim > 4 else self.vectors[..., None])
 
+    @property
+    def gaps(self) -> Tensor:
+        """Distance of each eigenvalue from the nearest other one, (levels, components)."""
+        return gaps(self.values, self.beyond)
+
+    @property
+    def angles(self) -> Tensor:
+        """Estimate the largest angle between each direction and the true eigenvector, degrees, (levels, components):
+
+            sin(angle) <= residual lambda_1 / gap                C. Davis and W. M. Kahan, 1970
+
+        The gap is that of the values found, so the estimate is too small before those have settled (residuals of some
+        tenths). 90 says that nothing is known. Where eigenvalues nearly coincide, any mixture of their directions is as
+        good, and the angle is large though the residual is small.
+        """
+        error = self.residuals * self.values.amax(1, keepdim=True)
+        return (error / self.gaps.clamp(min=1e-30)).clamp(max=1).asin().rad2deg()
+
+    def unfinished(self, tolerance: float) -> list[int]:
+        """Levels at which a residual is above the tolerance."""
+        return torch.nonzero((self.residuals > tolerance).any(1)).flatten().tolist()
+
     def nearest(self, sigma: float) -> int:
         """Return the index of the level nearest to ``sigma``, in log sigma."""
         return int((self.sigmas.log() - np.log(sigma)).abs().argmin())
 
-    def deviations(self, sigma: float, values: Tensor | None = None) -> Tensor:
+    def deviations(self, sigma: float) -> Tensor:
         """Interpolate ``sqrt(lambda)`` of every component at ``sigma``, in log sigma, (components,)."""
         at = self.sigmas.log().numpy()[::-1]
-        roots = (self.values if values is None else values).clamp(min=0).sqrt().double().numpy()[::-1]
+        roots = self.values.clamp(min=0).sqrt().double().numpy()[::-1]
         return torch.tensor([np.interp(np.log(sigma), at, column) for column in roots.T])
 
 
 def find(
     task: Edit,
     components: int,
-    products: int = 15,
+    products: int = 30,
     tolerance: float = 0.02,
     step: float = 0.1,
     central: bool = False,
@@ -124,7 +147,7 @@ def find(
     path, sigmas = independent_path(task)[:-1], task.sigmas[:-1]
     width = max(1, (task.denoise.batch or 1) // (items * len(task.source.passes)))
     start = mask.flatten().cpu() * torch.randn(mask.numel(), generator=generator(seed, 7), dtype=torch.float32)
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     spent = 0
     for first in range(0, len(sigmas), width):
         levels = range(first, min(len(sigmas), first + width))
@@ -153,72 +176,19 @@ def find(
                     pairs[i] = ended.value
             blocks = following
         for i in levels:
-            values, vectors = pairs[i].values, pairs[i].vectors
+            one = pairs[i]
             if found:
-                values, vectors = matched(values, vectors, found[-1][1])
-            found.append((values * sigmas[i] ** 2, vectors, pairs[i].residuals))
-            spent += pairs[i].products
+                one = matched(one, found[-1][1])
+            found.append((one.values * sigmas[i] ** 2, one.vectors, one.residuals, one.beyond * sigmas[i] ** 2))
+            spent += one.products
         start = (found[-1][1].sum(0) + 0.1 * torch.nn.functional.normalize(start.double(), dim=0)).to(start)
         task.tick((first + len(levels)) / len(sigmas))
-    values, vectors, residuals = (torch.stack(parts) for parts in zip(*found, strict=True))
+    values, vectors, residuals, beyond = (torch.stack(parts) for parts in zip(*found, strict=True))
     return Directions(
         torch.tensor(sigmas, dtype=torch.float64),
         vectors.float().unflatten(2, shape),
         values.float(),
         residuals.float(),
+        beyond.float(),
         {"products": spent, "step": step, "central": central, "tolerance": tolerance},
     )
-
-
-def follow(
-    task: Edit,
-    directions: Directions,
-    weights: Sequence[float],
-    amount: float,
-    at: float | None = None,
-    until: float = 0.0,
-    values: Tensor | None = None,
-    random: bool = False,
-) -> Tensor:
-    """Move a recording along its directions.
-
-    Args:
-        task: The recording, its text and its noise levels.
-        directions: Directions of the same recording.
-        weights: ``w_j``, a linear combination of the components.
-        amount: ``gamma``; 0 changes nothing, and 2 is much for music.
-        at: Noise level of a fixed ``i'``; None takes each level's own directions.
-        until: Noise level below which there is no drift.
-        values: Eigenvalues to use instead of the recording's own, (levels, components), such as an average.
-        random: Use random directions of the same norm, the control of appendix E: one for all levels if ``at`` is
-            given, else one for each level.
-
-    Returns:
-        The moved latents, (targets * items, ...).
-
-    Raises:
-        InputError: The directions are of latents of another shape, or fewer than the weights.
-    """
-    shape = task.z0.shape[1:]
-    if directions.vectors.shape[2:] != shape:
-        raise InputError(
-            f"these directions are of latents {tuple(directions.vectors.shape[2:])}, "
-            f"and those of this recording are {tuple(shape)}"
-        )
-    if len(weights) > directions.vectors.shape[1]:
-        raise InputError(f"{len(weights)} weights for {directions.vectors.shape[1]} components")
-    w = torch.tensor(weights, dtype=torch.float64)
-    drifts = []
-    for index, (sigma, sigma_next) in enumerate(pairwise(task.sigmas)):
-        level = directions.nearest(sigma if at is None else at)
-        vectors = directions.vectors[level, : len(w)].double()
-        if random:
-            draw = torch.randn(vectors.shape, generator=generator(11, index if at is None else 0), dtype=torch.float32)
-            support = vectors.abs().sum(0, keepdim=True) > 0
-            vectors = torch.nn.functional.normalize((draw.double() * support).flatten(1), dim=1).reshape(vectors.shape)
-        correction = 1 - deviations(sigma, sigma_next, 1.0)[0] / sigma
-        scale = correction * amount * w * directions.deviations(sigma, values)[: len(w)]
-        total = (scale.reshape(-1, *[1] * len(shape)) * vectors).sum(0)
-        drifts.append((total if sigma >= until else torch.zeros_like(total)).to(task.z0))
-    code = invert(task, independent_path(task))
-    return replay(task, code, drift=lambda index, clean: drifts[index])

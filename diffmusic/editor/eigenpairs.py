@@ -8,8 +8,8 @@ Its leading eigenvectors are found from products with vectors, ``J v = (D(z + h 
 differences ``(D(z + h v) - D(z - h v)) / (2 h)``.
 
 The paper iterates 50 times on ``N`` vectors and keeps the last. Here all products are kept: the best approximation
-within the space that they span, by Rayleigh and Ritz (block Lanczos; Y. Saad, "Numerical methods for large eigenvalue
-problems", chapter 6), is as good after a few, and its residual tells when to stop.
+within the space that they span (Arnoldi with Schur vectors; Y. Saad, "Numerical methods for large eigenvalue problems",
+chapter 6), is as good after a few, and its residual tells when to stop.
 
 Source: H. Manor and T. Michaeli, "On the posterior distribution in denoising", arXiv:2309.13598; eq. 7 of
 arXiv:2402.10009. The second line of eq. 9 there lacks a factor ``sqrt(abar)``.
@@ -18,15 +18,16 @@ arXiv:2402.10009. The second line of eq. 9 there lacks a factor ``sqrt(abar)``.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from scipy.linalg import schur
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 Search = Generator[Tensor, Tensor, "Pairs"]
-"""Coroutine: yields vectors, (block, dim), receives their products with a symmetric matrix, and returns ``Pairs``.
+"""Coroutine: yields vectors, (block, dim), receives their products with a matrix, and returns ``Pairs``.
 
 So several searches can share one batch.
 """
@@ -39,22 +40,27 @@ class Pairs:
     Attributes:
         values: decreasing, (count,).
         vectors: orthonormal rows, (count, dim), float64.
-        residuals: ``|A v - lambda v| / lambda_1`` of each.
+        residuals: ``|A v - V V^T A v| / lambda_1`` of each, with all of them in ``V``: the part of the product that
+            leaves their space; of a symmetric matrix that is ``|A v - lambda v| / lambda_1``.
         products: number of matrix products taken.
+        beyond: the eigenvalue after the last, or rather its best approximation from below, a scalar; 0 if unknown.
     """
 
     values: Tensor
     vectors: Tensor
     residuals: Tensor
     products: int
+    beyond: Tensor = field(default_factory=lambda: torch.zeros(()))
 
 
 def search(start: Tensor, count: int, products: int, tolerance: float) -> Search:
-    """Search for the ``count`` leading eigenpairs of a symmetric matrix, from start vectors, (block, dim).
+    """Search for the ``count`` leading eigenpairs of a matrix, from start vectors, (block, dim).
 
     The search ends after ``products`` products, or once every residual is below ``tolerance``. A block of one takes the
-    fewest products, a larger one fewer calls with more vectors each. The matrix is replaced by its symmetric part,
-    because the Jacobian of a guided or trained denoiser is only nearly symmetric.
+    fewest products, a larger one fewer calls with more vectors each. The Jacobian of a guided or trained denoiser is
+    only nearly symmetric: what is found is the space that it maps into itself with the largest eigenvalues (leading
+    Schur vectors, which the paper's iteration converges to as well), and within that space the eigenpairs of the
+    symmetric part.
     """
     width = len(start)
     block = _orthonormal(start.double(), None)
@@ -62,17 +68,29 @@ def search(start: Tensor, count: int, products: int, tolerance: float) -> Search
     while True:
         basis = torch.cat([basis, block])
         images = torch.cat([images, (yield block).double()])
-        small = basis @ images.T
-        values, rotation = torch.linalg.eigh((small + small.T) / 2)
-        chosen = rotation[:, -count:].flip(1).T
-        values, vectors = values[-count:].flip(0), chosen @ basis
-        errors = chosen @ images - values[:, None] * vectors
-        residuals = errors.norm(dim=1) / values[0].abs().clamp(min=1e-30)
+        space, beyond = _leading_space(basis @ images.T, count)
+        inner = space @ (basis @ images.T) @ space.T
+        values, rotation = torch.linalg.eigh((inner + inner.T) / 2)
+        chosen = rotation.flip(1).T @ space
+        values, vectors, mapped = values.flip(0), chosen @ basis, chosen @ images
+        outside = mapped - (mapped @ vectors.T) @ vectors
+        residuals = outside.norm(dim=1) / values[0].abs().clamp(min=1e-30)
         full = len(basis) + width > min(products, basis.shape[1])
         if full or (len(residuals) == count and bool((residuals < tolerance).all())):
             break
         block = _orthonormal(images[-width:], basis)
-    return Pairs(values, vectors, residuals, len(basis))
+    return Pairs(values, vectors, residuals, len(basis), beyond)
+
+
+def _leading_space(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return orthonormal rows that span the invariant space of a small matrix with the ``count`` largest eigenvalues,
+    by their real parts, and the next one's real part (0 where there is none)."""
+    reals = np.sort(np.linalg.eigvals(matrix.numpy()).real)[::-1]
+    if len(reals) <= count:
+        return torch.eye(len(matrix), dtype=matrix.dtype), matrix.new_zeros(())
+    limit = (reals[count - 1] + reals[count]) / 2
+    _, vectors, _ = schur(matrix.numpy(), sort=lambda real, imaginary=0.0: np.real(real) > limit)
+    return torch.from_numpy(vectors[:, :count].T.copy()), matrix.new_tensor(reals[count])
 
 
 def leading(
@@ -98,16 +116,30 @@ def _orthonormal(rows: Tensor, basis: Tensor | None) -> Tensor:
     return rows
 
 
-def matched(values: Tensor, vectors: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+def matched(pairs: Pairs, like: Tensor) -> Pairs:
     """Sort eigenpairs, and choose their signs, to match their namesakes in ``like``, (count, dim).
 
     The assignment has the largest sum of ``|cos|``, so that a component keeps its meaning from one noise level to the
     next.
     """
-    cosines = (like @ vectors.T).numpy()
+    cosines = (like @ pairs.vectors.T).numpy()
     _, order = linear_sum_assignment(-np.abs(cosines))
     signs = np.where(cosines[np.arange(len(order)), order] < 0, -1.0, 1.0)
-    return values[order], vectors[order] * torch.from_numpy(signs)[:, None]
+    vectors = pairs.vectors[order] * torch.from_numpy(signs)[:, None]
+    return replace(pairs, values=pairs.values[order], vectors=vectors, residuals=pairs.residuals[order])
+
+
+def gaps(values: Tensor, beyond: Tensor | None = None) -> Tensor:
+    """Return the distance of each eigenvalue, (levels, count), from the nearest other one of its level.
+
+    Args:
+        values: Eigenvalues in any order.
+        beyond: The largest of the rest, (levels,); without it the last one's neighbour below is unknown.
+    """
+    every = values if beyond is None else torch.cat([values, beyond[:, None]], 1)
+    apart = (values[:, :, None] - every[:, None]).abs()
+    apart[:, range(values.shape[1]), range(values.shape[1])] = float("inf")
+    return apart.amin(2)
 
 
 def entropy(vectors: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import numpy as np
 from diffmusic.audio import files
 from diffmusic.editor.directions import Directions
 from diffmusic.jobs import record
+from diffmusic.jobs.explore_page import blind_page, sureness
 from diffmusic.jobs.seeded import seeded
 from diffmusic.models.load import SAFE, Access
 from diffmusic.parameters import checked
@@ -43,12 +44,13 @@ class ExploreJob(ExploreSettings):
 @dataclass(frozen=True)
 class Explored:
     """recording: what was explored. audio: (2 * components, channels, time), each component added and subtracted.
-    document: the run record."""
+    document: the run record. page: what there is to listen to, where it was asked for."""
 
     recording: files.Recording
     directions: Directions
     audio: np.ndarray
     document: dict[str, Any]
+    page: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,24 @@ class PreparedExploration:
     def backbone(self) -> Backbone:
         return self.access.load(self.job.model, self.job.device, self.job.dtype)
 
-    def run(self, path: Path, progress: ProgressCallback | None = None, render: bool = True) -> Explored:
-        """Find the directions of a recording, and follow each of them both ways (unless not to ``render``).
+    def run(
+        self, path: Path, progress: ProgressCallback | None = None, render: bool = True, listen: bool = False
+    ) -> Explored:
+        """Find the directions of a recording, and follow each of them both ways (unless not to ``render``); ``listen``
+        adds the page.
 
         Raises InputError for input that does not fit, Diverged for a run that blew up.
         """
         job, recording = self.job, files.read(path)
         with seeded(job.seed):
             result = explore(
-                recording.samples, recording.sample_rate, self.backbone, job, render=render, progress=progress
+                recording.samples,
+                recording.sample_rate,
+                self.backbone,
+                job,
+                render=render,
+                listen=listen,
+                progress=progress,
             )
         found, model, described = result.directions, self.backbone.describe(), dataclasses.asdict(job)
         document = record.document("explore", described, [path], model, record.spent(result.costs, result.seconds)) | {
@@ -79,6 +90,11 @@ class PreparedExploration:
             "residuals": found.residuals.tolist(),
             "entropy": found.entropy.tolist(),
             "products": found.about["products"],
+            "gaps": found.gaps.tolist(),
+            "angles_degrees": found.angles.tolist(),
+            "unfinished_levels": [float(found.sigmas[level]) for level in found.unfinished(job.tolerance)],
+            "notes": [{"text": line} for line in sureness(found, job.tolerance)],
         }
+        shown = blind_page(path.name, result, described) if listen else None
         about = {**found.about, "model": model, "job": described, "input": document["inputs"][0]}
-        return Explored(recording, dataclasses.replace(found, about=about), result.audio, document)
+        return Explored(recording, dataclasses.replace(found, about=about), result.audio, document, shown)

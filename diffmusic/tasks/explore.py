@@ -10,13 +10,29 @@ import numpy as np
 import torch
 
 from diffmusic.audio.signal import Samples
-from diffmusic.editor.directions import Directions, find, follow
+from diffmusic.editor.directions import Directions, find
+from diffmusic.editor.drift import code_of, follow
 from diffmusic.errors import InputError
 from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.tasks.edit import EditSetup
 from diffmusic.tasks.result import Result
 from diffmusic.tasks.settings import EditSettings, ExploreSettings
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The explored stretch, moved along one direction.
+
+    Attributes:
+        component: Number of the direction, from 0; None for the random control.
+        amount: Standard deviations.
+        audio: (channels, time).
+    """
+
+    component: int | None
+    amount: float
+    audio: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +43,12 @@ class Exploration(Result):
         audio: The recording with each component added and subtracted, (2 * components, channels, time); empty where
             nothing was rendered.
         directions: The directions, to save to a file and to follow with the solver ``posterior-pc``.
+        listening: The stretch along each direction and along a random one at the whole and at half of the amount, both
+            ways, after the round trip of the stretch (amount 0 of component 0); empty unless asked for.
     """
 
     directions: Directions
+    listening: tuple[Followed, ...] = ()
 
 
 def explore(
@@ -39,6 +58,7 @@ def explore(
     settings: ExploreSettings,
     *,
     render: bool = True,
+    listen: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Exploration:
     """Find the directions of a recording, and follow each of them both ways.
@@ -49,6 +69,7 @@ def explore(
         backbone: The prior.
         settings: Number of directions, how they are found, and how far they are followed.
         render: Render the audio along them.
+        listen: Render half of the amount too, and a random direction as the control.
         progress: Callback with the share of the work that is done, 0 to 1.
 
     Raises:
@@ -63,26 +84,45 @@ def explore(
         fade=settings.fade, batch=settings.batch,
     )  # fmt: skip
     setup = EditSetup.of(Samples(audio), sample_rate, backbone, costs, walk)
-    parts = [0.7, *[0.3 / (2 * components)] * (2 * components)] if render else [1.0]
+    amounts = (1.0, -1.0, 0.5, -0.5) if listen else (1.0, -1.0)
+    followed: list[int | None] = [*range(components), *([None] if listen else [])]
+    ways = [(number, share * settings.amount) for number in followed for share in amounts] if render else []
+    searching = 0.7 if render else 1.0
+    parts = [searching, *[(1 - searching) / (len(ways) + 1)] * (len(ways) + 1)]
 
     def ticker(number: int) -> ProgressCallback:
         begun = sum(parts[:number])
         return lambda done: progress(begun + parts[number] * done) if progress else None
 
     rendered = np.repeat(audio[None].astype(float), 2 * components if render else 0, axis=0)
+    heard: list[Followed] = []
     with torch.no_grad():
         task = setup.task(settings.seed, tick=ticker(0))
         found = find(
             task, components, settings.products, settings.tolerance, settings.step, settings.central, settings.seed
         )
-        for number in range(len(rendered)):
-            weights = [float(number // 2 == each) for each in range(components)]
-            task = setup.task(settings.seed, tick=ticker(number + 1))
-            signed = settings.amount if number % 2 == 0 else -settings.amount
-            patch = setup.put_back(follow(task, found, weights, signed, settings.at, settings.until))
-            rendered[number][:, patch.start : patch.stop] = patch.audio
-    seconds = time.perf_counter() - started
-    return Exploration(audio=rendered, sample_rate=sample_rate, costs=costs, seconds=seconds, directions=found)
+        code = code_of(setup.task(settings.seed, tick=ticker(1))) if ways else None
+        if listen and ways:
+            heard.append(Followed(0, 0.0, setup.put_back(setup.passage.z).audio))
+        for place, (number, amount) in enumerate(ways, 2):
+            # The control has the first component's length.
+            weights = [float(each == (number or 0)) for each in range(components)]
+            task = setup.task(settings.seed, tick=ticker(place))
+            moved = follow(task, found, weights, amount, settings.at, settings.until, random=number is None, code=code)
+            patch = setup.put_back(moved)
+            if number is not None and abs(amount) == abs(settings.amount):
+                target = rendered[2 * number + (amount != settings.amount)]
+                target[:, patch.start : patch.stop] = patch.audio
+            if listen:
+                heard.append(Followed(number, amount, patch.audio))
+    return Exploration(
+        audio=rendered,
+        sample_rate=sample_rate,
+        costs=costs,
+        seconds=time.perf_counter() - started,
+        directions=found,
+        listening=tuple(heard),
+    )
 
 
 def validate(settings: ExploreSettings) -> None:
@@ -102,4 +142,4 @@ def average(explored: Sequence[Directions]) -> Directions:
     values = torch.stack([each.values for each in explored]).mean(0)
     residuals = torch.stack([each.residuals for each in explored]).mean(0)
     about = {"averaged": len(explored), "model": first.about.get("model", {})}
-    return Directions(first.sigmas, torch.zeros(*values.shape, 1, 1), values, residuals, about)
+    return Directions(first.sigmas, torch.zeros(*values.shape, 1, 1), values, residuals, about=about)

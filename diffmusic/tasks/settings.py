@@ -153,7 +153,7 @@ class ExploreSettings:
     until: Amount = 0.0
     strength: Amount = STRENGTH
     steps: Count = 25
-    products: Count = 15
+    products: Count = 30
     tolerance: Amount = 0.02
     step: Positive = 0.1
     central: bool = False

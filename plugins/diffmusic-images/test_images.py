@@ -32,7 +32,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from diffmusic.cli import main
 from diffmusic.editor.contract import Edit
-from diffmusic.editor.directions import find, follow
+from diffmusic.editor.directions import find
+from diffmusic.editor.drift import follow
 from diffmusic.editor.inversion import independent_path, invert, posterior_path, shifted
 from diffmusic.models.load import load_latent_model
 from diffmusic.parameters import bind

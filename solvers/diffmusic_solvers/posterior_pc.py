@@ -11,8 +11,10 @@ import numpy as np
 from pydantic import BeforeValidator
 from torch import Tensor
 
+from diffmusic.editor.averages import kept
 from diffmusic.editor.contract import Edit
-from diffmusic.editor.directions import Directions, find, follow
+from diffmusic.editor.directions import Directions, find
+from diffmusic.editor.drift import follow
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
 
@@ -41,7 +43,8 @@ class PosteriorPC:
     amount: Annotated[float, Doc("how far, in standard deviations; its sign is a choice")] = 2.0
     at: Annotated[float | None, Field(gt=0), Doc("noise level of the directions; by default each level's own")] = None
     until: Annotated[float, Field(ge=0), Doc("noise level below which there is no drift")] = 0.0
-    averages: Annotated[str, Doc("file of averaged eigenvalues, instead of the recording's own")] = ""
+    averages: Annotated[str, Doc("file of averaged eigenvalues, or kept for those of explore --average, instead of the "
+                                 "recording's own")] = ""  # fmt: skip
     random: Annotated[bool, Doc("random directions of the same length instead: the control")] = False
 
     @classmethod
@@ -63,8 +66,6 @@ class PosteriorPC:
         model, here = found.about.get("model", {}), task.denoise.backbone.describe()
         if model.get("sha256") != here.get("sha256"):
             raise InputError(f"{self.directions} holds directions of another model, {model.get('name')}")
-        values = Directions.load(Path(self.averages)).values if self.averages else None
-        if values is not None and values.shape != found.values.shape:
-            raise InputError(f"{self.averages}: averages of {tuple(values.shape)} levels and components, not "
-                             f"{tuple(found.values.shape)}")  # fmt: skip
-        return follow(task, found, self.weights, self.amount, self.at, self.until, values, self.random)
+        path = kept(str(here.get("sha256"))) if self.averages == "kept" else Path(self.averages)
+        averages = Directions.load(path) if self.averages else None
+        return follow(task, found, self.weights, self.amount, self.at, self.until, averages, self.random)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from diffmusic.editor.contract import Edit, Editor
-from diffmusic.editor.directions import Directions, find, follow
+from diffmusic.editor.directions import Directions, find
+from diffmusic.editor.drift import follow
 from diffmusic.errors import Diverged, InputError
 from diffmusic.prior import Costs, Prior
 from diffmusic.prior.denoiser import Denoiser
