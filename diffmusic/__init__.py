@@ -18,6 +18,7 @@ from diffmusic.errors import DiffmusicError, Diverged, InputError
 from diffmusic.plugins import Spec, hookimpl
 
 if TYPE_CHECKING:
+    from diffmusic.bench.api import Benchmark, benchmark
     from diffmusic.datasets.contract import Clip, Dataset, load_dataset
     from diffmusic.editor.contract import AudioEditor, Edit, Editor
     from diffmusic.metrics.contract import PairMetric, SetMetric, load_metric
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "diffmusic.bench.api": ("Benchmark", "benchmark"),
     "diffmusic.datasets.contract": ("Clip", "Dataset", "load_dataset"),
     "diffmusic.editor.contract": ("AudioEditor", "Edit", "Editor"),
     "diffmusic.metrics.contract": ("PairMetric", "SetMetric", "load_metric"),
@@ -58,12 +60,12 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "STFT", "AudioEditor", "Backbone", "Clip", "Costs", "Dataset", "DiffmusicError", "DirectSolver", "Diverged", "Doc",
-    "Edit", "EditSettings", "Edited", "Editor", "Exploration", "ExploreSettings", "Field", "FuseSettings", "Fused",
+    "STFT", "AudioEditor", "Backbone", "Benchmark", "Clip", "Costs", "Dataset", "DiffmusicError", "DirectSolver",
+    "Diverged", "Doc", "Edit", "EditSettings", "Edited", "Editor", "Exploration", "ExploreSettings", "Field", "FuseSettings", "Fused",
     "InputError", "LearnSettings", "Operator", "Optimisation", "OptimisingSolver", "PairMetric", "Prior", "Problem",
     "Restoration", "RestoreSettings", "SetMetric", "Snapshot", "Solver", "Spec", "State", "Step", "__version__",
-    "chain", "edit", "explore", "fuse", "hookimpl", "load_dataset", "load_metric", "load_model", "load_operator",
-    "load_solver", "read", "restore", "write",
+    "benchmark", "chain", "edit", "explore", "fuse", "hookimpl", "load_dataset", "load_metric", "load_model",
+    "load_operator", "load_solver", "read", "restore", "write",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from diffmusic.errors import InputError
@@ -50,15 +50,36 @@ class Named:
 
     def changed(self, more: Mapping[str, Any]) -> Named:
         """Return a copy with these parameters added or replaced."""
-        return Named(self.name, {**self.parameters, **more})
+        return replace(self, parameters={**self.parameters, **more})
+
+    def type(self, kind: str) -> Any:
+        """Return the component's class. Raises InputError for an unknown name."""
+        return registry().load(kind, self.name)
 
     def component(self, kind: str) -> Any:
         """Return the component. Raises InputError for an unknown name or parameter."""
-        target = self.name if BAR in self.name else registry().load(kind, self.name)
+        target = self.name if BAR in self.name else self.type(kind)
         key = target, repr(sorted(self.parameters.items()))
         if key not in _MADE:
             _MADE[key] = load_component(kind, self.name, self.parameters)
         return _MADE[key]
+
+
+@dataclass(frozen=True)
+class Given(Named):
+    """Component that is there already, and that no plugin offers: known by the name of its class."""
+
+    made: Any = None
+
+    @classmethod
+    def of(cls, component: Any) -> Given:
+        return cls(type(component).__name__, {}, component)
+
+    def type(self, kind: str) -> Any:
+        return type(self.made)
+
+    def component(self, kind: str) -> Any:
+        return self.made
 
 
 _MADE: dict[tuple[Any, str], Any] = {}

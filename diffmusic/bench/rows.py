@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -15,7 +15,6 @@ from diffmusic.bench.keys import Keys, complaint
 from diffmusic.bench.named import Named, assigned
 from diffmusic.errors import InputError, suggestion
 from diffmusic.parameters import parameters
-from diffmusic.plugins import registry
 from diffmusic.tasks.settings import EditSettings, RestoreSettings
 
 
@@ -71,12 +70,12 @@ class Row:
 
         Raises InputError for a name that neither has.
         """
-        own = [each.name for each in parameters(registry().load("solver", words.name))]
+        own = [each.name for each in parameters(words.type("solver"))]
         known = [*own, *Settings.model_fields]
         for name in words.parameters:
             if name not in known:
                 raise InputError(f"solver {words.name!r} has no parameter {name!r}.{suggestion(name, known)}")
-        solver = Named(words.name, {name: value for name, value in words.parameters.items() if name in own})
+        solver = replace(words, parameters={name: value for name, value in words.parameters.items() if name in own})
         solver.component("solver")
         rest = {name: value for name, value in words.parameters.items() if name not in own}
         try:
