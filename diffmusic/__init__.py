@@ -61,11 +61,11 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "STFT", "AudioEditor", "Backbone", "Benchmark", "Clip", "Costs", "Dataset", "DiffmusicError", "DirectSolver",
-    "Diverged", "Doc", "Edit", "EditSettings", "Edited", "Editor", "Exploration", "ExploreSettings", "Field", "FuseSettings", "Fused",
-    "InputError", "LearnSettings", "Operator", "Optimisation", "OptimisingSolver", "PairMetric", "Prior", "Problem",
-    "Restoration", "RestoreSettings", "SetMetric", "Snapshot", "Solver", "Spec", "State", "Step", "__version__",
-    "benchmark", "chain", "edit", "explore", "fuse", "hookimpl", "load_dataset", "load_metric", "load_model",
-    "load_operator", "load_solver", "read", "restore", "write",
+    "Diverged", "Doc", "Edit", "EditSettings", "Edited", "Editor", "Exploration", "ExploreSettings", "Field",
+    "FuseSettings", "Fused", "InputError", "LearnSettings", "Operator", "Optimisation", "OptimisingSolver",
+    "PairMetric", "Prior", "Problem", "Restoration", "RestoreSettings", "SetMetric", "Snapshot", "Solver", "Spec",
+    "State", "Step", "__version__", "benchmark", "chain", "edit", "explore", "fuse", "hookimpl", "load_dataset",
+    "load_metric", "load_model", "load_operator", "load_solver", "read", "restore", "write",
 ]  # fmt: skip
 
 

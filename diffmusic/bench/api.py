@@ -37,7 +37,14 @@ class Benchmark:
     plan: Mapping[str, Any]
 
     def ranking(self, problem: str | None = None, metric: str | None = None) -> list[Line]:
-        """Return the solvers of a problem, the best first; by default of the first problem, by the first metric.
+        """Rank the solvers of a problem.
+
+        Args:
+            problem: by default the first.
+            metric: by default the first.
+
+        Returns:
+            Their lines of the table, the best first.
 
         Raises:
             InputError: no such problem, or no solver has such a value.
@@ -93,6 +100,9 @@ def benchmark(
         folder: where records are kept and looked for, and tables and a page are written. A solver is known there by its
             class and its parameters: where its code has changed, delete the folder. By default nothing is kept.
         progress: called after every cell.
+
+    Returns:
+        The tables, which print as Markdown, and the ranking.
 
     Raises:
         InputError: a component, dataset or parameter that there is not.
