@@ -7,7 +7,9 @@ CLIPS is a folder of clean recordings at 16 kHz, of which a second is lost (``ga
 another of its problems. In the frames and bands of the log-mel inside the damage: the ratio of spread and
 error and the histogram of the truth's ranks (``diffmusic.metrics.calibration``); ``outside`` is its first and last
 column together. Log-mel L1, nats: of the mean of all samples, of one sample on the average, of the medoid
-(which ``solve --samples`` writes as its result), and of the best, which nobody can know. A clip and row is a line of
+(which ``solve --samples`` writes as its result), and of the best, which nobody can know; the
+continuous ranked probability score, ``mean_n |M_n - M| - mean_(n < m) |M_n - M_m| / 2``, which is least for samples of
+the true posterior; and the bias, by how much the samples are too loud. A clip and row is a line of
 benchmarks/results/calibration.jsonl. Intervals are 95 %, of clips drawn again.
 """
 
@@ -47,6 +49,8 @@ def scores(problem: str, truth: np.ndarray, mels: list[np.ndarray]) -> dict[str,
         "one": float(each.mean()),
         "medoid": float(each[apart.argmin()]),
         "best": float(each.min()),
+        "crps": float(each.mean() - apart.sum() / (2 * len(drawn) * (len(drawn) - 1))),
+        "bias": float((drawn.mean(0) - true).mean()),
         "flux": float(np.mean([flux(mel) for mel in drawn])) / flux(true),
     }
 
@@ -85,8 +89,8 @@ def table() -> str:
     for (problem, model), rows in groups.items():
         clips = sorted(set.intersection(*(set(found) for found in rows.values())))
         text += [f"{problem}, model {model}, {len(clips)} clips", "",
-                 "| row | ratio | interval | outside | rank histogram | L1 of mean | one | medoid | best | flux |",
-                 "|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+                 "| row | ratio | interval | outside | ranks | L1 of mean | one | medoid | best | CRPS | bias | flux |",
+                 "|---|---|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
         again = np.random.default_rng(0).integers(0, len(clips), (2000, len(clips)))
         for row, found in rows.items() if clips else ():
             lines = [found[clip] for clip in clips]
@@ -94,7 +98,10 @@ def table() -> str:
             of_all = total(lines)
             cells = [f"{of_all.ratio:.2f}", f"{low:.2f} to {high:.2f}", f"{of_all.outside:.2f}",
                      " ".join(f"{each:.2f}" for each in of_all.histogram)]  # fmt: skip
-            cells += [f"{np.mean([x[key] for x in lines]):.3f}" for key in ("of mean", "one", "medoid", "best", "flux")]
+            cells += [
+                f"{np.mean([x[key] for x in lines]):.3f}"
+                for key in ("of mean", "one", "medoid", "best", "crps", "bias", "flux")
+            ]
             text.append(f"| {row} | {' | '.join(cells)} |")
         text.append("")
     return "\n".join(text)

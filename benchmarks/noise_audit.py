@@ -2,12 +2,14 @@
 
     python -m benchmarks.noise_audit floors
     python -m benchmarks.noise_audit solve --clips 3 --snr 30 --snr 20 --snr 10
+    python -m benchmarks.noise_audit solve --folder CLIPS --told --clips 5 --snr 30 --snr 20 --snr 10 --to FILE
     python -m benchmarks.noise_audit table BEFORE.jsonl AFTER.jsonl
 
 ``floors``: for each operator and rate the misfit of the truth over ``Problem.floor``, 1 where the floor is right, in
 both spaces; no network is run. ``solve``: excerpts of three seconds of ``examples/``, mono at 16 kHz, ``diffmusic``
 with the mini prior in ten steps: LSD, log-mel L1 and SI-SDR of the recording, of the raw estimate without and with the
-noise told, and of what finishing makes of both. Both print JSON lines, and append them to ``--to FILE``; ``table``
+noise told, and of what finishing makes of both; with ``--folder`` the middles of recordings at 16 kHz instead, and with
+``--told`` nothing that is not told. Both print JSON lines, and append them to ``--to FILE``; ``table``
 shows two such files beside each other. Mini 3 was trained on song.flac: its numbers tell of the method, not of the
 prior.
 """
@@ -66,22 +68,26 @@ class Recorder:
         return State(0 * state.z)
 
 
-def excerpt(number: int, rate: int, sources: int, top: int | None) -> np.ndarray:
+def excerpt(number: int, rate: int, sources: int, top: int | None, folder: Path | None = None) -> np.ndarray:
     """Return music, (sources, time) at ``rate``, with nothing above ``top`` Hz."""
     rows = []
+    places: list[tuple[Path, float | None]] = [(EXAMPLES / name, start) for name, start in EXCERPTS]
+    if folder:
+        places = [(path, None) for path in sorted(folder.glob("*.flac"))]
     for source in range(sources):
-        name, start = EXCERPTS[(number + 2 * source) % len(EXCERPTS)]
-        recording = files.read(EXAMPLES / name)
-        first = round(start * recording.sample_rate)
+        path, start = places[(number + 2 * source) % len(places)]
+        recording = files.read(path)
+        length = recording.samples.shape[-1] / recording.sample_rate
+        first = round(((length - SECONDS) / 2 if start is None else start) * recording.sample_rate)
         mono = recording.samples.mean(0)[first : first + round(SECONDS * recording.sample_rate)]
         low = 2 * top if top else recording.sample_rate
         rows.append(resample(resample(mono, recording.sample_rate, low), low, rate, round(SECONDS * rate)))
     return np.stack(rows)
 
 
-def material(number: int, operator: str, rate: int, top: int | None = None) -> Material:
+def material(number: int, operator: str, rate: int, top: int | None = None, folder: Path | None = None) -> Material:
     sources = 2 if operator == "mixing" else 1
-    return Material(str(number), excerpt(number, rate, sources, top), rate)
+    return Material(str(number), excerpt(number, rate, sources, top, folder), rate)
 
 
 def floors(snrs: list[float]) -> Iterator[dict[str, Any]]:
@@ -113,19 +119,21 @@ def floors(snrs: list[float]) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def solve(snrs: list[float], clips: int, steps: int, chosen: list[str]) -> Iterator[dict[str, Any]]:
+def solve(
+    snrs: list[float], clips: int, steps: int, chosen: list[str], folder: Path | None = None, only_told: bool = False
+) -> Iterator[dict[str, Any]]:
     """Scores of the recording, of raw estimates with and without the noise told, and of the finished one."""
     prior = mini()
-    for operator in chosen:
-        for snr in snrs:
-            for number in range(clips):
-                clip = material(number, operator, 16000)
+    for number in range(clips):
+        for operator in chosen:
+            for snr in snrs:
+                clip = material(number, operator, 16000, folder=folder)
                 damage = Damage.of(Named.parse(operator), clip, snr, 0)
                 row: dict[str, Any] = {"operator": operator, "snr": snr, "clip": number}
                 if damage.measured.ndim == 2:
                     heard = resample(damage.measured, damage.rate, 16000, clip.clean.shape[-1])
                     row["recording"] = _scores(clip.clean, np.tile(heard, (damage.sources, 1)))
-                for name, told in (("untold", 0.0), ("told", damage.noise_std)):
+                for name, told in (("untold", 0.0), ("told", damage.noise_std))[only_told:]:
                     settings = RestoreSettings(steps=steps, finish=False, noise_std=told)
                     given = damage.measured, damage.rate, damage.given, DiffMusic(), prior, settings
                     raw = restore(*given, length=clip.clean.shape[-1]).audio[0]
@@ -185,13 +193,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--snr", type=float, action="append")
     parser.add_argument("--problem", action="append", choices=PROBLEMS)
+    parser.add_argument("--folder", type=Path, help="clean recordings at 16 kHz in the place of the examples")
+    parser.add_argument("--told", action="store_true", help="only with the noise told")
     parser.add_argument("--to", type=Path)
     arguments = parser.parse_args()
     if arguments.what == "table":
         return table(arguments.files)
     snrs = arguments.snr or [20.0]
     chosen = list(arguments.problem or PROBLEMS)
-    rows = floors(snrs) if arguments.what == "floors" else solve(snrs, arguments.clips, arguments.steps, chosen)
+    rows = (
+        floors(snrs)
+        if arguments.what == "floors"
+        else solve(snrs, arguments.clips, arguments.steps, chosen, arguments.folder, arguments.told)
+    )
     for row in rows:
         line = json.dumps(row)
         print(line, flush=True)

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 TOLD = "tests/test_told_noise.py"
 BACK = "tests/test_shrinkage.py"
 PROBLEMS = "tests/test_problems.py"
-CONTRACTS = "tests/test_contracts.py -k mixing"
+ROOMS = "tests/test_rooms.py"
+SPREAD = "tests/test_spread.py"
 
 MUTANTS = (
     # file, right, wrong, tests
@@ -32,7 +33,7 @@ MUTANTS = (
     ("diffmusic/jobs/inputs.py", "10 ** (-snr / 20)", "10 ** (-snr / 10)", TOLD),
     ("operators/diffmusic_operators/reverb.py", " / self.impulse(y).square().sum()", "", TOLD),
     ("operators/diffmusic_operators/mixing.py", " / self._weights(y).square().sum()", "", TOLD),
-    ("operators/diffmusic_operators/mixing.py", "self._weights(y) * y", "y / self._weights(y)", CONTRACTS),
+    ("operators/diffmusic_operators/mixing.py", "self._weights(y) * y", "y / self._weights(y)", PROBLEMS),
     ("operators/diffmusic_operators/stft_magnitude.py", "/ (self.n_fft * energy)", "/ energy", PROBLEMS),
     ("operators/diffmusic_operators/resampling.py", "out = out + torch", "out = out - torch", PROBLEMS),
     ("diffmusic/problem/bound.py", "y[0].numel() - lost", "y[0].numel()", TOLD),
@@ -48,6 +49,16 @@ MUTANTS = (
     ("diffmusic/problem/features.py", "_MEAN = math.pi / 4", "_MEAN = math.pi", TOLD),
     ("diffmusic/problem/problem.py", "self._expected_features(predicted)", "self._transform(predicted)", TOLD),
     ("diffmusic/problem/problem.py", "self._transform(each) - expected", "self._transform(each - clean)", TOLD),
+    ("diffmusic/problem/room.py", "(1 - kept) * sum_", "sum_", ROOMS),
+    ("diffmusic/problem/room.py", "bins * gain.sqrt()", "bins", ROOMS),
+    ("diffmusic/problem/room.py", "own.mean((0, 1)), power, own)", "own.mean((0, 1)), power, power)", ROOMS),
+    ("diffmusic/audio/wpe.py", ".mH @ past", ".mT @ past", ROOMS),
+    ("diffmusic/audio/wpe.py", "delay + taps - 1, 0", "delay + taps, -1", ROOMS),
+    ("operators/diffmusic_operators/reverb.py", "== (None, 0.0, 0)", "!= ()", ROOMS),
+    ("operators/diffmusic_operators/mixing.py", "levels.square().sum(0).sqrt()", "levels.sum(0)", PROBLEMS),
+    ("diffmusic/audio/spread.py", "mels.var(0, ddof=1)", "mels.var(0)", SPREAD),
+    ("diffmusic/metrics/calibration.py", "(1 + 1 / count)", "1.0", SPREAD),
+    ("diffmusic/metrics/calibration.py", "(drawn < truth)", "(drawn > truth)", SPREAD),
     ("diffmusic/problem/shrinkage.py", "weight * subtracted + (1 - weight) * predicted", "y", BACK),
     ("diffmusic/problem/shrinkage.py", "weight * subtracted + (1 - weight) * predicted", "predicted", BACK),
     ("diffmusic/problem/shrinkage.py", "highest, predicted, subtracted", "highest, predicted, 0 * y", BACK),

@@ -1,5 +1,6 @@
 """The operators beside inpainting: each against its definition, written out another way."""
 
+import math
 from pathlib import Path
 
 import librosa
@@ -113,6 +114,23 @@ def test_mixtures_are_weighted_sums_and_finished_sources_sum_to_them() -> None:
     torch.testing.assert_close(operator.forward(finished), y)
     silent = operator.finish(torch.zeros_like(estimate), y)
     torch.testing.assert_close(silent, y * torch.tensor([1 / 3, 2 / 3, -1 / 6], dtype=y.dtype)[:, None])
+
+
+def test_the_adjoint_of_a_mixture_has_its_weights() -> None:
+    operator, x, y = Mixing(weight=(0.5, 2.0)), noise(2, 2, 50), noise(2, 1, 50, seed=1)
+    assert float((operator.forward(x) * y).sum()) == pytest.approx(float((x * operator.adjoint(y)).sum()))
+
+
+def test_shares_of_energy_have_the_levels_of_sources_that_sound_together() -> None:
+    """Two noises of one level: shares that sum to the mixture are 3 dB too quiet, those whose energies do are not."""
+    truth = torch.stack([noise(1, 1, 16000, seed=seed)[0, 0] for seed in (1, 2)])[None]
+    levels = {}
+    for shares in ("sum", "energy"):
+        operator = Mixing(shares=shares)
+        made = operator.finish(truth, operator.forward(truth))
+        levels[shares] = 10 * math.log10(float(made.square().mean() / truth.square().mean()))
+    assert levels["energy"] == pytest.approx(0, abs=0.2)
+    assert levels["sum"] < -1.0
 
 
 def test_estimates_with_wrong_phases_and_levels_still_share_a_mixture_out() -> None:

@@ -22,7 +22,7 @@ from diffmusic.parameters import checked, values
 from diffmusic.plugins import registry
 from diffmusic.prior.backbone import Backbone
 from diffmusic.prior.progress import ProgressCallback
-from diffmusic.problem.operator import Operator, has_place, sources
+from diffmusic.problem.operator import HasMadeUp, Operator, has_place, sources
 from diffmusic.solver.contract import AnySolver, DirectSolver, PartialSolver
 from diffmusic.tasks.loading import advice, default_solver, load_restorer
 from diffmusic.tasks.lora import adapted
@@ -68,6 +68,8 @@ class RestoreJob(RestoreSettings):
         if job.snr is not None and (job.noise_std or not job.simulate):
             raise InputError("`snr` adds noise with `simulate`, and takes the place of `noise_std`")
         operator = load_component("operator", job.operator, job.operator_parameters)
+        if not job.simulate and isinstance(operator, HasMadeUp) and operator.made_up:
+            raise InputError(operator.made_up)
         job = dataclasses.replace(job, solver=job.solver or default_solver(operator))
         solver = load_restorer(job.solver, job.solver_parameters)
         return Prepared(job, operator, solver, access, frozenset(left))

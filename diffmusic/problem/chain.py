@@ -20,6 +20,7 @@ from diffmusic.problem.operator import (
     HasDamage,
     HasFinish,
     HasFitted,
+    HasMadeUp,
     HasMeasuredRate,
     HasMeasurement,
     HasPower,
@@ -87,6 +88,11 @@ class Chain(Chainable):
     def linear(self) -> bool:
         """Whether every part is."""
         return all(map(is_linear, self.parts))
+
+    @property
+    def made_up(self) -> str:
+        """Why a part of it is no recording's; empty where none is."""
+        return next((part.made_up for part in self.parts if isinstance(part, HasMadeUp) and part.made_up), "")
 
     def validate(self, seconds: float) -> None:
         """Raise InputError where a part does not fit a recording of that length."""

@@ -111,6 +111,12 @@ class HasFitted(Protocol):
 
 
 @runtime_checkable
+class HasMadeUp(Protocol):
+    @property
+    def made_up(self) -> str: ...
+
+
+@runtime_checkable
 class HasFinish(Protocol):
     def finish(self, estimate: Tensor, measurement: Tensor, /) -> Tensor: ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ class Mixing(Chainable):
     count: Annotated[int, Field(ge=2, le=16), Doc("sources in the mixture, the known ones included")] = 2
     known: Annotated[tuple[Path, ...], Doc("a source that is known, as it sounds in the mixture; may be repeated")] = ()
     weight: Annotated[tuple[float, ...], Doc("weight of an unknown source; repeat it for each, or leave it at 1")] = ()
+    shares: Annotated[
+        Literal["sum", "energy"], Doc("what of finished sources adds up to the mixture: they themselves, or energies")
+    ] = "sum"
     sample_rate: int = 16000
 
     def __post_init__(self) -> None:
@@ -88,6 +91,10 @@ class Mixing(Chainable):
         estimate are invented by its vocoder. The exponent of the magnitudes is 1 and not Wiener's 2, because they are
         estimates too.
 
+        Where sources that know nothing of each other sound together, magnitudes add up to more than the mixture's, and
+        such shares are too quiet, by 3 dB where two are equally loud. ``shares`` energy has the levels right, and then
+        it is energies that add up: ``w_i X_i = |w_i E_i| / sqrt(sum_j |w_j E_j|^2) Y``.
+
         Source: A. Liutkus and R. Badeau, "Generalized Wiener filtering with fractional power spectrograms", ICASSP
         2015.
         """
@@ -97,5 +104,6 @@ class Mixing(Chainable):
             whole = spectrum(mixture[0], settings)
             levels = torch.stack([spectrum(part, settings).abs() for part in self._weights(parts) * parts])
             levels += _SILENCE  # where all estimates are silent, each has the same share
-            shares[number] = inverse(levels / levels.sum(0) * whole, settings, mixture.shape[-1])
+            total = levels.sum(0) if self.shares == "sum" else levels.square().sum(0).sqrt()
+            shares[number] = inverse(levels / total * whole, settings, mixture.shape[-1])
         return shares / self._weights(shares)

@@ -13,11 +13,17 @@ from torch import Tensor
 
 from diffmusic.audio import files
 from diffmusic.audio.resample import resample
+from diffmusic.audio.stft import windows_of
+from diffmusic.audio.wpe import dereverberated
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
 from diffmusic.problem.chain import Chainable
 from diffmusic.problem.least_squares import convolved, informed_inverse
+from diffmusic.problem.room import Room
 
+_WINDOW = 0.064  # seconds, of what predicts
+
+_DECAY = 0.5  # seconds, of the synthetic room where none is given
 _RATE = 48000  # at which a synthetic room is made, so that it is the same room at every rate
 
 
@@ -26,11 +32,14 @@ class Reverb(Chainable):
     """Convolution ``y = h * x``, cut to the length of ``x``; ``h`` is an impulse response.
 
     The response comes from a file, or is a synthetic room: the direct sound and a noise, a function of the seed, that
-    falls by 60 dB in ``decay`` seconds. Shapes: x and y are (batch, channels, time).
+    falls by 60 dB in ``decay`` seconds. With neither, the room of a recording is found with the music (``FoundRoom``).
+    Shapes: x and y are (batch, channels, time).
     """
 
     response: Annotated[Path | None, Doc("impulse response, an audio file; its first channel is used")] = None
-    decay: Annotated[float, Field(gt=0, le=20), Doc("seconds in which the synthetic room falls by 60 dB")] = 0.5
+    decay: Annotated[
+        float | None, Field(gt=0, le=20), Doc("seconds in which a synthetic room falls by 60 dB, for `simulate`")
+    ] = None
     direct: Annotated[
         float, Field(ge=-60, le=60), Doc("energy of the direct sound over that of the room, dB, of the synthetic room")
     ] = 0.0
@@ -40,13 +49,30 @@ class Reverb(Chainable):
     ] = 0.003
     sample_rate: int = 16000
 
+    @property
+    def made_up(self) -> str:
+        """Why a synthetic room is no recording's."""
+        if self.response or (self.decay, self.direct, self.room) == (None, 0.0, 0):
+            return ""
+        return (
+            "a synthetic room is not that of a recording: leave `decay`, `direct` and `room` out, and the room is "
+            "found with the music; or give its impulse response with `response`"
+        )
+
     def impulse(self, like: Tensor) -> Tensor:
         """Return ``h`` at ``sample_rate``, (taps,)."""
-        return torch.from_numpy(_impulse(self.response, self.decay, self.direct, self.room, self.sample_rate)).to(like)
+        return torch.from_numpy(self._taps()).to(like)
+
+    def _taps(self) -> np.ndarray:
+        return _impulse(self.response, self.decay or _DECAY, self.direct, self.room, self.sample_rate)
 
     def validate(self, seconds: float) -> None:
         """Raise InputError for a response that cannot be read or is silent."""
-        _impulse(self.response, self.decay, self.direct, self.room, self.sample_rate)
+        self._taps()
+
+    def fitted(self, measurement: Tensor) -> Reverb | FoundRoom:
+        """Return the operator; of a room that nobody measured what the recording tells of it, a ``FoundRoom``."""
+        return self if self.response or self.decay else FoundRoom.of(measurement, self.sample_rate)
 
     def power(self, y: Tensor) -> Tensor:
         """Compute ``mean y^2 / |h|^2``, (batch, 1, 1)."""
@@ -63,6 +89,47 @@ class Reverb(Chainable):
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
         """Apply a Wiener filter whose prior is the estimate, at the recording's phases (``informed_inverse``)."""
         return informed_inverse(self, measurement, estimate, self.trust, self.sample_rate)
+
+
+@dataclass(frozen=True)
+class FoundRoom(Chainable):
+    """The same for a room that nobody measured: its powers are found, and noise stands for its phases.
+
+    A first room is what weighted prediction error tells (``diffmusic.audio.wpe``), the music is estimated in it, and
+    finishing finds the room again with that estimate. Shapes: x and y are (batch, channels, time).
+    """
+
+    room: Room
+    sample_rate: int = 16000
+
+    @classmethod
+    def of(cls, y: Tensor, sample_rate: int) -> FoundRoom:
+        """Find the room by what weighted prediction error leaves of a recording, (1, channels, time)."""
+        return cls(Room.fitted(dereverberated(y[0], windows_of(_WINDOW, sample_rate)), y[0], sample_rate), sample_rate)
+
+    def _impulse(self, like: Tensor) -> Tensor:
+        return torch.from_numpy(self.room.impulse(self.sample_rate)).to(like)
+
+    def power(self, y: Tensor) -> Tensor:
+        """Compute ``mean y^2 / |h|^2``, (batch, 1, 1)."""
+        return y.square().flatten(1).mean(1).reshape(-1, 1, 1) / self._impulse(y).square().sum()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute ``h * x``."""
+        return convolved(x, self._impulse(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Correlate with ``h``."""
+        return convolved(y, self._impulse(y), transposed=True)
+
+    def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
+        """Take off what the room added, by its powers: ``sqrt(|X|^2 / (|X|^2 + L))`` in each bin (``Room.dry``) of what
+        weighted prediction error leaves of the recording, whose phases are kept; ``X`` the estimate."""
+        settings, out = windows_of(_WINDOW, self.sample_rate), torch.empty_like(measurement)
+        room = Room.fitted(estimate, measurement, self.sample_rate)
+        for number, (x, y) in enumerate(zip(estimate, measurement, strict=True)):
+            out[number] = room.dry(dereverberated(y, settings), x, self.sample_rate)
+        return out
 
 
 @lru_cache(maxsize=16)

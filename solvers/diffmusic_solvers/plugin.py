@@ -45,6 +45,7 @@ def diffmusic_solvers() -> list[Spec]:
         _spec("mixture", "mixture:Mixture", "each source its share of the mixture", "classical"),
         _spec("spectral-subtraction", "spectral_subtraction:SpectralSubtraction",
               "each bin by its signal-to-noise ratio", "classical"),
+        _spec("wpe", "wpe:WPE", "takes off what the past predicts; the room need not be known", "classical"),
         _spec("wiener", "wiener:Wiener", "regularised inverse of a linear operator", "classical"),
         _spec("ddpm-inversion", "ddpm_inversion:DDPMInversion", "edit-friendly inversion: the recording in the noise",
               "editor"),
