@@ -253,3 +253,47 @@ def test_outputs_whose_names_must_be_guessed(run: Run, song: Song, tmp_path: Pat
     assert result.code == 0, result.err
     made = tmp_path / f"x.restored{path.suffix or '.wav'}"
     assert soundfile.info(made).format == kinds[path.suffix]
+
+
+def test_workers_make_the_same_bytes_and_one_that_fails_stops_none(
+    run: Run, song: Song, tmp_path: Path, tiny: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        shutil.move(song(f"{name}.wav"), tmp_path / "in" / f"{name}.wav")
+    (tmp_path / "in" / "text.wav").write_text("Dear diary")
+    words = ["solve", "inpainting", tmp_path / "in", "--gap", "0.6:0.65", "--solver", "repaint", "--steps", "1"]
+    words += ["--model", tiny]
+    one = run(*words, "-o", tmp_path / "one")
+    two = run(*words, "-o", tmp_path / "two", "--workers", "2")
+    assert (one.code, two.code) == (2, 2)
+    for result in (one, two):
+        assert "text.wav is not audio" in result.err
+        assert "1 of 4 files failed" in result.err
+        assert "3 of 4 files restored" in result.out
+    assert names(tmp_path / "one") == names(tmp_path / "two")
+    for path in (tmp_path / "one").glob("*.wav"):
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    # What is there is not made again: a run that was stopped goes on where it was.
+    (tmp_path / "two" / "b.restored.wav").unlink()
+    before = (tmp_path / "two" / "a.restored.wav").stat().st_mtime_ns
+    again = run(*words, "-o", tmp_path / "two", "--no-clobber")
+    assert "1 of 4 files restored, 2 left alone" in again.out
+    assert (tmp_path / "two" / "a.restored.wav").stat().st_mtime_ns == before
+    assert names(tmp_path / "one") == names(tmp_path / "two")
+
+
+def test_a_folder_is_edited_by_workers_as_by_one(run: Run, song: Song, tmp_path: Path, tiny: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        shutil.move(song(f"{name}.wav"), tmp_path / "in" / f"{name}.wav")
+    words = ("edit", tmp_path / "in", "--target", "a banjo", "--steps", "2", "--model", tiny)
+    assert "2 of 2 files edited" in run(*words, "-o", tmp_path / "one").out
+    result = run(*words, "-o", tmp_path / "two", "--workers", "2", "--json")
+    assert result.code == 0, result.err
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert {Path(row["inputs"][0]["path"]).name for row in rows} == {"a.wav", "b.wav"}
+    for name in ("a.edited.wav", "b.edited.wav"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    refused = run(*words, "-o", tmp_path / "x.wav")
+    assert (refused.code, "several inputs need a folder" in refused.err) == (2, True)

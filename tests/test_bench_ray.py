@@ -79,3 +79,15 @@ def test_a_cluster_that_is_not_there(
     wrong = run("bench", small, "-o", tmp_path / "out", "--engine", "ray", "--address", "127.0.0.1:1")
     assert wrong.code == 2
     assert "no Ray cluster at 127.0.0.1:1" in wrong.err
+
+
+def test_files_are_restored_on_a_cluster(
+    run: Callable[..., SimpleNamespace], song: Callable[..., Path], tmp_path: Path, nodes: Any
+) -> None:
+    words = ("solve", "inpainting", song("a.wav"), song("b.wav"), "--gap", "0.6:0.65", "--solver", "interpolate")
+    assert run(*words, "-o", tmp_path / "here").code == 0
+    result = run(*words, "-o", tmp_path / "there", "--engine", "ray", "--address", nodes.address)
+    assert result.code == 0, result.err
+    assert "2 of 2 files restored" in result.out
+    for name in ("a.restored.wav", "b.restored.wav"):
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()

@@ -1,11 +1,12 @@
-"""Execution of cells on this machine: in this process, or in several worker processes."""
+"""Execution of cells, or of other jobs, on this machine: in this process, or in several worker processes."""
 
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal
@@ -13,16 +14,15 @@ from typing import Any, Literal
 import torch
 
 from diffmusic.bench import cell
-from diffmusic.bench.cell import Result, Task
-from diffmusic.bench.clips import Material
 from diffmusic.plugins import FILES, add_file
 
-Job = tuple[Any, Task, Material]
-"""Key of the result, and the input of a cell."""
-Engine = Callable[[Iterable[Job]], Iterator[tuple[Any, Result]]]
+Job = tuple[Any, ...]
+"""Key of the result, and the arguments of the function that makes it: those of a cell by default."""
+Engine = Callable[[Iterable[Job]], Iterator[tuple[Any, Any]]]
 
 START: Literal["spawn"] = "spawn"
 """Start method of workers: a process that has used a GPU cannot be forked."""
+_PATIENCE = 10.0  # seconds for a worker to put away what it has begun
 ATTEMPTS = 2
 """Tries of a cell whose process dies, before that is its result."""
 
@@ -44,21 +44,27 @@ class Local:
 
     Results depend neither on the number of workers nor on the order in which they finish, and on the number of threads
     only in the last bits.
+
+    Attributes:
+        run: What makes a result, a function of a module; it does not raise.
+        lost: What makes a result where the process died, of what there is to say.
     """
 
     workers: int = 1
     threads: int = 1
+    run: Callable[..., Any] = field(default_factory=lambda: cell.run)
+    lost: Callable[[str], Any] = cell.lost
 
-    def __call__(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, Result]]:
+    def __call__(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, Any]]:
         """Yield results as they finish."""
         if self.workers > 1:
             yield from self._shared(iter(jobs))
             return
         with threads(self.threads):
-            for name, task, material in jobs:
-                yield name, cell.run(task, material)
+            for name, *arguments in jobs:
+                yield name, self.run(*arguments)
 
-    def _shared(self, jobs: Iterator[Job]) -> Iterator[tuple[Any, Result]]:
+    def _shared(self, jobs: Iterator[Job]) -> Iterator[tuple[Any, Any]]:
         workers: dict[Connection, Any] = {}
         busy: dict[Connection, tuple[Job, int]] = {}
 
@@ -86,19 +92,24 @@ class Local:
                             give(job, attempt + 1)
                             continue
                         why = f"its process died {attempt} times, the last time with exit code {code}: out of memory?"
-                        yield job[0], cell.lost(why)
+                        yield job[0], self.lost(why)
                         give(next(jobs, None))
                         continue
                     yield job[0], result
                     give(next(jobs, None), connection=ready)
         finally:
+            for connection in workers:
+                connection.close()  # one that waits for work ends by itself
             for worker in workers.values():
                 worker.terminate()
+            for worker in workers.values():
+                worker.join(_PATIENCE)
+                worker.kill()
 
     def _started(self) -> tuple[Connection, Any]:
         context: Any = multiprocessing.get_context(START)
         ours, theirs = context.Pipe()
-        worker = context.Process(target=_work, args=(theirs, self.threads, list(FILES)), daemon=True)
+        worker = context.Process(target=_work, args=(theirs, self.run, self.threads, list(FILES)), daemon=True)
         worker.start()
         theirs.close()
         return ours, worker
@@ -110,13 +121,18 @@ class Local:
         return code
 
 
-def _work(connection: Connection, threads: int, plugin_files: list[Path]) -> None:
-    """Run cells in a worker until the connection closes."""
+def _work(connection: Connection, run: Callable[..., Any], threads: int, plugin_files: list[Path]) -> None:
+    """Run jobs in a worker until the connection closes."""
     torch.set_num_threads(threads)
     for path in plugin_files:
         add_file(path)
     try:
         while True:
-            connection.send(cell.run(*connection.recv()))
+            arguments = connection.recv()
+            # Told to end while it works, it puts away what it has begun, as it does for Ctrl-C.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            result = run(*arguments)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            connection.send(result)
     except (EOFError, OSError, KeyboardInterrupt):
         return

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import logging
 import socket
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from diffmusic.bench import cell
-from diffmusic.bench.cell import Result, Task
 from diffmusic.bench.clips import Material
 from diffmusic.bench.local import Job, threads
 from diffmusic.errors import InputError, reason
@@ -33,8 +32,10 @@ class Cluster:
     address: str | None = None
     gpus: float = 0.0
     threads: int = 1
+    run: Callable[..., Any] = field(default_factory=lambda: cell.run)
+    lost: Callable[[str], Any] = cell.lost
 
-    def __call__(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, Result]]:
+    def __call__(self, jobs: Iterable[Job]) -> Iterator[tuple[Any, Any]]:
         """Yield results as they finish. Raises InputError without Ray or a cluster."""
         try:
             import ray
@@ -55,15 +56,15 @@ class Cluster:
             if mine:
                 ray.shutdown()
 
-    def _spread(self, ray: Any, jobs: Iterator[Job]) -> Iterator[tuple[Any, Result]]:
+    def _spread(self, ray: Any, jobs: Iterator[Job]) -> Iterator[tuple[Any, Any]]:
         # Exceptions of a cell are caught inside it, so Ray retries only cells whose worker was lost.
         work = ray.remote(num_cpus=1, num_gpus=self.gpus, max_retries=RETRIES)(_work)
         running: dict[Any, Any] = {}
         while True:
             # Twice as many jobs as there are slots, so that no worker waits for the next clip to be read.
             room = 2 * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(running)
-            for name, task, material in itertools.islice(jobs, max(0, room)):
-                running[work.remote(task, material, self.threads, list(FILES))] = name
+            for name, *arguments in itertools.islice(jobs, max(0, room)):
+                running[work.remote(self.run, self.threads, list(FILES), *arguments)] = name
             if not running:
                 return
             for done in ray.wait(list(running))[0]:
@@ -72,7 +73,7 @@ class Cluster:
                     yield name, ray.get(done)
                 except ray.exceptions.RayError as error:
                     why = f"lost {RETRIES + 1} times with its worker: {reason(error)}"
-                    yield name, cell.lost(why)
+                    yield name, self.lost(why)
 
 
 def _reach(address: str | None) -> None:
@@ -86,9 +87,10 @@ def _reach(address: str | None) -> None:
         raise InputError(f"no Ray cluster at {address}: {reason(error)}") from None
 
 
-def _work(task: Task, material: Material, count: int, plugin_files: list[Path]) -> Result:
+def _work(run: Callable[..., Any], count: int, plugin_files: list[Path], *arguments: Any) -> Any:
     for path in plugin_files:
         add_file(path)
-    owned = replace(material, clean=material.clean.copy())  # Ray shares the array between processes, read-only
+    # Ray shares arrays between processes, read-only.
+    owned = [replace(each, clean=each.clean.copy()) if isinstance(each, Material) else each for each in arguments]
     with threads(count):
-        return cell.run(task, owned)
+        return run(*owned)

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 import diffmusic
 from diffmusic.cli.messages import flagged
-from diffmusic.cli.terminal import say
+from diffmusic.cli.terminal import note
 from diffmusic.errors import DiffmusicError, InputError, suggestion
 from diffmusic.plugins import Registry, add_file, registry
 
@@ -109,15 +109,9 @@ def cli() -> None:
     """
 
 
-def _note(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    # Warnings of diffmusic and plugins are notes to the user; those of libraries are for developers.
-    if category is UserWarning:
-        say(f"note: {flagged(message)}", err=True)
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run the command line: one line on stderr and exit code 2 for bad input, 1 for a run that failed."""
-    warnings.showwarning = _note
+    warnings.showwarning = note
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files need be in no encoding
             stream.reconfigure(errors="surrogateescape")

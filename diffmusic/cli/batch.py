@@ -23,10 +23,10 @@ _SHOWN = 5
 
 
 @contextmanager
-def expanded(paths: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
+def expanded(paths: Sequence[Path], word: str = "restored") -> Iterator[tuple[Path, ...]]:
     """The files that are named, for a folder the audio files in it, and for ``-`` what stdin holds.
 
-    What was restored before is passed over. Raises InputError for a folder without audio.
+    What was made before, NAME.word.EXT, is passed over. Raises InputError for a folder without audio.
     """
     with tempfile.TemporaryDirectory() as folder:
         found: list[Path] = []
@@ -34,7 +34,7 @@ def expanded(paths: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
             if path == STREAM:
                 found.append(_stdin(Path(folder)))
             else:
-                found += _inside(path) if path.is_dir() else [path]
+                found += _inside(path, word) if path.is_dir() else [path]
         yield tuple(found)
 
 
@@ -47,11 +47,11 @@ def _stdin(folder: Path) -> Path:
     return path
 
 
-def _inside(folder: Path) -> list[Path]:
+def _inside(folder: Path, word: str) -> list[Path]:
     known = (*files.FORMATS, *(BY_FFMPEG if shutil.which("ffmpeg") else ()))
     inside = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
     audio = [each for each in inside if each.is_file() and each.suffix.lower() in known]
-    found = [each for each in audio if ".restored" not in each.stem]
+    found = [each for each in audio if f".{word}" not in each.stem]
     left = [f"{each.name}/" if each.is_dir() else each.name for each in inside if each not in audio]
     left = [name for name in left if not (name.endswith(".json") and (folder / name[:-5]).is_file())]
     if not found:

@@ -1,4 +1,4 @@
-"""``diffmusic edit INPUT --target TEXT``: change music by text."""
+"""``diffmusic edit INPUT... --target TEXT``: change music by text."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from typing import Any
 
 import click
 
-from diffmusic.cli.estimate import estimate, tell
-from diffmusic.cli.flags import ADAPTER, BATCH, DRY, OUTPUT, PROJECTION, RUN, SOLVER, Window, options, several
-from diffmusic.cli.jobs import access, check_results, claim, overridden, record_path, result_path, variants
-from diffmusic.cli.report import encoded, leave, report
-from diffmusic.cli.terminal import progress_bar
+from diffmusic.cli.editing import edit_files
+from diffmusic.cli.flags import ADAPTER, BATCH, DRY, MANY, OUTPUT, PROJECTION, RUN, SOLVER, Window, options, several
+from diffmusic.cli.jobs import overridden
 from diffmusic.errors import InputError
 from diffmusic.jobs import record
 from diffmusic.jobs.edit import EditJob
-from diffmusic.jobs.edit_page import sweep_page
 from diffmusic.tasks.presets import preset
 
 option = options(EditJob())
@@ -23,7 +20,7 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("path", required=False, type=PATH, metavar="INPUT")
+@click.argument("inputs", nargs=-1, type=PATH, metavar="INPUT...")
 @option("--target", "targets", multiple=True, metavar="TEXT", help="What it is to become; repeat it for several edits.")
 @option("--source", metavar="TEXT", help="What it is, for a change of just what differs.")
 @option("--negative-prompt", metavar="TEXT", help="What it is not to become.")
@@ -68,48 +65,38 @@ PATH = click.Path(path_type=Path)
 )
 @option("--fade", type=float, metavar="SECONDS", help="Soft edges of a segment, inside it.")
 @option("--samples", type=int, metavar="N", help="Different edits to draw for each target.")
-@click.option("-o", "--output", type=PATH, metavar="OUT", help="Where to write.  [default: NAME.edited.EXT]")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="OUT",
+    help="Where to write; a folder for several inputs.  [default: NAME.edited.EXT]",
+)
 @several(option, SOLVER)
 @option("--guidance", type=float, metavar="FLOAT", help="Weight of the target (classifier-free guidance).")
 @option("--source-guidance", type=float, metavar="FLOAT", help="Weight of the source.")
 @several(option, PROJECTION)
 @option("--steps", type=int, metavar="N", help="Noise levels from the strength down.")
-@several(option, BATCH, ADAPTER, OUTPUT, RUN, DRY)
-def edit(path: Path | None, **given: Any) -> None:
-    """Change a recording: say what it is to become, and for a finer change what it is.
+@several(option, BATCH, ADAPTER, OUTPUT, MANY, RUN, DRY)
+def edit(inputs: tuple[Path, ...], **given: Any) -> None:
+    """Change recordings: say what it is to become, and for a finer change what it is.
 
     \b
     diffmusic edit song.wav --source "a piano" --target "a banjo" -o banjo.wav
     diffmusic edit song.wav --target "a choir" --segment 1:03-1:05.5
     diffmusic edit song.wav --target "a banjo" --sweep 5         strengths to compare on one page
     diffmusic edit song.wav --directions found/directions.safetensors --amount -1.5
+    diffmusic edit album/ --target "a choir" -o sung/            every file of a folder
     diffmusic edit --config banjo.wav.json -o again.wav          repeat a run
     """
     recorded = record.load(given["config"], "edit") if given["config"] else None
     job = record.job(recorded, EditJob) if recorded else EditJob()
     given = _preset(_directions(given, job), job)
     job = overridden(job, given)
-    path = path or next(iter(record.inputs(recorded)), None)
-    if path is None:
+    inputs = inputs or record.inputs(recorded)[:1]
+    if not inputs:
         raise InputError("give the recording to edit, or --config RUN.json")
-    prepared = job.prepare(access(given))
-    counts = ("target", max(1, len(job.targets))), ("strength", job.sweep or 1), ("", job.samples)
-    base = result_path(path, given["output"], "edited")
-    paths = variants(base, *counts)
-    html = base.with_suffix(".html") if job.sweep else None
-    claim([*paths, record_path(paths[0]), *([html] if html else [])], [path, given["config"]], given)
-    check_results(paths, path, given["subtype"])
-    if given["t_start"]:
-        prepared = prepared.start_at(*t_start(given["t_start"]))
-    if given["dry_run"]:
-        tell(path, estimate(prepared, lambda job: job.run(path)[-1]), given["as_json"])
-        return
-    with progress_bar(1) as begin:
-        like, signal, result, document = prepared.run(path, begin(0, path.name))
-    contents = encoded(dict(zip(paths, result.draws, strict=True)), like, like.sample_rate, signal, given["subtype"])
-    if html:
-        contents[html] = sweep_page(path.name, signal, result, document)
-    report(leave(contents, document), given["as_json"])
+    edit_files(inputs, job, t_start(given["t_start"]) if given["t_start"] else None, given)
 
 
 def _directions(given: dict[str, Any], job: EditJob) -> dict[str, Any]:

@@ -64,6 +64,17 @@ DRY: Flags = (
 )  # fmt: skip
 """Flag of the commands that can say beforehand what a run takes."""
 
+MANY: Flags = (
+    (("--workers",), {"type": click.IntRange(1), "default": 1, "metavar": "N", "help": "Files at a time, each in a "
+      "process of its own; the results are the same."}),
+    (("--threads",), {"type": click.IntRange(1), "metavar": "N", "help": "Threads of each process.  [default: those of "
+      "this one]"}),
+    (("--engine",), {"type": click.Choice(["local", "ray"]), "default": "local", "help": "Where the work is done: on "
+      "this machine, or on a Ray cluster whose machines see the same files."}),
+    (("--address",), {"metavar": "A", "help": "Address of a running Ray cluster; by default one is started here."}),
+)  # fmt: skip
+"""Where the work on many files is done."""
+
 ADAPTER: Flags = (
     (("--adapter",), {"type": click.Path(), "metavar": "FILE", "help": "A LoRA for the network of the model: one that "
       "fuse has learnt, or a file or folder of peft or diffusers."}),
@@ -194,5 +205,5 @@ def common_flags(operator: Any) -> list[click.Parameter]:
         option("--reference", "references", multiple=True, type=path, metavar="CLEAN", help="The true recording, to "
                "measure against; for a mixture each of its sources."),
         option("--plot", type=path, metavar="PNG", help="Draw spectrograms before and after."),
-        *(option(*names, **settings) for names, settings in (*ADAPTER, *OUTPUT, *RUN, *DRY)),
+        *(option(*names, **settings) for names, settings in (*ADAPTER, *OUTPUT, *MANY, *RUN, *DRY)),
     ]  # fmt: skip

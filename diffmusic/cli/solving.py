@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from diffmusic.audio import files
+from diffmusic.cli import many
 from diffmusic.cli.batch import expanded
 from diffmusic.cli.estimate import estimate, tell
 from diffmusic.cli.flags import LIST, OPERATOR, RECTANGLES
 from diffmusic.cli.jobs import access, check_results, is_stream, overridden, result_path, variants
-from diffmusic.cli.messages import flagged
-from diffmusic.cli.report import record_path, report, write
-from diffmusic.cli.terminal import progress_bar, say
-from diffmusic.errors import DiffmusicError, InputError, reason
+from diffmusic.cli.report import record_path, write
+from diffmusic.cli.terminal import say
+from diffmusic.errors import InputError
 from diffmusic.jobs import gaps, outputs, record
 from diffmusic.jobs.inputs import ARRAYS
 from diffmusic.jobs.restore import Prepared, RestoreJob
+from diffmusic.models.load import Access
 from diffmusic.parameters import span
+from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.operator import clean_rate
-
-Failed = list[tuple[Path, Exception]]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,33 @@ class _Run:
     inputs: tuple[Path, ...]
     targets: tuple[Path, ...]
     parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Solve:
+    """A run with all that it needs (``many.Item``)."""
+
+    planned: _Run
+    job: RestoreJob
+    access: Access
+    left: frozenset[str]
+    references: tuple[Path, ...]
+    plot: Path | None
+    subtype: str | None
+
+    @property
+    def path(self) -> Path:
+        return self.planned.inputs[0]
+
+    def run(self, progress: ProgressCallback | None = None) -> dict[str, Any]:
+        own = many.sharing(_own(self.job.prepare(self.access, self.left), self.planned))
+        outcome = own.run(self.planned.inputs, self.references, progress)
+        many.keep(own)
+        return write(outcome, self.planned.targets, self.plot, self.subtype)
+
+
+def _own(prepared: Prepared, planned: _Run) -> Prepared:
+    return prepared.with_operator(planned.parameters) if planned.parameters else prepared
 
 
 def solve_files(operator: str, given: dict[str, Any]) -> None:
@@ -58,8 +85,8 @@ def _solve(operator: str, given: dict[str, Any], paths: tuple[Path, ...]) -> Non
     if len(grouped) > 1 and output is not None and (named or is_stream(output)):
         raise InputError(f"several inputs need a folder; {output} is none")
 
-    failed: Failed = []
-    runs = _each(grouped, failed, lambda inputs: _plan(inputs, prepared, spans, given, len(grouped) > 1))
+    batch, by_path = many.Batch(len(grouped), given["as_json"]), {inputs[0]: inputs for inputs in grouped}
+    runs = batch.attempt(by_path, lambda path: _plan(by_path[path], prepared, spans, given, len(grouped) > 1))
     planned = [run for run in runs if run]
     made = [path for run in planned for path in run.targets if not is_stream(path)]
     made += [record_path(run.targets[0]) for run in planned if not is_stream(run.targets[0])]
@@ -68,60 +95,17 @@ def _solve(operator: str, given: dict[str, Any], paths: tuple[Path, ...]) -> Non
 
     if given["dry_run"]:
         for run in planned:
-            own = prepared.with_operator(run.parameters) if run.parameters else prepared
 
             def counted(job: Prepared, paths: tuple[Path, ...] = run.inputs) -> dict[str, Any]:
                 return job.run(paths, references).document
 
-            tell(run.inputs[0], estimate(own.advised(), counted), given["as_json"])
+            tell(run.inputs[0], estimate(_own(prepared, run).advised(), counted), given["as_json"])
         return
 
-    written = 0
-    with progress_bar(len(planned)) as bar:
-
-        def restored(inputs: tuple[Path, ...]) -> None:
-            nonlocal prepared, written
-            number, run = next((number, run) for number, run in enumerate(planned) if run.inputs == inputs)
-            prepared = prepared.with_operator(run.parameters) if run.parameters else prepared
-            outcome = prepared.run(inputs, references, bar(number, inputs[0].name))
-            document = write(outcome, run.targets, plot, given["subtype"])
-            written += 1
-            report(document, given["as_json"])
-
-        try:
-            _each([run.inputs for run in planned], failed, restored, len(grouped) > 1)
-        except KeyboardInterrupt:
-            told = f"{written} of {len(grouped)} files are written" if len(grouped) > 1 else ""
-            raise KeyboardInterrupt(told) from None
-    if len(grouped) > 1 and not given["as_json"]:
-        skipped = len(grouped) - len(planned) - (len(failed) - (len(planned) - written))
-        left = f", {skipped} left alone" if skipped else ""
-        say(f"{written} of {len(grouped)} files restored{left}")
-    if failed:
-        names = ", ".join(str(path) for path, _ in failed)
-        message = f"{len(failed)} of {len(grouped)} files failed ({names}); the others are written"
-        raise InputError(message) if isinstance(failed[0][1], InputError) else DiffmusicError(message)
-
-
-def _each(
-    grouped: Sequence[tuple[Path, ...]],
-    failed: Failed,
-    do: Callable[[tuple[Path, ...]], Any],
-    batch: bool | None = None,
-) -> list[Any]:
-    """What ``do`` makes of each; in a batch, whatever goes wrong with one is a line, and the others are tried."""
-    made = []
-    for inputs in grouped:
-        try:
-            made.append(do(inputs))
-        except Exception as error:
-            if not (len(grouped) > 1 if batch is None else batch):
-                raise
-            failed.append((inputs[0], error))
-            told = flagged(error) if isinstance(error, DiffmusicError) else reason(error)
-            name = "" if str(inputs[0]) in told else f"{inputs[0]}: "
-            say(f"error: {name}{told}", err=True)
-    return made
+    left, shared = frozenset(_left(given)), (tuple(references), plot, given["subtype"])
+    items = [_Solve(run, prepared.job, prepared.access, left, *shared) for run in planned]
+    batch.run(items, given["workers"], given["threads"], given["engine"], given["address"])
+    batch.end("restored")
 
 
 def _plan(

@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from diffmusic.cli.messages import flagged
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -26,6 +28,12 @@ def say(text: str, err: bool = False) -> None:
     click.echo(text, err=err)
     for bar in _drawn:
         bar.start()
+
+
+def note(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Print a warning of diffmusic or a plugin as a note to the user; those of libraries are for developers."""
+    if category is UserWarning:
+        say(f"note: {flagged(message)}", err=True)
 
 
 @contextmanager

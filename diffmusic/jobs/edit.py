@@ -80,7 +80,9 @@ class PreparedEdit:
     def start_at(self, step: int, of: int) -> PreparedEdit:
         """Replace the strength by the noise level of the paper's ``T_start``."""
         level = strength(self.backbone, step, of)
-        return dataclasses.replace(self, job=dataclasses.replace(self.job, strength=level))
+        other = dataclasses.replace(self, job=dataclasses.replace(self.job, strength=level))
+        other.__dict__["backbone"] = self.backbone
+        return other
 
     def grades(self) -> tuple[Grade, ...]:
         """Return what is rendered: the edit itself, or each strength of a sweep."""
