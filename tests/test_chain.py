@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 import diffmusic
+from diffmusic.audio.noise_spectrum import NoiseSpectrum
 from diffmusic.bench import suite
 from diffmusic.cli import main
 from diffmusic.errors import InputError
+from diffmusic.jobs.inputs import damaged
 from diffmusic.problem import (
     BoundOperator,
     HasAdjoint,
@@ -29,10 +31,16 @@ from diffmusic.problem import (
     observed_rate,
     sources,
 )
+from diffmusic.problem.noise_part import measured_deviation
+from diffmusic.problem.operator import is_noisy
+from diffmusic.problem.shrinkage import finished
+from diffmusic.tasks.settings import RestoreSettings
+from diffmusic.tasks.told_noise import told_noise
 from diffmusic.testing import parametrize_with_checks
 from diffmusic_operators.clipping import Clipping
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_operators.mixing import Mixing
+from diffmusic_operators.noise import NoiseAlone
 from diffmusic_operators.resampling import Resampling
 from diffmusic_operators.reverb import Reverb
 from diffmusic_operators.stft_magnitude import StftMagnitude
@@ -209,3 +217,82 @@ def test_a_suite_takes_a_chain(tmp_path: Path) -> None:
     assert first.operator is not None
     assert first.operator.component("operator") == chain(Inpainting(gap=((0.4, 0.6),)), Clipping(level=0.5))
     assert (first.name, second.name) == ("inpainting gap=0.4:0.6 | clipping level=0.5", "clipping")
+
+
+HISS = NoiseAlone(std=0.02)
+
+
+def test_noise_in_a_chain_is_told_or_estimated() -> None:
+    told, found = Resampling() >> HISS >> Clipping(level=0.9), Resampling() >> NoiseAlone() >> Clipping(level=0.9)
+    assert is_noisy(told)
+    assert not is_noisy(Resampling() >> Clipping(level=0.9))
+    with pytest.raises(InputError, match="are noise"):
+        chain(HISS, HISS)
+    time = torch.arange(6 * RATE, dtype=torch.float64) / RATE
+    music = 0.3 * torch.sin(2 * torch.pi * 440 * time) * (torch.sin(2 * torch.pi * time) > 0)
+    measured = music + 0.02 * noise(1, 6 * RATE)[0] / 0.2
+    for operator, std, closeness in ((told, 0.0, 1e-9), (found, 0.0, 0.4), (told, 0.05, 1e-9)):
+        bound, y = BoundOperator.of(operator, measured[None].numpy(), RATE)
+        spectrum = told_noise(RestoreSettings(noise_std=std), bound, y, None)
+        assert spectrum is not None
+        expected = (std or 0.02) ** 2
+        deviation = float(spectrum.draw(RATE, 4, (0,)).square().mean())
+        assert deviation == pytest.approx(expected, rel=closeness + 0.05)
+
+
+def test_what_follows_the_noise_changes_its_deviation() -> None:
+    operator = BoundOperator.unfitted(HISS >> Resampling(factor=2), 8000).operator
+    assert measured_deviation(operator, 0.02) == pytest.approx(0.02 / 2**0.5, rel=0.05)
+    assert measured_deviation(HISS >> Clipping(level=0.9), 0.02) == pytest.approx(0.02, rel=0.05)
+    assert measured_deviation(HISS >> StftMagnitude(), 0.02) == 0.02
+    assert measured_deviation(HISS, 0.02) == 0.02
+
+
+def test_a_simulation_adds_the_noise_where_it_stands() -> None:
+    clean = 2 * noise(1, 4000).numpy()
+    measured, rate, std = damaged(Resampling(factor=2) >> HISS >> Clipping(level=0.3), clean, RATE)
+    assert rate == 8000
+    assert std == pytest.approx(0.02, rel=0.05)
+    assert np.abs(measured).max() == 0.3  # noise was clipped with the music
+    quiet, _, _ = damaged(Resampling(factor=2) >> Clipping(level=0.3), clean, RATE)
+    inside = (np.abs(measured) < 0.25) & (np.abs(quiet) < 0.25)
+    assert (measured - quiet)[inside].std() == pytest.approx(0.02, rel=0.05)
+    after, _, _ = damaged(Clipping(level=0.3) >> HISS, clean, RATE)
+    assert np.abs(after).max() > 0.32
+
+
+def test_finishing_takes_noise_off_where_it_stands() -> None:
+    """A tone with hiss, clipped: told the truth, the clipped samples come back beyond the level and the hiss goes."""
+    time = torch.arange(2 * RATE, dtype=torch.float64) / RATE
+    x = 0.6 * torch.sin(2 * torch.pi * 440 * time)[None, None]
+    operator = NoiseAlone(std=0.03) >> Clipping(level=0.5, iterations=30)
+    y = (x + 0.03 * noise(1, 1, 2 * RATE) / 0.2).clamp(-0.5, 0.5)
+    spectrum = NoiseSpectrum.white(0.03, 1, RATE)
+    out = finished(BoundOperator(operator, RATE, RATE), x, y, spectrum)
+    clipped = y.abs() >= 0.5
+    assert float((out[clipped].abs() > 0.5).double().mean()) > 0.7
+    error, before, later = ((each - x).square().mean() for each in (out, y, operator.finish(x, y)))
+    assert error < 0.2 * before
+    assert error < 0.3 * later
+
+
+def test_finishing_keeps_the_band_below_a_change_of_rate() -> None:
+    time = torch.arange(2 * RATE, dtype=torch.float64) / RATE
+    x = 0.6 * torch.sin(2 * torch.pi * 440 * time)[None, None]
+    operator = Resampling(factor=2) >> NoiseAlone(std=0.01) >> Clipping(level=0.5, iterations=30)
+    y = (x[..., ::2] + 0.01 * noise(1, 1, RATE) / 0.2).clamp(-0.5, 0.5)
+    bound = BoundOperator.unfitted(operator, RATE // 2)
+    # The estimate has the right levels and wrong phases, as a vocoder's.
+    out = finished(bound, -x, y, NoiseSpectrum.white(0.01, 1, RATE // 2))
+    assert (out - x)[..., 800:-800].square().mean() < 0.05 * x.square().mean()
+
+
+def test_a_dull_hissing_clipped_file_is_solved_in_one_run(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "song.wav", 0.5 * np.random.default_rng(0).standard_normal(16000), 16000)
+    words = ["solve", "resampling factor=2 | noise std=0.01 | clipping level=0.5", tmp_path / "song.wav", "--simulate",
+             "--steps", "2", "-s", "repeats=1", "-o", tmp_path / "out.wav"]  # fmt: skip
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    assert not stop.value.code
+    record = json.loads((tmp_path / "out.wav.json").read_text())
+    assert record["measured"]["noise_std"] == pytest.approx(0.01, rel=0.05)

@@ -17,6 +17,7 @@ from diffmusic.audio.signal import Finite, Samples, Signal, whole
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
 from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.noise_part import around, deviation, forward, measured_deviation
 from diffmusic.problem.operator import HasDamage, Operator, clean_rate, damage, is_spectrogram, observed_rate, sources
 from diffmusic.tasks.offset import Survey
 from diffmusic.tasks.passages import Damaged
@@ -157,7 +158,8 @@ def damaged(
     operator: Operator, clean: np.ndarray, rate: int, noise_std: float = 0.0, snr: float | None = None, seed: int = 0
 ) -> tuple[np.ndarray, int, float]:
     """What an operator leaves of clean audio, (channels, time) at ``rate``, where it mixes sources source after source:
-    the measurement, its rate, and the deviation of the noise in it."""
+    the measurement, its rate, and the deviation of the noise in it. Noise is added where it stands in a chain, or at
+    the end."""
     observed = observed_rate(operator, rate)
     if clean_rate(operator, observed) != rate:
         raise InputError(f"`simulate` starts from the file's own {rate} Hz: leave the rate of the result out")
@@ -166,16 +168,20 @@ def damaged(
     count = sources(operator)
     if count > 1:
         x = x.reshape(count, -1, x.shape[-1]).transpose(0, 1)  # (channels, sources, time)
-    y = operator.forward(x)
-    measured = (y[:, 0] if count > 1 else y[0]).numpy()
     magnitudes = is_spectrogram(operator)
+    before, after = ([operator], []) if magnitudes else around(operator)
+    noise_std = noise_std or deviation(operator)
+    y = forward(before, x)
+    measured = (y[:, 0] if count > 1 else y[0]).numpy()
     noisy = clean if magnitudes else measured  # magnitudes are those of noisy audio
     if snr is not None:
         noise_std = float(np.sqrt(np.mean(np.square(noisy))) * 10 ** (-snr / 20))
     if noise_std > 0:
         noisy = noisy + noise_std * np.random.default_rng(seed).standard_normal(noisy.shape)
         measured = operator.forward(torch.from_numpy(noisy)[None])[0].numpy() if magnitudes else noisy
-    return measured, observed, noise_std
+    if after:
+        measured = forward(after, torch.from_numpy(measured)[None])[0].numpy()
+    return measured, observed, measured_deviation(operator, noise_std)
 
 
 def magnitudes(path: Path) -> np.ndarray:

@@ -10,10 +10,19 @@ from typing import Any
 
 from torch import Tensor
 
-from diffmusic.audio.stft import STFT
-from diffmusic.audio.windows import merge
 from diffmusic.errors import InputError
 from diffmusic.parameters import bind
+from diffmusic.problem.chain_kinds import (
+    WithAdjoint,
+    WithDamage,
+    WithLength,
+    WithNoise,
+    WithPower,
+    WithRates,
+    WithRegions,
+    WithSources,
+    WithSTFT,
+)
 from diffmusic.problem.operator import (
     HasAdjoint,
     HasCleanLength,
@@ -29,10 +38,9 @@ from diffmusic.problem.operator import (
     HasSTFT,
     HasValidate,
     Operator,
-    clean_rate,
     has_place,
     is_linear,
-    observed_rate,
+    is_noisy,
     sources,
 )
 
@@ -58,7 +66,8 @@ class Chain(Chainable):
     - the damage has a place where that of each part has one: it is their union;
     - finishing goes backwards: with ``u_k = A_k ... A_1 x`` of the estimate, ``v_n = y`` and
       ``v_{k-1} = finish_k(u_{k-1}, v_k)`` puts back what part k let through, and ``v_0`` is the result. A part without
-      ``finish`` lets nothing through that could be put back: ``v_{k-1} = u_{k-1}``.
+      ``finish`` lets nothing through that could be put back: ``v_{k-1} = u_{k-1}``;
+    - where a part is noise, the chain is noisy (``diffmusic.problem.noise_part``).
 
     Attributes:
         parts: The operators, in the order in which they happened.
@@ -117,83 +126,15 @@ class Chain(Chainable):
 
     def finish(self, estimate: Tensor, measurement: Tensor) -> Tensor:
         """Put back what each part let through, the last part first."""
-        parts = self.placed()
-        before = list(accumulate(parts[:-1], lambda u, part: part.forward(u), initial=estimate))
-        out = measurement
-        for part, u in zip(reversed(parts), reversed(before), strict=True):
-            out = part.finish(u, out) if isinstance(part, HasFinish) else u
-        return out
+        return put_back(self.placed(), estimate, measurement)
 
 
-class _WithAdjoint:
-    placed: Any
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """Compute ``A_1^T(... A_n^T(y))``."""
-        return reduce(lambda u, part: part.adjoint(u), reversed(self.placed()), y)
-
-
-class _WithDamage:
-    placed: Any
-
-    def damage(self, samples: int) -> Sequence[tuple[int, int]]:
-        """Return the lost intervals of all parts, sorted and disjoint."""
-        return merge(span for part in self.placed() if isinstance(part, HasDamage) for span in part.damage(samples))
-
-
-class _WithRegions:
-    placed: Any
-
-    def regions(self, samples: int) -> Sequence[tuple[int, int, float, float]]:
-        """Return the lost rectangles of all parts."""
-        return [each for part in self.placed() if isinstance(part, HasRegions) for each in part.regions(samples)]
-
-
-class _WithPower:
-    placed: Any
-
-    def power(self, y: Tensor) -> Tensor:
-        """Return the mean square that the last part to know it suggests, (batch, 1, 1)."""
-        return next(part for part in reversed(self.placed()) if isinstance(part, HasPower)).power(y)
-
-
-class _WithSources:
-    parts: Any
-
-    @property
-    def sources(self) -> int:
-        """How many channels of ``x`` one channel of ``y`` mixes."""
-        return max(map(sources, self.parts))
-
-
-class _WithSTFT:
-    placed: Any
-
-    @property
-    def stft(self) -> STFT:
-        """The STFT of the last part."""
-        return self.placed()[-1].stft  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True)
-class _WithRates:
-    measured_rate: int = 16000
-
-    def clean_rate(self, rate: int) -> int:
-        """Return the rate of ``x``, Hz, for a measurement at ``rate``."""
-        return reduce(lambda r, part: clean_rate(part, r), reversed(self.parts), rate)  # type: ignore[attr-defined]
-
-    def observed_rate(self, rate: int) -> int:
-        """Return the rate of ``y``, Hz, for audio at ``rate``."""
-        return reduce(lambda r, part: observed_rate(part, r), self.parts, rate)  # type: ignore[attr-defined]
-
-
-class _WithLength:
-    placed: Any
-
-    def clean_length(self, y: Tensor) -> int:
-        """Return the samples of ``x``."""
-        return int(next(part for part in self.placed() if isinstance(part, HasCleanLength)).clean_length(y))
+def put_back(parts: Sequence[Operator], estimate: Tensor, measurement: Tensor) -> Tensor:
+    """Return ``v_0`` of an estimate ``u_0`` and a measurement ``v_n``, going backwards through parts (``Chain``)."""
+    before = list(accumulate(parts[:-1], lambda u, part: part.forward(u), initial=estimate))
+    for part, u in zip(reversed(parts), reversed(before), strict=True):
+        measurement = part.finish(u, measurement) if isinstance(part, HasFinish) else u
+    return measurement
 
 
 def _bound(parts: Sequence[Operator], rate: int, measured_rate: int, offset: float) -> Chain:
@@ -217,20 +158,23 @@ def chain(*operators: Operator) -> Chain:
     rated = [isinstance(part, HasMeasuredRate) for part in parts]
     if sum(rated) > 1:
         raise InputError("two operators of the chain change the rate: give one of them")
+    if sum(map(is_noisy, parts)) > 1:
+        raise InputError("two operators of the chain are noise: give one of them")
     if sum(sources(part) > 1 for part in parts) > 1:
         raise InputError("two operators of the chain mix sources: give one of them")
     if any(isinstance(part, HasSTFT) for part in parts[:-1]):
         raise InputError("magnitudes are no audio: the operator that measures them comes last in a chain")
     place = all(map(has_place, parts))
     kinds = {
-        _WithAdjoint: all(isinstance(part, HasAdjoint) for part in parts),
-        _WithDamage: place and any(isinstance(part, HasDamage) for part in parts),
-        _WithRegions: place and any(isinstance(part, HasRegions) for part in parts),
-        _WithPower: any(isinstance(part, HasPower) for part in parts),
-        _WithSources: any(isinstance(part, HasSources) for part in parts),
-        _WithSTFT: isinstance(parts[-1], HasSTFT),
-        _WithRates: any(rated),
-        _WithLength: any(isinstance(part, HasCleanLength) for part in parts),
+        WithAdjoint: all(isinstance(part, HasAdjoint) for part in parts),
+        WithDamage: place and any(isinstance(part, HasDamage) for part in parts),
+        WithRegions: place and any(isinstance(part, HasRegions) for part in parts),
+        WithPower: any(isinstance(part, HasPower) for part in parts),
+        WithSources: any(isinstance(part, HasSources) for part in parts),
+        WithNoise: any(map(is_noisy, parts)),
+        WithSTFT: isinstance(parts[-1], HasSTFT),
+        WithRates: any(rated),
+        WithLength: any(isinstance(part, HasCleanLength) for part in parts),
     }
     # The contract asks whether an operator has a method: the class has those that hold for these parts.
     bases = (*(kind for kind, holds in kinds.items() if holds), Chain)

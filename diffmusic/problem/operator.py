@@ -37,7 +37,7 @@ class Operator(Protocol):
     - ``reach``: seconds on either side of what is lost that ``measurement`` and ``finish`` depend on. Long recordings
       are then read and restored passage by passage, each by the operator bound to its ``offset``;
     - ``solver``: name of the solver that is its default, where that is another than of most (a class variable);
-    - ``noisy``: True where noise is the damage: it is estimated where none is told (a class variable);
+    - ``noisy``: True where noise is the damage: it is estimated where none is told, nor its deviation ``std`` known;
     - ``sources``: how many channels of ``x`` one channel of ``y`` mixes;
     - ``stft``: the ``STFT`` whose magnitudes it measures, (batch, channels, frames, bins);
     - ``clean_rate(rate)``: the rate of ``x``, Hz, for a measurement at that rate, where it differs,

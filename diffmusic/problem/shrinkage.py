@@ -7,8 +7,11 @@ from torch import Tensor
 
 from diffmusic.audio.noise_spectrum import NoiseSpectrum
 from diffmusic.audio.stft import STFT, inverse, spectrum, windows_of
+from diffmusic.parameters import bind
 from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.chain import chain, put_back
 from diffmusic.problem.noise import gain
+from diffmusic.problem.noise_part import around, forward
 
 _WINDOW = 0.064  # seconds
 
@@ -16,8 +19,20 @@ _WINDOW = 0.064  # seconds
 def finished(
     bound: BoundOperator, estimate: Tensor, y: Tensor, noise: NoiseSpectrum | None, highest: float | None = None
 ) -> Tensor:
-    """Put the observed part back into an estimate, less its noise (``shrunk``); as it is where none is told."""
-    return bound.finish(estimate, y if noise is None else shrunk(bound, estimate, y, noise, highest))
+    """Put the observed part back into an estimate, less its noise (``shrunk``); as it is where none is told.
+
+    In a chain the noise is taken off where it stands, once what happened to it afterwards, such as clipping, is undone.
+    """
+    if noise is None:
+        return bound.finish(estimate, y)
+    before, after = around(bound.operator)
+    if not after or bound.spectrogram:
+        return bound.finish(estimate, shrunk(bound, estimate, y, noise, highest))
+    part = chain(*before) if len(before) > 1 else before[0]
+    part = bind(part, sample_rate=bound.rate, measured_rate=bound.measured_rate)
+    noisy = BoundOperator(part, bound.rate, bound.measured_rate)
+    undone = put_back(after, forward(before, estimate), y)
+    return noisy.finish(estimate, shrunk(noisy, estimate, undone, noise, highest))
 
 
 def shrunk(

@@ -10,6 +10,7 @@ from diffmusic.audio.stereo import StereoTransform
 from diffmusic.errors import InputError
 from diffmusic.parameters import span
 from diffmusic.problem.bound import BoundOperator
+from diffmusic.problem.noise_part import deviation, measured_deviation
 from diffmusic.problem.operator import is_noisy, kept
 from diffmusic.tasks.settings import RestoreSettings
 
@@ -37,10 +38,11 @@ def told_noise(
         InputError: The stretch is none, or lies outside the recording.
     """
     rate, given = bound.measured_rate, settings.noise_from
-    if given is None and is_noisy(bound.operator) and not settings.noise_std:
+    std = settings.noise_std or measured_deviation(bound.operator, deviation(bound.operator))
+    if given is None and is_noisy(bound.operator) and not std:
         given = AUTO
     if given is None:
-        return NoiseSpectrum.white(settings.noise_std, y.shape[1], rate) if settings.noise_std else None
+        return NoiseSpectrum.white(std, y.shape[1], rate) if std else None
     if bound.spectrogram is None:
         audio = (stereo.split(y[0]) if stereo else y[0]).numpy()
     elif recording is not None:

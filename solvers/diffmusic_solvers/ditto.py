@@ -41,7 +41,7 @@ class DITTO:
     levels: Annotated[int, Field(ge=1), Doc("noise levels of the sampler")] = 4
     rate: Annotated[
         float, Field(gt=0), Doc("length of Adam's steps in units of the noise; factor of sgd's gradient")
-    ] = 0.1
+    ] = 0.05
     optimiser: Annotated[Literal["adam", "sgd"], Doc("adam on the misfit, or sgd on its root as released")] = "adam"
     space: Annotated[Space, Doc("where the misfit is taken")] = "mel"
 
