@@ -36,7 +36,7 @@ MUTANTS = (
     ("operators/diffmusic_operators/mixing.py", "self._weights(y) * y", "y / self._weights(y)", PROBLEMS),
     ("operators/diffmusic_operators/stft_magnitude.py", "/ (self.n_fft * energy)", "/ energy", PROBLEMS),
     ("operators/diffmusic_operators/resampling.py", "out = out + torch", "out = out - torch", PROBLEMS),
-    ("diffmusic/problem/bound.py", "y[0].numel() - lost", "y[0].numel()", TOLD),
+    ("diffmusic/problem/bound.py", "y.shape[-1] - lost", "y.shape[-1]", "tests/test_bound.py"),
     ("diffmusic/audio/griffin_lim.py", "consistent + momentum", "consistent - momentum", PROBLEMS),
     ("diffmusic/tasks/feature_map.py", "high=min(own, measured_rate) / 2", "high=measured_rate / 2", TOLD),
     ("diffmusic/tasks/feature_map.py", "_PASSED * rate / 2", "own / 2", TOLD),

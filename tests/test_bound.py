@@ -88,6 +88,13 @@ def test_the_power_of_what_was_observed_leaves_the_gap_out() -> None:
     assert float(bound.power(y)) == pytest.approx(0.25)
 
 
+def test_a_gap_is_lost_in_every_channel_of_an_item() -> None:
+    bound = BoundOperator.unfitted(Inpainting(gap=((0.25, 0.75),)), 16000)
+    y = torch.full((3, 2, 16000), 0.5, dtype=torch.float64)
+    y[..., 4000:12000] = 0
+    torch.testing.assert_close(bound.power(y), torch.full((3, 1, 1), 0.25, dtype=torch.float64))
+
+
 def test_channels_of_a_mixture_are_mixtures_of_their_own() -> None:
     bound, y = BoundOperator.of(Mixing(), np.ones((2, 100)), 16000)
     assert bound.sources == 2

@@ -221,7 +221,8 @@ class BoundOperator:
         if isinstance(self.operator, HasPower):
             return self.operator.power(y).reshape(-1, 1, 1)
         lost = sum(stop - start for start, stop in self.damage(y.shape[-1])) if self.has_damage else 0
-        return (y.square().flatten(1).sum(1) / max(1, y[0].numel() - lost)).reshape(-1, 1, 1)
+        seen = (y.shape[-1] - lost) * (y[0].numel() // max(1, y.shape[-1]))
+        return (y.square().flatten(1).sum(1) / max(1, seen)).reshape(-1, 1, 1)
 
     def finish(self, estimate: Tensor, y: Tensor) -> Tensor:
         """Put the observed part back, where the operator knows how.
