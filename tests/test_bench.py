@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffmusic.bench import cell, clips, local, runner, suite
+from diffmusic.bench import cell, clips, local, runner, store, suite
 from diffmusic.bench.local import Local
 from diffmusic.bench.plan import Model, Place
 from diffmusic.bench.progress import Pace, duration
@@ -141,6 +141,13 @@ def test_killed_in_the_middle_it_goes_on_and_the_table_is_the_same(
     again = run("bench", small, "-o", cut)
     assert f"{CELLS - done} to measure" in again.err
     assert table(cut) == table(whole)
+
+
+@pytest.mark.parametrize("spoilt", [b"", b'{"key": "ab', b"\xff\xfe", b"[]"])
+def test_a_record_that_a_disk_has_spoilt_is_measured_again(tmp_path: Path, spoilt: bytes) -> None:
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "ab.json").write_bytes(spoilt)
+    assert store.Store(tmp_path).record("ab") is None
 
 
 def test_shards_share_a_folder(run: Run, small: Path, tmp_path: Path) -> None:

@@ -52,12 +52,12 @@ class Store:
         return bool(found["error"]) or not cell.task.keep or bool(self.sounds(cell.key))
 
     def record(self, key: str) -> dict[str, Any] | None:
-        """Read the record of a cell; None if it has none."""
+        """Read the record of a cell; None if it has none, or one that a disk has spoilt: the cell is measured again."""
         try:
-            found: dict[str, Any] = json.loads((self.folder / "cells" / f"{key}.json").read_text())
-        except FileNotFoundError:
+            found = json.loads((self.folder / "cells" / f"{key}.json").read_text())
+        except (FileNotFoundError, ValueError):
             return None
-        return found
+        return found if isinstance(found, dict) else None
 
     def records(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Read the records that exist."""
