@@ -6,8 +6,8 @@
 
 Stereo music at 44.1 kHz, 16 bits, FLAC: the example clip on and on, its channels swapped and turned round at every
 repetition. A fifth of a second is lost in its middle, digital silence where ``--gap auto`` is to find it; the edit is
-of half a second. A row is one process of the command line; its peak of memory and its CPU seconds are those that the
-system counted, with reading, solving and writing.
+of half a second, or of everything. A row is one process of the command line; its peak of memory and its CPU seconds are
+those that the system counted, with reading, solving and writing.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ TASKS = {
     "--simulate": ("solve", "inpainting", "--gap", "{gap}", "--solver", "interpolate", "--simulate"),
     "diffmusic, 2 steps": ("solve", "inpainting", "--gap", "{gap}", "--solver", "diffmusic", "--steps", "2"),
     "edit, 2 steps": ("edit", "--segment", "{segment}", "--target", "a piano", "--steps", "2"),
+    "edit of everything, 2 steps": ("edit", "--target", "a piano", "--steps", "2"),
+    "edit of everything, 8 steps": ("edit", "--target", "a piano", "--steps", "8"),
 }
 
 

@@ -86,6 +86,32 @@ def test_ddpm_inversion_is_the_papers(eta: float) -> None:
     assert relative(DDPMInversion(eta=0.9 * eta).edit(GIVEN), edited) > 1e-4
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_streamed_code_is_the_kept_one_and_keeps_one_level(order: int) -> None:
+    kept = inversion.invert(GIVEN, inversion.independent_path(GIVEN), 1.0, order)
+    asked: list[int] = []
+
+    def points(index: int) -> Tensor:
+        asked.append(index)
+        return inversion.independent_points(GIVEN)(index)
+
+    streamed = inversion.StreamedCode(GIVEN, points, 1.0, order)
+    for index in range(len(GIVEN.sigmas) - 1):
+        mine, theirs = streamed.step(index), kept.step(index)
+        for part in ("point", "following", "clean", "mean"):
+            assert torch.equal(getattr(mine, part), getattr(theirs, part)), part
+        assert streamed.step(index) is mine
+    assert asked == [*range(len(GIVEN.sigmas))]  # each point of the path is drawn once
+    # Kept where calls are shared, and where there is room.
+    shared = dataclasses.replace(GIVEN, denoise=dataclasses.replace(GIVEN.denoise, batch=8))
+    assert isinstance(inversion.coded(GIVEN), inversion.StreamedCode)
+    assert isinstance(inversion.coded(shared), inversion.LatentCode)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inversion, "MOST", 10)
+        assert isinstance(inversion.coded(shared), inversion.StreamedCode)
+    assert relative(DDPMInversion(order=order).edit(shared), DDPMInversion(order=order).edit(GIVEN)) < 1e-9
+
+
 def test_second_order_is_the_schedulers_own_formula() -> None:
     """x_t = (s_t / s) e^-h x + (1 - e^-2h) (D0 + D1 / 2) + s_t sqrt(1 - e^-2h) n, as the variance-exploding multistep
     SDE-DPM-Solver++ has it; the levels are not even, so that r is not 1."""

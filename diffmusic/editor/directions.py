@@ -25,7 +25,7 @@ from torch import Tensor
 
 from diffmusic.editor.contract import Edit
 from diffmusic.editor.eigenpairs import Pairs, Search, entropy, gaps, matched, search
-from diffmusic.editor.inversion import cleaned, independent_path
+from diffmusic.editor.inversion import cleaned, independent_points
 from diffmusic.errors import InputError
 from diffmusic.solver.noise import generator
 
@@ -144,23 +144,26 @@ def find(
     if task.regions:
         union = torch.stack([each.mask for each in task.regions]).amax(0).to(mask)
         mask = mask * union.reshape(1, -1, *[1] * (mask.ndim - 2))
-    path, sigmas = independent_path(task)[:-1], task.sigmas[:-1]
+    point, sigmas = independent_points(task), task.sigmas[:-1]
     width = max(1, (task.denoise.batch or 1) // (items * len(task.source.passes)))
     start = mask.flatten().cpu() * torch.randn(mask.numel(), generator=generator(seed, 7), dtype=torch.float32)
-    found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    start = start.to(task.z0.dtype)
+    # Kept in single precision, because a long recording has millions of elements a direction and level.
+    vectors = torch.empty(len(sigmas), components, *shape)
+    values, residuals, beyond = (torch.empty(len(sigmas), *size) for size in ((components,), (components,), ()))
+    last: Pairs | None = None
     spent = 0
     for first in range(0, len(sigmas), width):
         levels = range(first, min(len(sigmas), first + width))
-        centres = (
-            {} if central else dict(zip(levels, cleaned(task, path[levels], [sigmas[i] for i in levels]), strict=True))
-        )
-        running: dict[int, Search] = {i: search(start[None].double(), components, products, tolerance) for i in levels}
+        path = torch.stack([point(i) for i in levels])
+        centres = {} if central else dict(zip(levels, cleaned(task, path, [sigmas[i] for i in levels]), strict=True))
+        running: dict[int, Search] = {i: search(start[None], components, products, tolerance) for i in levels}
         blocks = {i: next(each) for i, each in running.items()}
         pairs: dict[int, Pairs] = {}
         while blocks:
             directions = torch.cat([*blocks.values()]).reshape(-1, 1, *shape).to(task.z0) * mask
             order = [i for i, block in blocks.items() for _ in block]
-            points = path[order]
+            points = path[[i - first for i in order]]
             ahead = cleaned(task, points + step * directions, [sigmas[i] for i in order])
             if central:
                 behind = cleaned(task, points - step * directions, [sigmas[i] for i in order])
@@ -176,19 +179,19 @@ def find(
                     pairs[i] = ended.value
             blocks = following
         for i in levels:
-            one = pairs[i]
-            if found:
-                one = matched(one, found[-1][1])
-            found.append((one.values * sigmas[i] ** 2, one.vectors, one.residuals, one.beyond * sigmas[i] ** 2))
-            spent += one.products
-        start = (found[-1][1].sum(0) + 0.1 * torch.nn.functional.normalize(start.double(), dim=0)).to(start)
+            last = pairs[i] if last is None else matched(pairs[i], last.vectors)
+            vectors[i] = last.vectors.unflatten(1, shape)
+            values[i], beyond[i] = last.values * sigmas[i] ** 2, last.beyond * sigmas[i] ** 2
+            residuals[i] = last.residuals
+            spent += last.products
+        assert last is not None
+        start = last.vectors.sum(0) + 0.1 * torch.nn.functional.normalize(start, dim=0)
         task.tick((first + len(levels)) / len(sigmas))
-    values, vectors, residuals, beyond = (torch.stack(parts) for parts in zip(*found, strict=True))
     return Directions(
         torch.tensor(sigmas, dtype=torch.float64),
-        vectors.float().unflatten(2, shape),
-        values.float(),
-        residuals.float(),
-        beyond.float(),
+        vectors,
+        values,
+        residuals,
+        beyond,
         {"products": spent, "step": step, "central": central, "tolerance": tolerance},
     )

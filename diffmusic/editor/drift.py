@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from diffmusic.editor.contract import Edit
 from diffmusic.editor.directions import Directions
-from diffmusic.editor.inversion import LatentCode, independent_path, invert, replay
+from diffmusic.editor.inversion import LatentCode, coded, independent_path, invert, replay
 from diffmusic.errors import InputError
 from diffmusic.solver.noise import generator
 from diffmusic.solver.steps import deviations
@@ -58,8 +57,11 @@ def follow(
     if averages is not None and len(weights) > averages.values.shape[1]:
         raise InputError(f"{len(weights)} weights for averages of {averages.values.shape[1]} components")
     w = torch.tensor(weights, dtype=torch.float64)
-    drifts = []
-    for index, (sigma, sigma_next) in enumerate(pairwise(task.sigmas)):
+
+    def drift(index: int, _clean: Tensor) -> Tensor:
+        sigma, sigma_next = task.sigmas[index : index + 2]
+        if sigma < until:
+            return torch.zeros_like(task.z0[0])
         level = directions.nearest(sigma if at is None else at)
         vectors = directions.vectors[level, : len(w)].double()
         if random:
@@ -68,10 +70,11 @@ def follow(
             vectors = torch.nn.functional.normalize((draw.double() * support).flatten(1), dim=1).reshape(vectors.shape)
         correction = 1 - deviations(sigma, sigma_next, 1.0)[0] / sigma
         scale = correction * amount * w * (averages or directions).deviations(sigma)[: len(w)]
-        total = (scale.reshape(-1, *[1] * len(shape)) * vectors).sum(0)
-        drifts.append((total if sigma >= until else torch.zeros_like(total)).to(task.z0))
-    begun = 0.0 if code else 0.5
-    return replay(task, code or code_of(task), drift=lambda index, clean: drifts[index], begun=begun)
+        return (scale.reshape(-1, *[1] * len(shape)) * vectors).sum(0).to(task.z0)
+
+    if code is not None:
+        return replay(task, code, drift=drift, begun=0.0)
+    return replay(task, coded(task), drift=drift)
 
 
 def code_of(task: Edit) -> LatentCode:

@@ -39,7 +39,7 @@ class Pairs:
 
     Attributes:
         values: decreasing, (count,).
-        vectors: orthonormal rows, (count, dim), float64.
+        vectors: orthonormal rows, (count, dim), in the precision of the start.
         residuals: ``|A v - V V^T A v| / lambda_1`` of each, with all of them in ``V``: the part of the product that
             leaves their space; of a symmetric matrix that is ``|A v - lambda v| / lambda_1``.
         products: number of matrix products taken.
@@ -63,15 +63,21 @@ def search(start: Tensor, count: int, products: int, tolerance: float) -> Search
     symmetric part.
     """
     width = len(start)
-    block = _orthonormal(start.double(), None)
-    basis, images = block[:0], block[:0]
+    block = _orthonormal(start, None)
+    # Room for all at once: a long recording has millions of elements a row.
+    rooms = [start.new_empty(max(width, min(products, start.shape[1])), start.shape[1]) for _ in range(2)]
+    taken = 0
     while True:
-        basis = torch.cat([basis, block])
-        images = torch.cat([images, (yield block).double()])
-        space, beyond = _leading_space(basis @ images.T, count)
-        inner = space @ (basis @ images.T) @ space.T
+        image = (yield block).to(block)
+        for room, rows in zip(rooms, (block, image), strict=True):
+            room[taken : taken + width] = rows
+        taken += width
+        basis, images = (room[:taken] for room in rooms)
+        product = (basis @ images.T).double()
+        space, beyond = _leading_space(product, count)
+        inner = space @ product @ space.T
         values, rotation = torch.linalg.eigh((inner + inner.T) / 2)
-        chosen = rotation.flip(1).T @ space
+        chosen = (rotation.flip(1).T @ space).to(basis)
         values, vectors, mapped = values.flip(0), chosen @ basis, chosen @ images
         outside = mapped - (mapped @ vectors.T) @ vectors
         residuals = outside.norm(dim=1) / values[0].abs().clamp(min=1e-30)
@@ -125,7 +131,7 @@ def matched(pairs: Pairs, like: Tensor) -> Pairs:
     cosines = (like @ pairs.vectors.T).numpy()
     _, order = linear_sum_assignment(-np.abs(cosines))
     signs = np.where(cosines[np.arange(len(order)), order] < 0, -1.0, 1.0)
-    vectors = pairs.vectors[order] * torch.from_numpy(signs)[:, None]
+    vectors = pairs.vectors[order] * torch.from_numpy(signs).to(pairs.vectors)[:, None]
     return replace(pairs, values=pairs.values[order], vectors=vectors, residuals=pairs.residuals[order])
 
 

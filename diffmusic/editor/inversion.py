@@ -25,12 +25,32 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from diffmusic.editor.contract import Edit
 from diffmusic.solver.steps import deviations, mean
+
+
+@dataclass(frozen=True)
+class CodeStep:
+    """Step ``i`` of a latent code: ``z_i``, ``z_{i+1}``, ``D(z_i)`` and ``m(z_i)``, (items, ...) each."""
+
+    point: Tensor
+    following: Tensor
+    clean: Tensor
+    mean: Tensor
+
+
+class Code(Protocol):
+    """Latent code, whose steps are asked for in order."""
+
+    @property
+    def begun(self) -> float: ...
+
+    def step(self, index: int, /) -> CodeStep: ...
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,13 @@ class LatentCode:
     clean: Tensor
     means: Tensor
 
+    begun: ClassVar[float] = 0.5
+    """Share of an edit's work that the code is."""
+
+    def step(self, index: int) -> CodeStep:
+        """Return what the code holds of a step."""
+        return CodeStep(self.path[index], self.path[index + 1], self.clean[index], self.means[index])
+
     @property
     def residuals(self) -> Tensor:
         """Residuals ``r_i = z_{i+1} - m(z_i)``, (levels, items, ...)."""
@@ -64,12 +91,21 @@ class LatentCode:
         return dataclasses.replace(self, path=change(self.path), clean=change(self.clean), means=change(self.means))
 
 
+Points = Callable[[int], Tensor]
+"""Points ``z_i`` of a recording's path by their index, (items, ...)."""
+
+
+def independent_points(task: Edit) -> Points:
+    """Return the points of ``independent_path``, each made when it is asked for: no level need be kept."""
+    return lambda index: task.z0 + task.sigmas[index] * task.noise(index) if task.sigmas[index] else task.z0
+
+
 def independent_path(task: Edit) -> Tensor:
     """Draw the edit-friendly path ``z_i = z_0 + sigma_i n_i`` with independent ``n_i``, (levels + 1, items, ...).
 
     Source: arXiv:2304.06140, eq. 6.
     """
-    return torch.stack([task.z0 + sigma * task.noise(i) if sigma else task.z0 for i, sigma in enumerate(task.sigmas)])
+    return torch.stack([*map(independent_points(task), range(len(task.sigmas)))])
 
 
 def posterior_path(task: Edit, eta: float = 1.0) -> Tensor:
@@ -139,29 +175,76 @@ def invert(task: Edit, path: Tensor, eta: float = 1.0, order: int = 1, done: flo
     return LatentCode(task.sigmas, path, clean, torch.stack(means))
 
 
+class StreamedCode:
+    """Latent code that is computed as it is replayed, a level at a time: ten minutes take no more memory than a level.
+
+    Args:
+        task: The recording, under its source's text.
+        points: Its path.
+        eta: Of the sampler.
+        order: Of the sampler.
+    """
+
+    begun = 0.0
+
+    def __init__(self, task: Edit, points: Points, eta: float = 1.0, order: int = 1) -> None:
+        self._task, self._points, self._eta, self._order = task, points, eta, order
+        self._last: tuple[int, CodeStep] | None = None
+        self._before: Tensor | None = None
+
+    def step(self, index: int) -> CodeStep:
+        """Compute a step; steps come in order, and the last may be asked for again."""
+        if self._last is None or self._last[0] != index:
+            task, known = self._task, self._last
+            point = self._points(index) if known is None else known[1].following
+            sigma, sigma_next = task.sigmas[index : index + 2]
+            clean = cleaned(task, point[None], [sigma])[0]
+            around = task.sigmas[max(0, index - 1) : index + 2]
+            target = extrapolated(clean, self._before, around, self._order)
+            moved = mean(point, target, sigma, sigma_next, self._eta)
+            self._before = clean
+            self._last = index, CodeStep(point, self._points(index + 1), clean, moved)
+        return self._last[1]
+
+
+MOST = 1 << 28
+"""Elements of a code that are kept: a gigabyte in single precision."""
+
+
+def coded(task: Edit, eta: float = 1.0, order: int = 1) -> Code:
+    """Return the edit-friendly code: kept where the network takes many latents at once, so that its levels share calls,
+    and they fit in ``MOST``; else streamed. The values are the same."""
+    kept = 3 * len(task.sigmas) * task.z0.numel()
+    if (task.denoise.batch or 1) > 1 and kept <= MOST:
+        return invert(task, independent_path(task), eta, order)
+    return StreamedCode(task, independent_points(task), eta, order)
+
+
 def replay(
     task: Edit,
-    code: LatentCode,
+    code: Code,
     eta: float = 1.0,
     order: int = 1,
     drift: Callable[[int, Tensor], Tensor | float] = lambda index, clean: 0.0,
-    begun: float = 0.5,
+    begun: float | None = None,
     nudge: Callable[[int, Tensor], Tensor] = lambda index, z: z,
 ) -> Tensor:
     """Sample again with the code under the targets, (targets * items, ...); the equation is in the module's docstring.
 
     Args:
         drift: maps step ``i`` and ``D`` under the target to what is added to ``z_{i+1}``.
+        begun: share of the work that is done already; by default the code's own.
         nudge: maps step ``i`` and ``z~_i`` to the latents that it is taken from.
     """
-    z, before = task.each_target(code.path[0]), None
-    for index, sigma, sigma_next in task.levels(begun):
+    z, before = task.each_target(code.step(0).point), None
+    for index, sigma, sigma_next in task.levels(code.begun if begun is None else begun):
+        source = code.step(index)
         z = nudge(index, z)
         clean = task.denoise(z, sigma, task.texts)
         around = task.sigmas[max(0, index - 1) : index + 2]
         moved = mean(z, extrapolated(clean, before, around, order), sigma, sigma_next, eta)
-        z = task.each_target(code.path[index + 1]) + (moved - task.each_target(code.means[index])) + drift(index, clean)
-        z = task.keep(z, code.path[index + 1], sigma_next)
+        z = task.each_target(source.following) + (moved - task.each_target(source.mean)) + drift(index, clean)
+        z = task.keep(z, source.following, sigma_next)
         before = clean
     return z
 

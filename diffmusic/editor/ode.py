@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from diffmusic.editor.contract import Edit
+from diffmusic.editor.inversion import Points
 from diffmusic.solver.steps import mean
 
 
@@ -34,10 +35,10 @@ def ascent(task: Edit, corrections: int = 0) -> Tensor:
     return torch.stack(path[::-1])
 
 
-def descent(task: Edit, path: Tensor) -> Tensor:
+def descent(task: Edit, points: Points) -> Tensor:
     """Sample from the highest point of a path under the targets, (targets * items, ...)."""
-    z = task.each_target(path[0])
+    z = task.each_target(points(0))
     for index, sigma, sigma_next in task.levels(0.5):
         z = mean(z, task.denoise(z, sigma, task.texts), sigma, sigma_next, eta=0.0)
-        z = task.keep(z, path[index + 1], sigma_next)
+        z = task.keep(z, points(index + 1), sigma_next) if task.regions else z
     return z

@@ -165,8 +165,12 @@ class EditSetup:
         heard = self.original.any(axis=-1)
         if heard.any():
             made[~heard] = 0.0
-        # Exact at both ends: only the edit where its weight is 1, nothing of it where the weight is 0.
-        return Patch(self.first, self.edit_mask * made + (1 - self.edit_mask) * self.original)
+        # Exact at both ends: only the edit where its weight is 1, nothing of it where the weight is 0. A channel at a
+        # time, because a long recording is hundreds of megabytes.
+        for channel, kept in zip(made, self.original, strict=True):
+            channel *= self.edit_mask
+            channel += (1 - self.edit_mask) * kept
+        return Patch(self.first, made)
 
 
 def _text(

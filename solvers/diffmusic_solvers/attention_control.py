@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffmusic.editor.attention import Injected, Layers, Record, Taps
 from diffmusic.editor.contract import Edit
-from diffmusic.editor.inversion import independent_path, invert, replay
+from diffmusic.editor.inversion import Points, coded, independent_points, replay
 from diffmusic.editor.ode import ascent, descent
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
@@ -68,7 +68,7 @@ class AttentionControl:
         return cls(cross=0.0, own=0.0)
 
     def edit(self, task: Edit) -> Tensor:
-        path = independent_path(task) if self.inversion == "ddpm" else ascent(task)
+        path = independent_points(task) if self.inversion == "ddpm" else ascent(task).__getitem__
         if not (self.cross or self.cross is None or self.own or self.features or self.guide):
             return self._sampled(task, task, path, lambda index, z: z)
         taps = Taps(task.denoise.backbone, self.layers, self.injected)
@@ -86,10 +86,10 @@ class AttentionControl:
                                  "to its text, such as AudioLDM2's")  # fmt: skip
             return self._sampled(task, controlled, path, denoise.guided if self.guide else lambda index, z: z)
 
-    def _sampled(self, task: Edit, controlled: Edit, path: Tensor, nudge: Any) -> Tensor:
+    def _sampled(self, task: Edit, controlled: Edit, path: Points, nudge: Any) -> Tensor:
         if self.inversion == "ddim":
             return descent(controlled, path)
-        return replay(controlled, invert(task, path, self.eta), self.eta, nudge=nudge)
+        return replay(controlled, coded(task, self.eta), self.eta, nudge=nudge)
 
     def at(self, index: int, levels: int, reads_text: bool) -> Injected:
         """Return what a level takes from the source."""
@@ -103,7 +103,7 @@ class _Controlled(Denoiser):
 
     taps: Taps = field(kw_only=True)
     task: Edit = field(kw_only=True)
-    path: Tensor = field(kw_only=True)
+    path: Points = field(kw_only=True)
     editor: AttentionControl = field(kw_only=True)
     known: dict[Any, Record] = field(kw_only=True, default_factory=dict)
 
@@ -131,7 +131,7 @@ class _Controlled(Denoiser):
             for item in range(len(self.task.z0)):
                 for turn, condition in enumerate(self.task.source.passes):
                     with self.taps.recording() as record:
-                        point = self.path[index][item : item + 1]
+                        point = self.path(index)[item : item + 1]
                         super().__call__(point, self.task.sigmas[index], [Text((condition,))])
                     self.known[index, item, turn] = record
         return {(item, turn): record for (_, item, turn), record in self.known.items()}

@@ -30,4 +30,4 @@ class DDIMInversion:
     corrections: Annotated[int, Field(ge=0), Doc("fixed-point iterations at each level on the way up")] = 0
 
     def edit(self, task: Edit) -> Tensor:
-        return descent(task, ascent(task, self.corrections))
+        return descent(task, ascent(task, self.corrections).__getitem__)

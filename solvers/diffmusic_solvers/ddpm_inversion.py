@@ -8,7 +8,7 @@ from typing import Annotated
 from torch import Tensor
 
 from diffmusic.editor.contract import Edit
-from diffmusic.editor.inversion import independent_path, invert, replay, shifted
+from diffmusic.editor.inversion import Code, coded, independent_path, invert, replay, shifted
 from diffmusic.editor.strokes import Strokes, painted
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
@@ -45,16 +45,18 @@ class DDPMInversion:
     amount: Annotated[float, Field(ge=0), Doc("how hard a stroke is pressed, a step")] = 0.5
 
     def edit(self, task: Edit) -> Tensor:
-        code = invert(task, independent_path(task), self.eta, self.order)
         if frames := round(self.shift * task.frame_rate):
-            code = code.changed(lambda x: shifted(x, frames, 3))
+            kept = invert(task, independent_path(task), self.eta, self.order)
+            code: Code = kept.changed(lambda x: shifted(x, frames, 3))
+        else:
+            code = coded(task, self.eta, self.order)
         if not self.stroke:
             return replay(task, code, self.eta, self.order)
         change = task.each_target(self._wanted(task) - task.z0)
 
         def drift(index: int, clean: Tensor) -> Tensor:
             _, s = deviations(task.sigmas[index], task.sigmas[index + 1], self.eta)
-            return s * self.amount * (change - (clean - task.each_target(code.clean[index])))
+            return s * self.amount * (change - (clean - task.each_target(code.step(index).clean)))
 
         return replay(task, code, self.eta, self.order, drift)
 
