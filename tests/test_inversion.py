@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffmusic.editor import inversion
+from diffmusic.editor import inversion, streamed_code
 from diffmusic.editor.contract import Edit
 from diffmusic.editor.ode import ascent
 from diffmusic.prior import Costs
@@ -95,7 +95,7 @@ def test_a_streamed_code_is_the_kept_one_and_keeps_one_level(order: int) -> None
         asked.append(index)
         return inversion.independent_points(GIVEN)(index)
 
-    streamed = inversion.StreamedCode(GIVEN, points, 1.0, order)
+    streamed = streamed_code.StreamedCode(GIVEN, points, 1.0, order)
     for index in range(len(GIVEN.sigmas) - 1):
         mine, theirs = streamed.step(index), kept.step(index)
         for part in ("point", "following", "clean", "mean"):
@@ -104,11 +104,11 @@ def test_a_streamed_code_is_the_kept_one_and_keeps_one_level(order: int) -> None
     assert asked == [*range(len(GIVEN.sigmas))]  # each point of the path is drawn once
     # Kept where calls are shared, and where there is room.
     shared = dataclasses.replace(GIVEN, denoise=dataclasses.replace(GIVEN.denoise, batch=8))
-    assert isinstance(inversion.coded(GIVEN), inversion.StreamedCode)
-    assert isinstance(inversion.coded(shared), inversion.LatentCode)
+    assert isinstance(streamed_code.coded(GIVEN), streamed_code.StreamedCode)
+    assert isinstance(streamed_code.coded(shared), inversion.LatentCode)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inversion, "MOST", 10)
-        assert isinstance(inversion.coded(shared), inversion.StreamedCode)
+        patch.setattr(streamed_code, "MOST", 10)
+        assert isinstance(streamed_code.coded(shared), streamed_code.StreamedCode)
     assert relative(DDPMInversion(order=order).edit(shared), DDPMInversion(order=order).edit(GIVEN)) < 1e-9
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from diffmusic.editor.contract import Edit
 from diffmusic.editor.directions import Directions
-from diffmusic.editor.inversion import LatentCode, coded, independent_path, invert, replay
+from diffmusic.editor.inversion import LatentCode, independent_path, invert, replay
+from diffmusic.editor.streamed_code import coded
 from diffmusic.errors import InputError
 from diffmusic.solver.noise import generator
 from diffmusic.solver.steps import deviations

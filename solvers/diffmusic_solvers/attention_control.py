@@ -12,8 +12,9 @@ from torch import Tensor
 
 from diffmusic.editor.attention import Injected, Layers, Record, Taps
 from diffmusic.editor.contract import Edit
-from diffmusic.editor.inversion import Points, coded, independent_points, replay
+from diffmusic.editor.inversion import Points, independent_points, replay
 from diffmusic.editor.ode import ascent, descent
+from diffmusic.editor.streamed_code import coded
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
 from diffmusic.prior.denoiser import Denoiser

@@ -8,7 +8,8 @@ from typing import Annotated
 from torch import Tensor
 
 from diffmusic.editor.contract import Edit
-from diffmusic.editor.inversion import Code, coded, independent_path, invert, replay, shifted
+from diffmusic.editor.inversion import Code, independent_path, invert, replay, shifted
+from diffmusic.editor.streamed_code import coded
 from diffmusic.editor.strokes import Strokes, painted
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
