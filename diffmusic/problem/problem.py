@@ -109,15 +109,35 @@ class Problem:
         """
         predicted = self.predict(x)
         if space != "both":
-            return self._distance(predicted, space)
-        return self._distance(predicted, "mel") + self._waveform_weight * self._distance(predicted, "waveform")
+            return self._difference(predicted, space).square().sum(1)
+        mel, waveform = (self._difference(predicted, each).square().sum(1) for each in ("mel", "waveform"))
+        return mel + self._waveform_weight * waveform
 
-    def _distance(self, predicted: Tensor, space: Space) -> Tensor:
+    def residual(self, x: Tensor, space: Space = "mel") -> Tensor:
+        """Compute ``T(A x + n) - T y``, whose squares add up to ``misfit``.
+
+        Args:
+            x: Audio, (batch, channels, time), at the prior's level.
+            space: mel, waveform or both.
+
+        Returns:
+            The values of each item, (batch, values).
+
+        Raises:
+            InputError: The problem has no mel transform.
+        """
+        predicted = self.predict(x)
+        if space != "both":
+            return self._difference(predicted, space)
+        waveform = self._waveform_weight.sqrt()[:, None] * self._difference(predicted, "waveform")
+        return torch.cat([self._difference(predicted, "mel"), waveform], 1)
+
+    def _difference(self, predicted: Tensor, space: Literal["mel", "waveform"]) -> Tensor:
         if space == "mel":
             difference = self._expected_features(predicted) - self._measured_features
         else:
             difference = (self.told.expected(predicted) if self.told else predicted) - self.measured
-        return difference.square().flatten(1).sum(1)
+        return difference.flatten(1)
 
     def _expected_features(self, predicted: Tensor) -> Tensor:
         if self._feature_noise is None:

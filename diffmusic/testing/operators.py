@@ -7,15 +7,26 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from diffmusic.errors import InputError
 from diffmusic.parameters import bind
-from diffmusic.problem.operator import HasAdjoint, HasDamage, HasFinish, Operator, damage, is_linear, sources
+from diffmusic.problem.differentiable import is_differentiable
+from diffmusic.problem.operator import (
+    HasAdjoint,
+    HasDamage,
+    HasFinish,
+    Operator,
+    damage,
+    is_linear,
+    sources,
+)
 from diffmusic.solver.noise import generator
 from diffmusic.testing.checks import RATE, SAMPLES, Check, audio, frozen, relative
 
 
 def operator_checks(operator: Operator) -> list[Check]:
     """Return the checks that apply to this operator."""
-    checks: list[Check] = [_contract, _repeatable, _silent, _pure, _batch, _precision, _differentiable, _any_length]
+    checks: list[Check] = [_contract, _repeatable, _silent, _pure, _batch, _precision, _any_length]
+    checks += [_differentiable if is_differentiable(operator) else _refuses_gradients]
     if is_linear(operator):
         checks += [_linear]
     if isinstance(operator, HasAdjoint):
@@ -104,6 +115,14 @@ def _differentiable(operator: Operator) -> str:
     error = abs(claimed - measured) / max(abs(measured), 1e-12)
     assert error < 1e-5, f"gradient {claimed:.6g}, by finite differences {measured:.6g}"
     return f"gradient agrees to {error:.0e}"
+
+
+def _refuses_gradients(operator: Operator) -> str:
+    try:
+        operator.forward(_input(operator, 1).requires_grad_())
+    except InputError as error:
+        return str(error)
+    raise AssertionError("it says that it is not differentiable, and takes what is to be differentiated without a word")
 
 
 def _any_length(operator: Operator) -> str:

@@ -17,4 +17,5 @@ def diffmusic_operators() -> list[Spec]:
         _spec("noise", "noise:NoiseAlone", "the recording has noise that stays the same", "linear"),
         _spec("reverb", "reverb:Reverb", "the recording was made in a room", "linear"),
         _spec("clipping", "clipping:Clipping", "what was louder than a level was cut off"),
+        _spec("codec", "codec:Codec", "the recording was coded with a loss: MP3, AAC, Opus"),
     ]

@@ -33,6 +33,7 @@ def diffmusic_solvers() -> list[Spec]:
               "prior"),
         _spec("reencode", "reencode:Reencode", "fits the decoded audio to the data, and encodes the change", "prior"),
         _spec("ditto", "ditto:DITTO", "the noise that a short sampler begins from is optimised", "prior"),
+        _spec("enkg", "enkg:EnKG", "an ensemble guided by its own covariances; no gradient of anything", "prior"),
         _spec("repaint", "repaint:RePaint", "measured latents put into the walk; no gradient", "prior"),
         _spec("lanpaint", "lanpaint:LanPaint", "Langevin dynamics of both at every level; no gradient", "prior"),
         _spec("mmps", "mmps:MMPS", "the prior's covariance carries it to the rest", "prior"),
