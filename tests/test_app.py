@@ -237,8 +237,22 @@ def test_the_form_sets_what_the_page_has_and_nothing_else() -> None:
     expected = "edit a.wav --target=-loud --segment 1:2 --seed 1 -s order=2"
     assert words(form, "a.wav") == expected.split()
     solve = {"task": "solve", "operator": "inpainting"}
-    assert words({**solve, "parameters": {"equalise": False}}, "a.wav", ["equalise"])[-1] == "--no-equalise"
+    assert (
+        words({**solve, "parameters": {"equalise": False}}, "a.wav", {"inpainting": ["equalise"]})[-1]
+        == "--no-equalise"
+    )
+    chain = {
+        **solve,
+        "parameters": {"gap": ["4:5", "6:7"]},
+        "then": [{"operator": "clipping", "parameters": {"level": "0.5"}}],
+    }
+    names = {"inpainting": ["gap"], "clipping": ["level"]}
+    assert words(chain, "a.wav", names)[1:] == ["inpainting gap=4:5 gap=6:7 | clipping level=0.5", "a.wav"]
+    found = {"task": "explore", "flags": {"components": "2", "segment": ["1:2"]}}
+    assert words(found, "a.wav") == ["explore", "a.wav", "--components", "2", "--segment", "1:2"]
     for wrong in (
+        {**chain, "then": "clipping"},
+        {**solve, "then": [{"operator": "clipping", "parameters": {"output": "x"}}]},
         {"task": "bench"},
         {"task": "solve", "operator": "--help"},
         {**solve, "parameters": {"output": "/etc/passwd"}},
@@ -248,7 +262,7 @@ def test_the_form_sets_what_the_page_has_and_nothing_else() -> None:
         {**solve, "settings": {"a b": "c"}},
     ):
         with pytest.raises(InputError):
-            words(wrong, "a.wav", ["gap"])
+            words(wrong, "a.wav", {"inpainting": ["gap"]})
 
 
 def tone(hz: float, rate: int, seconds: float, path: Path, channels: int = 1) -> files.Source:

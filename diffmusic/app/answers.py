@@ -17,15 +17,17 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import diffmusic
-from diffmusic.app import tiles
+from diffmusic.app import outcome, tiles
 from diffmusic.app.library import Library, sweep
 from diffmusic.app.lines import line, words
 from diffmusic.app.overview import COLUMN, PEAK
 from diffmusic.app.queue import Job, Queue
 from diffmusic.app.reading import described, number, read_form
+from diffmusic.audio import files
 from diffmusic.errors import InputError
 
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_NEVER = {"cache-control": "no-store"}
 _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 
 
@@ -35,7 +37,7 @@ class Answers:
     def __init__(self, limit: int, paths: Sequence[Path]) -> None:
         """limit: bytes of the largest upload. paths: recordings that are open from the beginning."""
         self.library = Library(limit)
-        self.queue = Queue(self.finished)
+        self.queue = Queue(lambda job: outcome.finished(job, self.library))
         self.forms: asyncio.Task[dict[str, Any]] | None = None
         self.count = 0
         for path in paths:
@@ -63,6 +65,8 @@ class Answers:
             Route("/jobs/{key}", self.remove, methods=delete),
             Route("/jobs/{key}/cancel", self.cancel, methods=post),
             Route("/jobs/{key}/record", self.record, methods=get),
+            Route("/jobs/{key}/estimate", self.so_far, methods=get),
+            Route("/jobs/{key}/estimate.png", self.so_far_drawn, methods=get),
         ]
 
     @contextlib.asynccontextmanager
@@ -194,11 +198,16 @@ class Answers:
             raise InputError("there is no record")
         return FileResponse(job.record, filename=job.record.name, media_type="application/json")
 
-    def finished(self, job: Job) -> None:
-        """Open the results of a job."""
-        job.record = next(iter(sorted(job.folder.glob("*.json"))), None)
-        for path in sorted(path for path in job.folder.iterdir() if path.suffix != ".json"):
-            job.results.append(self.library.open(path, path.name, job.file).key)
+    async def so_far(self, request: Request) -> Response:
+        """The clean estimate so far of a job that runs, as a WAV file."""
+        path = outcome.estimate(self.queue.jobs, request.path_params["key"])
+        return Response(await asyncio.to_thread(path.read_bytes), media_type="audio/wav", headers=_NEVER)
+
+    async def so_far_drawn(self, request: Request) -> Response:
+        """Its spectrogram, as a PNG."""
+        path = outcome.estimate(self.queue.jobs, request.path_params["key"])
+        content = await asyncio.to_thread(lambda: tiles.thumbnail(files.find(path)))
+        return Response(content, media_type="image/png", headers=_NEVER)
 
     def _forget(self, key: str) -> None:
         job = self.queue.remove(key)
@@ -216,10 +225,10 @@ class Answers:
         item = self.library[str(form.get("file"))]
         if item.path is None:
             raise InputError("a difference is no recording to restore")
-        known = {each["name"]: each for each in (await self._forms())["operators"]}
-        operator = known.get(form.get("operator"), {})
-        names = [each["name"] for each in operator.get("parameters", ())]
-        title = f"{form.get('operator')}" if form.get("task") == "solve" else "edit"
-        return (
-            words(form, str(item.path), names), line(words(form, item.shown, names)), item.key, f"{item.name}: {title}",
-        )  # fmt: skip
+        operators = (await self._forms())["operators"]
+        names = {each["name"]: [own["name"] for own in each["parameters"]] for each in operators}
+        task = form.get("task")
+        title = str(form.get("operator") if task == "solve" else task)
+        run = words(outcome.with_directions(form, self.queue.jobs, shown=False), str(item.path), names)
+        shown = line(words(outcome.with_directions(form, self.queue.jobs, shown=True), item.shown, names))
+        return run, shown, item.key, f"{item.name}: {title}"

@@ -13,7 +13,7 @@ import click
 
 from diffmusic.errors import InputError
 
-NEEDED = ("starlette", "uvicorn")
+NEEDED = ("PIL", "starlette", "uvicorn")
 """What the extra ``app`` brings."""
 PASSWORD = "DIFFMUSIC_APP_PASSWORD"
 

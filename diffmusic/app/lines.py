@@ -16,36 +16,40 @@ FLAGS = {
     ),
     "edit": (
         "target", "source", "negative_prompt", "segment", "strength", "solver", "model", "guidance", "source_guidance",
-        "steps", "seed", "samples", "device",
+        "directions", "amount", "steps", "seed", "samples", "device",
     ),
+    "explore": ("source", "components", "strength", "segment", "steps", "seed", "model", "device"),
 }  # fmt: skip
 """Flags that the page may set, in the order in which they are written."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def words(form: Mapping[str, Any], path: str, parameters: Sequence[str] = ()) -> list[str]:
+def words(form: Mapping[str, Any], path: str, parameters: Mapping[str, Sequence[str]] | None = None) -> list[str]:
     """Write a form as the words behind ``diffmusic``.
 
     Args:
-        form: ``task`` ("solve" or "edit"), ``operator``, its ``parameters``, the ``flags``, and the ``settings`` of
-            the solver; each a mapping from names to text, a truth value, or a list of texts.
+        form: ``task`` ("solve", "edit" or "explore"), ``operator``, its ``parameters``, the ``flags``, and the
+            ``settings`` of the solver; each a mapping from names to text, a truth value, or a list of texts. ``then``
+            is a list of ``operator`` and ``parameters`` that happened after: a chain.
         path: The recording.
-        parameters: Parameters that the operator has.
+        parameters: Parameters of each operator.
 
     Raises:
         InputError: The form names something that the page may not set.
     """
     task = form.get("task")
     if task not in FLAGS:
-        raise InputError("say what to do: solve or edit")
+        raise InputError("say what to do: solve, edit or explore")
     out = [str(task)]
+    given: Mapping[str, Any] = {}
     if task == "solve":
-        out.append(_name(form.get("operator", ""), r"[A-Za-z0-9][\w.:-]*"))
+        chain = [_operator(form, parameters or {}), *(_operator(each, parameters or {}) for each in _then(form))]
+        if len(chain) > 1:
+            out.append(" | ".join(_row(name, values) for name, values in chain))
+        else:
+            name, given = chain[0]
+            out.append(name)
     out.append(path)
-    given = _mapping(form, "parameters") if task == "solve" else {}
-    for name in given:
-        if name not in parameters:
-            raise InputError(f"operator {form.get('operator')} has no parameter {name!r}")
     flags = _mapping(form, "flags")
     for name in flags:
         if name not in FLAGS[task]:
@@ -67,6 +71,31 @@ def line(argv: Sequence[str]) -> str:
         if named & {spec.name for specs in plugin.offers.values() for spec in specs}:
             plugins += ["--plugin", str(path)]
     return shlex.join(["diffmusic", *plugins, *argv])
+
+
+def _then(form: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    after = form.get("then") or []
+    if not isinstance(after, list) or not all(isinstance(each, Mapping) for each in after):
+        raise InputError("then is not a list of operators")
+    return after
+
+
+def _operator(form: Mapping[str, Any], known: Mapping[str, Sequence[str]]) -> tuple[str, Mapping[str, Any]]:
+    name, given = _name(form.get("operator", ""), r"[A-Za-z0-9][\w.:-]*"), _mapping(form, "parameters")
+    for parameter in given:
+        if parameter not in known.get(name, ()):
+            raise InputError(f"operator {name} has no parameter {parameter!r}")
+    return name, given
+
+
+def _row(name: str, given: Mapping[str, Any]) -> str:
+    """An operator in a chain, with its parameters as one types them there."""
+    words = [name]
+    for parameter, value in given.items():
+        for each in value if isinstance(value, list) else [value]:
+            text = str(each).lower() if isinstance(each, bool) else _text(each)
+            words.append(shlex.quote(f"{parameter}={text}"))
+    return " ".join(words)
 
 
 def _flag(name: str, value: Any) -> list[str]:

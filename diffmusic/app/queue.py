@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diffmusic.cli.terminal import PROGRESS
+from diffmusic.cli.terminal import PREVIEW, PROGRESS
 from diffmusic.errors import InputError, reason
 from diffmusic.plugins import FILES
 
@@ -24,6 +24,7 @@ _GRACE = 3.0
 _MOST = 200
 """Jobs that are remembered."""
 _PROGRESS = re.compile(r"progress ([\d.]+)")
+_PREVIEW = re.compile(r"preview ([\d.]+) ([\d.]+) (\d+) (\d+)")
 
 
 @dataclass
@@ -54,6 +55,14 @@ class Job:
     seconds: float = 0.0
     results: list[str] = field(default_factory=list)
     record: Path | None = None
+    preview: dict[str, float] = field(default_factory=dict)
+    spread: dict[str, Any] = field(default_factory=dict)
+    directions: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def estimate(self) -> Path:
+        """File that holds the clean estimate so far while it runs."""
+        return self.folder.with_name(f"{self.folder.name}.estimate.wav")
 
     def describe(self) -> dict[str, Any]:
         """What the page is told of it."""
@@ -61,7 +70,10 @@ class Job:
         left = (
             seconds / self.progress * (1 - self.progress) if self.state == "running" and self.progress > 0.02 else None
         )
-        names = ("key", "file", "line", "title", "state", "progress", "notes", "error", "results")
+        names = (
+            "key", "file", "line", "title", "state", "progress", "notes", "error", "results", "preview", "spread",
+            "directions",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names} | {"seconds": seconds, "left": left}
 
 
@@ -157,7 +169,7 @@ class Queue:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stdin.write(_told(job.argv))
+        process.stdin.write(_told(job.argv, job.estimate))
         process.stdin.close()
         printed = asyncio.create_task(process.stdout.read())
         lines: list[str] = []
@@ -165,10 +177,14 @@ class Queue:
             text = raw.decode(errors="replace").rstrip()
             if found := _PROGRESS.fullmatch(text):
                 job.progress = float(found[1])
+            elif found := _PREVIEW.fullmatch(text):
+                job.preview = dict(zip(("start", "stop", "step", "steps"), map(float, found.groups()), strict=True))
             else:
                 lines.append(text)
         await printed
         code = await process.wait()
+        job.preview = {}
+        job.estimate.unlink(missing_ok=True)
         self._running = None
         job.seconds = time.monotonic() - job.started
         job.notes = [text.removeprefix("note: ") for text in lines if text.startswith("note: ")]
@@ -203,9 +219,10 @@ async def _start() -> asyncio.subprocess.Process:
     )  # fmt: skip
 
 
-def _told(argv: Sequence[str]) -> bytes:
+def _told(argv: Sequence[str], estimate: Path | None = None) -> bytes:
     plugins = [word for path in FILES for word in ("--plugin", str(path))]
-    return json.dumps([*plugins, *argv]).encode() + b"\n"
+    environment = {PREVIEW: str(estimate)} if estimate else {}
+    return json.dumps({"argv": [*plugins, *argv], "environment": environment}).encode() + b"\n"
 
 
 def _last_error(lines: Sequence[str]) -> str:

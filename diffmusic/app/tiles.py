@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
+import io
 
-from diffmusic.app import png
+import numpy as np
+from PIL import Image
+
 from diffmusic.app.overview import COLUMN, PEAK, Overview, Samples, around, extremes
 from diffmusic.app.spectrum import ROWS, STEP, Spectrum
 from diffmusic.errors import InputError
@@ -15,6 +17,10 @@ DEEPEST = 24
 """Largest zoom: an hour at 192 kHz is a tenth of a tile."""
 RANGE = 80.0
 """dB between the darkest colour and the brightest."""
+# Colours of equal steps in lightness, from near black over violet and orange to near white (sRGB).
+_STOPS = np.array(
+    [(11, 12, 20), (38, 22, 66), (87, 27, 102), (143, 42, 99), (196, 65, 79), (233, 104, 52), (250, 158, 40),
+     (248, 212, 96), (253, 252, 222)], float)  # fmt: skip
 # Windows by zoom: short where samples are seen one by one, as long as those of the overview where seconds are.
 _WINDOWS = ((4, 1024), (9, 2048), (DEEPEST, 4096))
 
@@ -65,6 +71,27 @@ def spectrogram(source: Samples, overview: Overview, zoom: int, number: int) -> 
     return columns.T[::-1]
 
 
+def thumbnail(source: Samples) -> bytes:
+    """Draw all of a short recording as a PNG, its loudest spot brightest."""
+    size = max(1, source.samples // WIDTH)
+    window = _WINDOWS[1][1]
+    count = min(WIDTH, -(-source.samples // size))
+    spectrum = Spectrum.of(window, source.sample_rate)
+    audio = around(source, size // 2 - window // 2, (count - 1) * size + window)
+    codes = spectrum.coded(spectrum.power(audio, size, count)[0])
+    return picture(codes.T[::-1], max(1, int(codes.max())))
+
+
 def picture(codes: np.ndarray, top: int) -> bytes:
     """Draw a spectrogram's tile as a PNG. top: the code that is brightest."""
-    return png.encode(codes, png.palette(top - RANGE / STEP, top))
+    drawn, file = Image.fromarray(np.ascontiguousarray(codes)), io.BytesIO()
+    drawn.putpalette(_palette(top - RANGE / STEP, top).tobytes())
+    drawn.save(file, "PNG", compress_level=3)
+    return file.getvalue()
+
+
+def _palette(low: float, high: float) -> np.ndarray:
+    """Colours of the codes 0 to 255, (256, 3), uint8: dark at ``low`` and below, bright at ``high`` and above."""
+    place = np.clip((np.arange(256) - low) / max(1.0, high - low), 0, 1) * (len(_STOPS) - 1)
+    colours = [np.interp(place, np.arange(len(_STOPS)), _STOPS[:, part]) for part in range(3)]
+    return np.stack(colours, axis=-1).round().astype(np.uint8)

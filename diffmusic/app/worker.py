@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from importlib import import_module
@@ -11,7 +12,7 @@ _SLOW = ("diffmusic.jobs.restore", "diffmusic.jobs.edit", "diffmusic.jobs.detect
 
 
 def main() -> None:
-    """Read the words of a command from stdin, as a JSON list in one line, and run it. Without one, end."""
+    """Read a command from stdin, a line of JSON with ``argv`` and ``environment``, and run it. Without one, end."""
     # Ctrl-C ends a command at its next step, also where whoever started the server ignores it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in _SLOW:
@@ -20,7 +21,9 @@ def main() -> None:
     if told:
         from diffmusic.cli import main as command_line
 
-        command_line(json.loads(told))
+        command = json.loads(told)
+        os.environ.update(command["environment"])
+        command_line(command["argv"])
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from diffmusic.cli.batch import expanded
 from diffmusic.cli.estimate import estimate, tell
 from diffmusic.cli.flags import LIST, OPERATOR, RECTANGLES
 from diffmusic.cli.jobs import access, check_results, is_stream, overridden, result_path, variants
+from diffmusic.cli.preview import previews
 from diffmusic.cli.report import record_path, write
 from diffmusic.cli.terminal import say
 from diffmusic.errors import InputError
@@ -54,7 +55,7 @@ class _Solve:
 
     def run(self, progress: ProgressCallback | None = None) -> dict[str, Any]:
         own = many.sharing(_own(self.job.prepare(self.access, self.left), self.planned))
-        outcome = own.run(self.planned.inputs, self.references, progress)
+        outcome = own.run(self.planned.inputs, self.references, progress, previews())
         many.keep(own)
         return write(outcome, self.planned.targets, self.plot, self.subtype)
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 PROGRESS = "DIFFMUSIC_PROGRESS"
 """Environment variable; where it is "lines", progress is printed on stderr for a program that shows it its own way."""
 
+PREVIEW = "DIFFMUSIC_PREVIEW"
+"""Environment variable: a WAV file that the clean estimate so far is written to, each time with a line
+``preview START STOP STEP STEPS`` on stderr."""
+
 _drawn: list[Bar] = []
 
 

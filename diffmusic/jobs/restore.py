@@ -28,6 +28,7 @@ from diffmusic.tasks.loading import advice, default_solver, load_restorer
 from diffmusic.tasks.lora import adapted
 from diffmusic.tasks.restore import restored
 from diffmusic.tasks.settings import RestoreSettings
+from diffmusic.tasks.snapshot import StepCallback
 from diffmusic.tasks.solving import Task
 
 
@@ -129,16 +130,20 @@ class Prepared:
         return sources(self.operator)
 
     def run(
-        self, paths: Sequence[Path], references: Sequence[Path] = (), progress: ProgressCallback | None = None
+        self,
+        paths: Sequence[Path],
+        references: Sequence[Path] = (),
+        progress: ProgressCallback | None = None,
+        on_step: StepCallback | None = None,
     ) -> Outcome:
         """Restore one recording, or simulate one from all its sources.
 
         Raises InputError for input that does not fit, Diverged for a run that blew up.
         """
         if (advised := self.advised()) is not self:
-            return dataclasses.replace(advised, left=frozenset()).run(paths, references, progress)
+            return dataclasses.replace(advised, left=frozenset()).run(paths, references, progress, on_step)
         job, operator = self.job, self.operator
-        task = Task(operator, self.solver, lambda: self.backbone, job, progress)
+        task = Task(operator, self.solver, lambda: self.backbone, job, progress, on_step)
         if job.simulate:
             given = inputs.simulate(task, paths, job.snr)
             task = dataclasses.replace(task, settings=dataclasses.replace(job, noise_std=given.noise_std))

@@ -191,6 +191,7 @@ async function refresh() {
     const finished = told.jobs.filter(job => job.state === "done" && state.jobs.some(old => old.key === job.key && old.state !== "done"));
     Object.assign(state, { recordings: told.recordings, jobs: told.jobs });
     jobs.show(told.jobs, told.recordings);
+    form.offer(told.jobs.filter(job => job.directions.components && job.file === state.before?.key).map(job => ({ key: job.key, ...job.directions })));
     if (state.before) {
       const now = told.recordings.find(each => each.key === state.before.key);
       if (now) { state.before = lanes.before.recording = now; label(); redraw(); }

@@ -23,7 +23,7 @@ export class Form extends EventTarget {
   get solver() { return this.forms.solvers.find(each => each.name === this.values[`${this.task}.solver`]); }
   /** Whether marks of time, and rectangles, have a meaning for what is chosen. */
   get takes() {
-    if (this.task === "edit") return { time: "segment", rectangle: null };
+    if (this.task !== "solve") return { time: "segment", rectangle: null };
     const named = kind => this.operator.parameters.find(each => isMark(each) && each.kind === kind)?.name ?? null;
     return { time: named(TIME), rectangle: named(RECTANGLE) };
   }
@@ -46,10 +46,14 @@ export class Form extends EventTarget {
 
   build() {
     if (!this.forms) return;
-    const parts = this.task === "edit" ? this.editFields() : this.solveFields();
+    const [parts, title, start] = {
+      solve: () => [this.solveFields(), "What happened", "Restore"],
+      edit: () => [this.editFields(), "What it is to become", "Edit"],
+      explore: () => [this.exploreFields(), "Where it could lead", "Find directions"],
+    }[this.task]();
     this.fields.replaceChildren(...parts);
-    document.querySelector("#choice-title").textContent = this.task === "edit" ? "What it is to become" : "What happened";
-    document.querySelector("#start").textContent = this.task === "edit" ? "Edit" : "Restore";
+    document.querySelector("#choice-title").textContent = title;
+    document.querySelector("#start").textContent = start;
     document.querySelector("#start").disabled = false;
     this.changed();
   }
@@ -66,7 +70,7 @@ export class Form extends EventTarget {
       return { value: each.name, text: owner === "diffmusic" ? each.name : `${each.name} (${owner})`, disabled: !!each.error };
     });
     const operator = this.operator;
-    const own = operator.parameters.filter(each => !isMark(each)).map(each => this.parameter(`solve.${operator.name}`, each));
+    const own = this.own(operator);
     const marked = this.takes.time || this.takes.rectangle;
     const method = this.solver || this.forms.solvers.find(each => each.name === operator.solver);
     const classical = method?.role === "classical";
@@ -74,6 +78,7 @@ export class Form extends EventTarget {
       this.select("operator", "damage", choices, operator.summary, true),
       this.hint(operator.error || (marked ? "" : "It has no place: marks are not used.")),
       own.length ? this.details(`Details of ${operator.name}`, own, !marked) : null,
+      ...this.thenFields(choices),
       this.solvers("prior", "classical", operator.solver),
       ...classical ? [] : this.common(defaults.solve, [["prompt", "prompt", "What the music is; for a mixture one line for each source.", true],
         ["negative_prompt", "not", "What it is not."]]),
@@ -81,9 +86,83 @@ export class Form extends EventTarget {
     return parts.filter(Boolean);
   }
 
+  own(operator) {
+    return operator.parameters.filter(each => !isMark(each)).map(each => this.parameter(`solve.${operator.name}`, each));
+  }
+
+  /** Operators that happened after the first, one after the other. */
+  get then() {
+    const named = (this.values.then || []).map(name => this.forms.operators.find(each => each.name === name));
+    return named.filter(each => each && each !== this.operator);
+  }
+
+  thenFields(choices) {
+    const parts = [];
+    const chain = this.then;
+    [...chain, null].forEach((operator, number) => {
+      const free = choices.filter(each => each.value !== this.operator.name && (each.value === operator?.name || !chain.some(other => other.name === each.value)));
+      if (!operator && !free.some(each => !each.disabled)) return;
+      const control = Object.assign(document.createElement("select"), { name: `then.${number}` });
+      control.append(...[{ value: "", text: operator ? "nothing more" : "nothing" }, ...free].map(each => Object.assign(document.createElement("option"), { value: each.value, textContent: each.text, disabled: !!each.disabled })));
+      control.value = operator?.name ?? "";
+      control.addEventListener("change", () => {
+        const names = chain.map(each => each.name);
+        names.splice(number, 1, ...control.value ? [control.value] : []);
+        this.values.then = names;
+        this.build();
+      });
+      parts.push(this.field("and then", control, operator?.summary || (number ? "" : "What happened to it after that, where something did.")));
+      const own = operator ? this.own(operator) : [];
+      if (own.length) parts.push(this.details(`Details of ${operator.name}`, own, true));
+    });
+    return parts;
+  }
+
+  /** The directions that were found of the recording; the server's jobs tell. */
+  offer(directions) {
+    if (JSON.stringify(directions) === JSON.stringify(this.directions)) return;
+    this.directions = directions;
+    if (this.task === "edit") this.build();
+  }
+
+  get followed() { return this.directions?.find(each => each.key === this.values["edit.directions"]); }
+
+  /** A slider for each direction, in standard deviations. */
+  sliders() {
+    return Array.from({ length: this.followed.components }, (_, number) => {
+      const key = `edit.weight.${number}`;
+      const control = Object.assign(document.createElement("input"), { type: "range", name: key, min: -4, max: 4, step: 0.25, value: this.values[key] ?? 0 });
+      const shown = Object.assign(document.createElement("output"), { textContent: control.value });
+      control.addEventListener("input", () => { this.values[key] = shown.textContent = control.value; this.changed(); });
+      const made = this.field(`direction ${number + 1}`, control, "");
+      made.append(shown);
+      made.classList.add("slider");
+      return made;
+    });
+  }
+
+  exploreFields() {
+    return [
+      this.hint("Directions in which the marked stretches, or all of it, could have been otherwise. Each is rendered both ways, and has a slider under Edit."),
+      this.input("explore.source", "it is", "a piano", "What the recording is, if you like."),
+      this.input("explore.components", "directions", 3, "How many to find."),
+      this.input("explore.strength", "strength", "", "The noise level to start from."),
+      this.input("explore.steps", "steps", "", "Noise levels from the strength down."),
+      this.input("explore.seed", "seed", 0, ""),
+    ];
+  }
+
   editFields() {
     const defaults = this.forms.defaults.edit;
+    const found = this.directions || [];
+    const ways = [{ value: "", text: "a text" }, ...found.map(each => ({ value: each.key, text: `directions of job ${each.key.slice(1)}` }))];
+    const how = this.select("edit.directions", "by", ways, found.length ? "" : "Explore finds directions to follow.", true);
+    if (this.followed) {
+      const rest = ["samples", "steps", "seed"].map(name => this.input(`edit.${name}`, { samples: "versions" }[name] || name, defaults[name], ""));
+      return [how, this.hint("They change what they were found in, whatever is marked now."), ...this.sliders(), ...rest];
+    }
     return [
+      how,
       this.input("edit.target", "it becomes", "a banjo", "What the marked stretches, or all of it, are to become."),
       this.input("edit.source", "it is", "a piano", "What the recording is, for a finer change."),
       this.input("edit.strength", "strength", defaults.strength, "The noise level to start from: more changes more."),
@@ -147,6 +226,19 @@ export class Form extends EventTarget {
     const standard = this.task === "solve" ? this.operator.solver : "ddpm-inversion";
     const solver = this.solver || this.forms.solvers.find(each => each.name === standard);
     const settings = solver ? given(`set.${solver.name}`, solver.parameters.map(each => each.name)) : {};
+    if (this.task === "explore") {
+      const own = given("explore", ["source", "components", "strength", "steps", "seed"]);
+      if (times.length) own.segment = times;
+      return { task: "explore", file, flags: own };
+    }
+    if (this.task === "edit" && this.followed) {
+      const own = given("edit", ["steps", "seed", "samples"]);
+      // Directions are of the stretches and the prior that they were found with.
+      if (this.followed.segments.length) own.segment = this.followed.segments;
+      if (this.followed.model !== "mini") own.model = this.followed.model;
+      const weights = Array.from({ length: this.followed.components }, (_, number) => this.values[`edit.weight.${number}`] ?? "0");
+      return { task: "edit", file, flags: { ...own, directions: this.followed.key, amount: "1" }, settings: { weights: weights.join(",") } };
+    }
     if (this.task === "edit") {
       const { solver: _, ...rest } = flags;
       if (!("target" in rest)) rest.target = "";
@@ -154,10 +246,12 @@ export class Form extends EventTarget {
       return { task: "edit", file, flags: { ...rest, ...(flags.solver ? { solver: flags.solver } : {}) }, settings };
     }
     const operator = this.operator;
-    const parameters = lists(given(`solve.${operator.name}`, operator.parameters.filter(each => !isMark(each)).map(each => each.name)), operator.parameters);
+    const details = each => lists(given(`solve.${each.name}`, each.parameters.filter(own => !isMark(own)).map(own => own.name)), each.parameters);
+    const parameters = details(operator);
+    const then = this.then.map(each => ({ operator: each.name, parameters: details(each) }));
     if (takes.time && times.length) parameters[takes.time] = times;
     if (takes.rectangle && rectangles.length) parameters[takes.rectangle] = rectangles;
-    return { task: "solve", file, operator: operator.name, parameters, flags, settings };
+    return { task: "solve", file, operator: operator.name, parameters, ...then.length ? { then } : {}, flags, settings };
   }
 
   details(title, children, open) {

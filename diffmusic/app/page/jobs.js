@@ -1,7 +1,7 @@
 // The list of jobs: how far each is, what came of it, and what can be done with it.
 
-import { post, remove } from "./server.js";
-import { lasting } from "./units.js";
+import { bytes, post, remove } from "./server.js";
+import { clock, lasting } from "./units.js";
 
 const STATES = { waiting: "waits", running: "", done: "done", failed: "failed", cancelled: "cancelled" };
 
@@ -27,6 +27,7 @@ export class Jobs {
         row.dataset.state = job.state;
         row.replaceChildren(...this.parts(job, recordings));
       }
+      this.soFar(row, job);
       const bar = row.querySelector("progress");
       if (bar) {
         bar.value = job.progress || 0;
@@ -34,6 +35,19 @@ export class Jobs {
         row.querySelector(".time").textContent = job.progress ? `${Math.round(100 * job.progress)} %${left}` : `begins, ${lasting(job.seconds)}`;
       }
     }
+  }
+
+  /** The clean estimate so far of the window that is being solved. */
+  soFar(row, job) {
+    const figure = row.querySelector(".estimate");
+    const { start, stop, step, steps } = job.preview;
+    if (!figure || !steps) return;
+    const text = `so far, ${clock(start, 1)} to ${clock(stop, 1)}, step ${step} of ${steps}`;
+    if (figure.text === text) return;
+    figure.text = text;
+    figure.hidden = false;
+    figure.querySelector("figcaption").textContent = text;
+    Object.assign(figure.querySelector("img"), { src: `jobs/${job.key}/estimate.png?${start}-${step}`, alt: `Spectrogram of the estimate ${text}` });
   }
 
   parts(job, recordings) {
@@ -53,7 +67,8 @@ export class Jobs {
     if (job.state === "running") {
       const bar = make("progress", { max: 1, value: 0 });
       bar.setAttribute("aria-label", `Progress of ${job.title}`);
-      parts.push(bar);
+      parts.push(bar, make("figure", { className: "estimate", hidden: true }, make("img", {}), make("figcaption", {}),
+        button("Hear it", () => hear(`jobs/${job.key}/estimate`))));
     }
     if (job.error) parts.push(make("div", { className: "bad", textContent: job.error }));
     const row = make("div", { className: "row" });
@@ -68,9 +83,40 @@ export class Jobs {
     if (job.state === "running" || job.state === "waiting") row.append(button("Cancel", () => post(`jobs/${job.key}/cancel`)));
     else row.append(button("Remove", () => remove(`jobs/${job.key}`)));
     parts.push(row);
+    if (job.spread.seconds) parts.push(spread(job.spread));
     parts.push(...job.notes.map(note => make("div", { className: "note", textContent: note })));
     return parts;
   }
+}
+
+/** How far the versions of a result differ: time to the right, octave bands upwards. */
+function spread(told) {
+  const figure = document.createElement("figure");
+  const canvas = Object.assign(document.createElement("canvas"), { width: told.seconds.length, height: told.spread_db[0].length });
+  const context = canvas.getContext("2d");
+  const most = Math.max(1, ...told.spread_db.flat());
+  told.spread_db.forEach((bands, x) => bands.forEach((value, k) => {
+    context.fillStyle = `hsl(${40 - 40 * value / most} 90% ${12 + 68 * value / most}%)`;
+    context.fillRect(x, bands.length - 1 - k, 1, 1);
+  }));
+  const top = told.edges_hz.at(-1) / 1000;
+  const text = `The versions differ by ${told.overall_db.toFixed(1)} dB, by ${most.toFixed(1)} dB at most; ${told.seconds[0][0].toFixed(2)} to ${told.seconds.at(-1)[1].toFixed(2)} s, 0 to ${top.toFixed(1)} kHz. The first lies in the middle.`;
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `Spread of the versions. ${text}`);
+  figure.className = "spread";
+  figure.append(canvas, Object.assign(document.createElement("figcaption"), { textContent: text }));
+  return figure;
+}
+
+let context = null;
+/** Play a short file at once. */
+async function hear(path) {
+  context ||= new AudioContext();
+  const { response } = await bytes(path);
+  const source = context.createBufferSource();
+  source.buffer = await context.decodeAudioData(await response.arrayBuffer());
+  source.connect(context.destination);
+  source.start();
 }
 
 /** Put text on the clipboard; where the browser refuses, it is selected to be copied by hand. */
