@@ -3,9 +3,10 @@
 One gap of each length in every recording below FOLDER that is long enough, at a place that ``--seed`` draws, where
 there is sound. Rows, all on the same gaps: `interpolate`; linear interpolation of the log-mel, which is no sound;
 `repeat`; `repeat shuffled`, copied from where a gap elsewhere in the song would be copied from, which tells what the
-search is worth; with ``--prior`` the solver with a prior on mini, and `auto`. Each has the mean absolute difference of
-the log-mel (64 bands, 16 kHz, nats) over the frames wholly inside the gap, its flux, the mean absolute change from
-frame to frame, over the original's, and the SNR of the waveform in the gap, dB.
+search is worth; with ``--prior`` the solver with a prior on mini, by what lies around the gap (`prior`) and with what
+the song says again of it (`prior song`), and `auto`. Each has the mean absolute difference of the log-mel (64 bands, 16
+kHz, nats) over the frames wholly inside the gap, its flux, the mean absolute change from frame to frame, over the
+original's, and the SNR of the waveform in the gap, dB.
 
 ``--calibrate`` prints the mean of `auto` by its thresholds, from the rows that are there.
 """
@@ -26,12 +27,11 @@ from diffmusic.audio import files
 from diffmusic.audio.mel import LogMel
 from diffmusic.audio.repetition import best_match
 from diffmusic.audio.resample import resample
-from diffmusic.audio.signal import Samples
-from diffmusic.audio.song_features import features
-from diffmusic.audio.splice import copied
+from diffmusic.audio.signal import Patched, whole
+from diffmusic.audio.song import Song
 from diffmusic.models.load import load_model
 from diffmusic.tasks.restore import restore
-from diffmusic.tasks.settings import RestoreSettings
+from diffmusic.tasks.settings import Context, RestoreSettings
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_solvers.auto import Auto
 from diffmusic_solvers.interpolate import Interpolate
@@ -90,55 +90,60 @@ def rows_of(path: Path, seconds: float, draws: np.random.Generator, prior: Any, 
     damaged[:, gap[0] : gap[1]] = 0
     row: dict[str, Any] = {"name": path.stem, "gap": seconds, "start": gap[0] / rate}
     started = time.process_time()
-    found = features(Samples(damaged), rate, [gap])
-    match = best_match(found, gap[0] / rate, gap[1] / rate)
+    song = Song.of(clean, rate, [gap])
+    match = song.match(gap)
     row["search_cpu_seconds"] = round(time.process_time() - started, 2)
     if match is None:
         return None
-    out = damaged.copy()
-    out[:, gap[0] : gap[1]], note = copied(Samples(damaged), rate, [gap], gap, match)
+    patch, note = song.copied(gap, match)
+    out = whole(Patched(song.signal, [patch]))
     row["distance"], row["pieces"] = match.distance, len(note["source"])
     row["interpolate"] = judged(clean, restore(damaged, rate, operator, Interpolate()).audio[0], rate, gap)
     row["linear"] = straight(clean, rate, gap)
     row["repeat"] = judged(clean, out, rate, gap)
     elsewhere = draws.uniform(5, duration - 5 - seconds)
-    other = best_match(found, elsewhere, elsewhere + seconds)
+    other = best_match(song.features, elsewhere, elsewhere + seconds)
     place = elsewhere + (other.pieces[0].shift if other else 0.0)
     begin = int(np.clip(round(place * rate), 0, clean.shape[-1] - (gap[1] - gap[0])))
     shuffled = damaged.copy()
     shuffled[:, gap[0] : gap[1]] = damaged[:, begin : begin + gap[1] - gap[0]]
     row["repeat shuffled"] = judged(clean, shuffled, rate, gap)
     if prior is not None and seconds <= Auto().far:
-        row["prior"] = by_prior(clean, rate, gap, prior, steps)
+        row |= by_prior(clean, rate, gap, prior, steps)
     return row
 
 
-def by_prior(clean: np.ndarray, rate: int, gap: tuple[int, int], prior: Any, steps: int) -> dict[str, float]:
-    """One sample of the solver with a prior that `auto` leaves gaps to."""
+def by_prior(clean: np.ndarray, rate: int, gap: tuple[int, int], prior: Any, steps: int) -> dict[str, Any]:
+    """One sample of the solver with a prior that `auto` leaves gaps to, without the song and with it."""
     operator = Inpainting(gap=((gap[0] / rate, gap[1] / rate),), sample_rate=rate)
-    made = restore(clean, rate, operator, Auto().rest(), prior, RestoreSettings(steps=steps))
-    return judged(clean, made.audio[0], rate, gap) | {"seconds": round(made.seconds, 1)}
+    contexts: dict[str, Context] = {"prior": "excerpt", "prior song": "song"}
+    rows = {}
+    for name, context in contexts.items():
+        settings = RestoreSettings(steps=steps, context=context)
+        made = restore(clean, rate, operator, Auto().rest(), prior, settings)
+        rows[name] = judged(clean, made.audio[0], rate, gap) | {"seconds": round(made.seconds, 1)}
+    return rows
 
 
-def complete(output: Path, paths: list[Path], prior: Any, steps: int) -> None:
+def complete(output: Path, paths: list[Path], prior: Any, steps: int, near: float) -> None:
     """Run the prior for those rows of an output of which `auto` would, and which lack it."""
     rows = [json.loads(line) for line in output.read_text().splitlines()]
     for row in rows:
-        if with_auto(row)["auto"] is None:
+        if with_auto(row, near)["auto"] is None:
             recording = files.read(next(path for path in paths if path.stem == row["name"]))
             rate, start = recording.sample_rate, round(row["start"] * recording.sample_rate)
             gap = start, start + round(row["gap"] * rate)
-            row["prior"] = by_prior(recording.samples[:, : round(LONGEST * rate)], rate, gap, prior, steps)
+            row |= by_prior(recording.samples[:, : round(LONGEST * rate)], rate, gap, prior, steps)
             output.write_text("".join(json.dumps(each) + "\n" for each in rows))
 
 
-def with_auto(row: dict[str, Any]) -> dict[str, Any]:
+def with_auto(row: dict[str, Any], near: float = Auto().near) -> dict[str, Any]:
     """The row with what `auto` makes of the gap, one of the others; none where its prior was not run."""
     auto = Auto()
     if row["gap"] < auto.short:
         name = "interpolate"
     else:
-        name = "repeat" if row["distance"] < auto.near or row["gap"] > auto.far else "prior"
+        name = "repeat" if row["distance"] < near or row["gap"] > auto.far else "prior song"
     return row | {"auto": row.get(name)}
 
 
@@ -148,7 +153,7 @@ def mean(rows: list[dict[str, Any]], name: str, key: str) -> float:
 
 
 def table(rows: list[dict[str, Any]]) -> None:
-    names = [name for name in ("interpolate", "linear", "repeat", "repeat shuffled", "prior", "auto")
+    names = [name for name in ("interpolate", "linear", "repeat", "repeat shuffled", "prior", "prior song", "auto")
              if all(row.get(name) for row in rows)]  # fmt: skip
     print(f"| {len(rows)} gaps | {' | '.join(names)} |\n|{'---|' * (1 + len(names))}")
     for key in ("mel_l1", "flux", "snr"):
@@ -166,6 +171,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=1000, help="recordings")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--complete", action="store_true", help="the output by the prior where auto takes it")
+    parser.add_argument("--near", type=float, default=Auto().near, help="the threshold of auto, nats")
     parser.add_argument("--tables", action="store_true", help="of the output that is there")
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "songs.jsonl")
@@ -177,7 +183,7 @@ def main() -> None:
     ]
     rows: list[dict[str, Any]] = []
     if given.complete:
-        complete(given.output, paths, prior, given.steps)
+        complete(given.output, paths, prior, given.steps, given.near)
     if given.tables or given.complete:
         rows = [json.loads(line) for line in given.output.read_text().splitlines()]
         chosen = []
@@ -190,7 +196,7 @@ def main() -> None:
                 if row:
                     rows.append(row)
                     print(json.dumps(row), file=out, flush=True)
-    rows = [with_auto(row) for row in rows]
+    rows = [with_auto(row, given.near) for row in rows]
     for seconds in sorted({row["gap"] for row in rows}):
         print(f"\nGaps of {seconds:g} s")
         table([row for row in rows if row["gap"] == seconds])
@@ -200,10 +206,17 @@ def main() -> None:
             print(f"\nGaps of half a second and longer, context distance {low:g} to {high:g}")
             table(part)
     if given.calibrate:
-        both = [row for row in rows if row.get("prior")]
-        for near in np.arange(0.0, 1.3, 0.1):
-            values = [row["repeat" if row["distance"] < near else "prior"]["mel_l1"] for row in both]
-            print(f"near {near:.1f}: {np.mean(values):.3f}")
+        # Gaps that no threshold here leaves to the prior count as copied.
+        least = min((row["distance"] for row in rows if row.get("prior song")), default=np.inf)
+        for near in np.arange(0.2, 1.3, 0.05):
+            if near < least - 0.05:
+                continue
+            chosen = [
+                row["repeat"] if row["distance"] < near or not row.get("prior song") else row["prior song"]
+                for row in rows
+            ]
+            means = [np.mean([each[key] for each in chosen]) for key in ("mel_l1", "flux")]
+            print(f"near {near:.2f}: mel_l1 {means[0]:.3f}, flux {means[1]:.3f}")
 
 
 if __name__ == "__main__":

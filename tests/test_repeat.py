@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from diffmusic.audio import repetition, song_features, splice
+from diffmusic.audio.consensus import Consensus
 from diffmusic.audio.signal import Samples
+from diffmusic.audio.song import Song
 from diffmusic.errors import InputError
 from diffmusic.problem import Problem
 from diffmusic_operators.inpainting import Inpainting
@@ -143,6 +145,60 @@ def test_a_quieter_copy_is_brought_to_the_level_of_its_surroundings() -> None:
     inside = slice(*gap)
     error = np.square(filled[:, inside] - clean[:, inside]).sum() / np.square(clean[:, inside]).sum()
     assert error < 0.001  # without a gain it would be 0.44
+
+
+def test_a_place_between_two_frames_of_the_search_is_as_near_as_it_is() -> None:
+    clean = song()  # five bars are 10 s and 185 samples, no whole number of frames
+    bar = 2 * RATE + 37
+    gap = (2 * bar + 1234, 2 * bar + 17234)
+    whole_song = Song.of(clean, RATE, [gap])
+    rough = repetition.best_match(whole_song.features, gap[0] / RATE, gap[1] / RATE)
+    fine = whole_song.match(gap)
+    assert rough is not None
+    assert fine is not None
+    assert rough.distance > 0.1
+    assert fine.distance < 1e-6
+
+
+def test_places_that_agree_correct_the_level_of_the_one_that_is_copied() -> None:
+    clean = song(bars="abcdefg" * 4, odd=0)
+    draws = np.random.default_rng(0)
+    swell = np.repeat(10 ** (draws.uniform(-0.3, 0.3, clean.shape[1] // 3200 + 1)), 3200)[: clean.shape[1]]
+    truth = clean.copy()
+    gap = (16 * RATE + 4000, 17 * RATE + 12000)
+    clean = clean * swell  # each time every fifth of a second has a level of its own
+    truth = truth[:, gap[0] : gap[1]]
+    part = Song.of(clean, RATE, [gap])
+    match = part.match(gap)
+    assert match is not None
+    consensus = Consensus.of(part.features, gap[0] / RATE, gap[1] / RATE, match)
+    assert consensus is not None
+
+    def level(x: np.ndarray) -> np.ndarray:
+        return np.log(np.square(x).reshape(2, -1, 1600).mean((0, 2)))
+
+    errors = []
+    for each in (None, consensus):
+        made, _ = splice.copied(part.signal, RATE, part.lost, gap, match, consensus=each)
+        count = made.shape[1] // 1600 * 1600
+        errors.append(float(np.std(level(made[:, :count]) - level(truth[:, :count]))))
+    assert errors[1] < 0.95 * errors[0]
+
+
+def test_a_consensus_leaves_an_exact_copy_alone() -> None:
+    clean = song(bars="abcabcabcabc")
+    bar = 2 * RATE + 37
+    filled, _ = solve(clean, [(4 * bar + 500, 5 * bar)])
+    np.testing.assert_array_equal(filled, clean)
+
+
+def test_ten_seconds_come_back_as_the_song_s_own_bars_on_the_beat() -> None:
+    clean = song(bars="abcdefgh" * 2)
+    bar = 2 * RATE + 37
+    gap = (9 * bar + 777, 9 * bar + 777 + 10 * RATE)
+    filled, (note,) = solve(clean, [gap])
+    np.testing.assert_array_equal(filled, clean)
+    assert round((note["source"][0] - note["gap"][0]) * RATE) == -8 * bar
 
 
 def test_the_seam_is_continuous() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -12,6 +13,7 @@ from diffmusic.audio.song_features import Features
 
 CHROMA_WEIGHT = 1.0
 """Squared distance of chroma, at most 2, in the units of the mean squared difference of the log-mel."""
+_GAIN = 0.69  # nats, the most that a copy is raised or lowered
 _DISTINCT = 0.1  # seconds by which two candidates differ at least
 _JOIN = 0.2  # seconds over which two sources have to be alike where one turns into the other
 
@@ -37,13 +39,14 @@ class Candidate:
 @dataclass(frozen=True)
 class Match:
     """What a gap is to be filled with: one place, or two of which the first fits what lies before it and the second
-    what lies behind it; their distance, nats; the nearest place that was not taken; and how many seconds of context,
-    on both sides together, were compared."""
+    what lies behind it; their distance, nats; the nearest place that was not taken; how many seconds of context, on
+    both sides together, were compared; and the best single places, sorted by their distance."""
 
     pieces: tuple[Candidate, ...]
     distance: float
     runner_up: Candidate | None
     compared: float
+    others: tuple[Candidate, ...]
 
 
 def shifted_distances(values: np.ndarray, known: np.ndarray, context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,6 +82,18 @@ def shifted_distances(values: np.ndarray, known: np.ndarray, context: np.ndarray
     total = lagged(np.conj(rfft(w * energy[first:last], size)) * there + window * rfft(v * energy, size) - 2 * product)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(count > 0, np.maximum(total, 0) / count, np.inf), count
+
+
+def balanced(differences: Sequence[np.ndarray]) -> tuple[np.ndarray, list[float]]:
+    """The gain of each band, (bands,), nats, that the sides of a gap agree on, as a copy will be given it, and how far
+    each side is from its source then: the mean absolute difference.
+
+    differences: log-mel of each side less that of its source, (frames, bands).
+    """
+    means = np.stack([each.mean(0) for each in differences])
+    same = np.abs(np.sign(means).sum(0)) == len(means)
+    gain = np.where(same, np.sign(means[0]) * np.minimum(np.abs(means).min(0), _GAIN), 0.0)
+    return gain, [float(np.abs(each - gain).mean()) for each in differences]
 
 
 def candidates(
@@ -137,7 +152,7 @@ def best_match(found: Features, start: float, stop: float, context: float = 2.0,
     centres = (np.arange(len(found.mel)) + 0.5) * found.hop
     near = ((centres >= start - context) & (centres < start)) | ((centres >= stop) & (centres < stop + context))
     compared = float(np.count_nonzero(near & found.mel_known) * found.hop)
-    return Match(chosen, distance, next((each for each in ranked if each not in chosen), None), compared)
+    return Match(chosen, distance, next((each for each in ranked if each not in chosen), None), compared, tuple(ranked))
 
 
 def pieced(

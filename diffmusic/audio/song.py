@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from diffmusic.audio.alignment import refined, runs
+from diffmusic.audio.consensus import Consensus
 from diffmusic.audio.linear_prediction import bridge
 from diffmusic.audio.repetition import Match, best_match
 from diffmusic.audio.signal import Patch, Samples, Signal
 from diffmusic.audio.song_features import Features, features
-from diffmusic.audio.splice import copied, runs
+from diffmusic.audio.splice import copied
 
 Interval = tuple[int, int]
 """``(start, stop)`` in samples."""
@@ -57,7 +59,9 @@ class Song:
         Returns:
             The best match; None where nothing is long enough.
         """
-        return best_match(self.features, gap[0] / self.sample_rate, gap[1] / self.sample_rate, context, pieces)
+        rate = self.sample_rate
+        found = best_match(self.features, gap[0] / rate, gap[1] / rate, context, pieces)
+        return refined(self.signal, rate, self.lost, gap, found, context, pieces) if found else None
 
     def copied(self, gap: Interval, match: Match, crossfade: float = 0.02) -> tuple[Patch, dict[str, Any]]:
         """Copy a match into its gap.
@@ -70,7 +74,9 @@ class Song:
         Returns:
             What fills the gap, and a note of its source in JSON values.
         """
-        filled, note = copied(self.signal, self.sample_rate, self.lost, gap, match, crossfade)
+        seconds = gap[0] / self.sample_rate, gap[1] / self.sample_rate
+        consensus = Consensus.of(self.features, *seconds, match)
+        filled, note = copied(self.signal, self.sample_rate, self.lost, gap, match, crossfade, consensus)
         return Patch(gap[0], filled), note
 
     def predicted(self, gap: Interval, context: float, order: int) -> Patch:

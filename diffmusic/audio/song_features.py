@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from librosa.filters import chroma as chroma_filters
 
-from diffmusic.audio.mel import LogMel, MelSpec
+from diffmusic.audio.mel import LogMel, MelSpec, mel_filters
 from diffmusic.audio.pieces import pieces
-from diffmusic.audio.resample import resampled
+from diffmusic.audio.resample import resample, resampled
 from diffmusic.audio.signal import Signal
 
 _RATE = 16_000  # Hz; what is compared lies below half of it
@@ -42,10 +42,8 @@ def features(signal: Signal, rate: int, lost: Sequence[tuple[int, int]]) -> Feat
 
     lost: stretches in samples, sorted and disjoint, that say nothing.
     """
-    low = min(rate, _RATE)
-    hop = round(_HOP * low)
-    spec = MelSpec.at(low)
-    spec = MelSpec(low, spec.n_fft, hop, spec.bands, high=spec.high, floor=_FLOOR)
+    spec = _spec(rate)
+    low, hop = spec.sample_rate, spec.hop
     size = 2 ** round(np.log2(_CHROMA_WINDOW * low))
     wide = MelSpec(low, size, hop, 1)
     classes = _pitch_classes(low, size).T
@@ -62,6 +60,28 @@ def features(signal: Signal, rate: int, lost: Sequence[tuple[int, int]]) -> Feat
     mel, chroma, seconds = mel[:frames], chroma[:frames], signal.samples / rate
     known = [_known(lost, seconds, rate, frames, hop / low, width / low) for width in (spec.n_fft, size)]
     return Features(mel, chroma, known[0], known[1], hop / low)
+
+
+def log_mel(audio: np.ndarray, rate: int) -> np.ndarray:
+    """The same log-mel of a stretch, (channels, time), whose first frame begins with it, (frames, bands)."""
+    spec = _spec(rate)
+    if audio.shape[-1] < spec.n_fft * rate / spec.sample_rate:
+        return np.zeros((0, spec.bands))
+    x = torch.from_numpy(resample(audio, rate, spec.sample_rate))
+    return np.asarray(LogMel(spec).of_magnitude(_power(x, spec).sqrt()[None])[0].numpy())
+
+
+def centres(rate: int) -> np.ndarray:
+    """Hz of the bands' centres, (bands,)."""
+    spec = _spec(rate)
+    filters = mel_filters(spec, torch.float64, torch.device("cpu")).numpy()
+    return filters.argmax(1) * spec.sample_rate / spec.n_fft
+
+
+def _spec(rate: int) -> MelSpec:
+    low = min(rate, _RATE)
+    spec = MelSpec.at(low)
+    return MelSpec(low, spec.n_fft, round(_HOP * low), spec.bands, high=spec.high, floor=_FLOOR)
 
 
 def _power(x: torch.Tensor, spec: MelSpec) -> torch.Tensor:

@@ -1,6 +1,5 @@
-"""Copying into a gap from elsewhere in the recording: alignment to the sample, balance, seams, and the cut between two
-copies. All audio is (channels, time), float64; what is done to one channel is done to all. Only what lies around a gap
-and around its sources is read."""
+"""Copying into a gap from elsewhere in the recording: balance, seams, and the cut between two copies. All audio is
+(channels, time), float64; what is done to one channel is done to all."""
 
 from __future__ import annotations
 
@@ -8,76 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.signal import correlate
 
 from diffmusic.audio import equalise
+from diffmusic.audio.alignment import alignment, runs
+from diffmusic.audio.consensus import Consensus
 from diffmusic.audio.linear_prediction import extrapolate
 from diffmusic.audio.repetition import Match
 from diffmusic.audio.signal import Signal
 
-_ALIGNED = 0.5  # seconds on either side that are aligned
-_REACH = 0.025  # seconds by which alignment may move a source: a frame of the search, and some more
-_APART = 0.1  # two alignments, one a side, have to be better than one for both by so much correlation in all
 _AROUND, _SHORTEST = 1.0, 0.25  # seconds on either side that tell the balance, and the least there must be of them
 _INAUDIBLE = 0.01  # dB
 _RESIDUAL, _ORDER = 0.1, 256  # seconds of context, and order, of the linear prediction at a seam
 _FADE = 0.05  # seconds over which one copy turns into another
-
-
-def runs(lost: Sequence[tuple[int, int]], length: int, start: int, stop: int) -> tuple[int, int]:
-    """How many observed samples lie in a row before ``start``, and from ``stop`` on, in a recording of ``length``."""
-    before, after = start, length - stop
-    for first, last in lost:
-        if first < start:
-            before = min(before, max(0, start - last))
-        if last > stop:
-            after = min(after, max(0, first - stop))
-    return before, after
-
-
-def alignment(
-    audio: Signal, rate: int, lost: Sequence[tuple[int, int]], gap: tuple[int, int], shift: int
-) -> tuple[int, int, float | None, float | None]:
-    """The shifts, in samples, near ``shift`` at which the recording is most like what lies before and behind a gap.
-
-        c(d) = sum_n x[n] x[n + d] / sqrt(sum_n x[n]^2 sum_n x[n + d]^2),   n over the context, products over channels
-
-    One shift serves both sides unless two are clearly better. Returns both shifts, and the correlation of each side;
-    None where a side has no context.
-    """
-    reach = round(_REACH * rate)
-    kept = [min(round(_ALIGNED * rate), run) for run in runs(lost, audio.samples, *gap)]
-    curves = [
-        _correlations(audio, first, last, shift, reach) if last - first > reach else None
-        for first, last in ((gap[0] - kept[0], gap[0]), (gap[1], gap[1] + kept[1]))
-    ]
-    present = [curve for curve in curves if curve is not None]
-    if not present:
-        return shift, shift, None, None
-    joint = int(np.argmax(np.sum(present, axis=0)))
-    best = [joint if curve is None else int(np.argmax(curve)) for curve in curves]
-    gained = sum(float(curve[at] - curve[joint]) for curve, at in zip(curves, best, strict=True) if curve is not None)
-    if gained < _APART or len(present) < 2:
-        best = [joint, joint]
-    found = [None if curve is None else float(curve[at]) for curve, at in zip(curves, best, strict=True)]
-    return shift + best[0] - reach, shift + best[1] - reach, found[0], found[1]
-
-
-def _correlations(audio: Signal, first: int, last: int, shift: int, reach: int) -> np.ndarray:
-    """Normalised correlation of a stretch with where ``shift - reach ... shift + reach`` moves it."""
-    begin, end = first + shift - reach, last + shift + reach
-    region = np.zeros((audio.channels, end - begin))
-    inside = slice(max(0, begin), max(0, min(audio.samples, end)))
-    if inside.stop > inside.start:
-        found = audio.read(inside.start, inside.stop - inside.start)
-        region[:, inside.start - begin : inside.stop - begin] = found
-    own = audio.read(first, last - first)
-    products = sum(correlate(y, x, "valid", "fft") for x, y in zip(own, region, strict=True))
-    energy = np.concatenate([[0.0], np.cumsum(np.square(region).sum(0))])
-    energies = energy[last - first :] - energy[: len(energy) - (last - first)]
-    scale = np.sqrt(np.maximum(np.square(own).sum() * energies, 0))
-    result: np.ndarray = products / np.maximum(scale, 1e-12)
-    return np.where(scale > 1e-9, result, 0.0)
 
 
 def spliced(
@@ -87,6 +28,7 @@ def spliced(
     gap: tuple[int, int],
     shifts: tuple[int, int],
     crossfade: float = 0.02,
+    consensus: Consensus | None = None,
 ) -> np.ndarray:
     """What a gap is filled with, (channels, samples): copies moved by the two ``shifts``, one from either edge.
 
@@ -100,6 +42,7 @@ def spliced(
     left = _Copy(audio, rate, lost, gap, shifts[0], (0, 1) if shifts[0] == shifts[1] else (0,))
     right = left if shifts[0] == shifts[1] else _Copy(audio, rate, lost, gap, shifts[1], (1,))
     fill = left.inside if right is left else joined(left.inside, right.inside, rate)
+    fill = consensus.applied(fill, rate) if consensus else fill
     fade = min(round(crossfade * rate), count // 2)
     if fade:
         fall = 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)
@@ -195,6 +138,7 @@ def copied(
     gap: tuple[int, int],
     match: Match,
     crossfade: float = 0.02,
+    consensus: Consensus | None = None,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """What a gap, in samples, is filled with from its match, (channels, samples), and what there is to say of it: the
     ``source``, seconds at which what was copied begins, the ``distance`` of the context, the ``correlation`` of the
@@ -214,4 +158,4 @@ def copied(
         "text": f"{start:.2f}-{stop:.2f} s: copied from {places}, context distance {match.distance:.2f}"
         + (f" (next best {other.distance:.2f})" if other else ""),
     }
-    return spliced(audio, rate, lost, gap, shifts, crossfade), note
+    return spliced(audio, rate, lost, gap, shifts, crossfade, consensus), note
