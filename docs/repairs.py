@@ -57,6 +57,7 @@ SOUNDS: dict[str, tuple[Callable[[float], np.ndarray], float, float, Rectangle]]
 ROWS = {
     "interpolate along time": "interpolate along=time",
     "interpolate along frequency": "interpolate along=frequency",
+    "repeat": "repeat",
     "mmps": "mmps",
 }
 

@@ -18,7 +18,9 @@ from diffmusic.models.components import load_component
 from diffmusic.problem import BoundOperator, Problem
 from diffmusic_operators.inpainting import Inpainting
 from diffmusic_solvers.interpolate import Interpolate
+from diffmusic_solvers.repeat import Repeat
 from tests.draws import normal
+from tests.test_repeat import song as melody
 
 RATE = 16000
 RECTANGLES = [(8000, 16000, 1000.0, 4000.0), (20000, 22000, 300.0, 1200.0)]
@@ -143,3 +145,17 @@ def test_a_region_is_solved_on_the_command_line(
     record = json.loads((tmp_path / "out.wav.json").read_text())
     assert record["job"]["solver"] == "mmps"
     assert record["costs"]["decoder_forward"] == 2  # mid and side
+
+
+def test_repeat_copies_a_rectangle_from_where_the_song_says_it_again() -> None:
+    clean = torch.from_numpy(melody(rate=RATE))[None]
+    bar = 2 * RATE + 37
+    start = 2 * bar + 1234
+    region = (start / RATE, start / RATE + 1.0, 400.0, 2000.0)
+    operator = Inpainting(region=(region,), sample_rate=RATE)
+    y = operator.forward(clean)
+    filled, (note,) = Repeat(sample_rate=RATE).explained(Problem(operator, y))
+    assert round((note["gap"][0] - note["source"][0]) * RATE) % bar == 0
+    error, lost = (operator.finish(filled, y) - clean).square().mean(), (y - clean).square().mean()
+    # Not all of it: half a window on either side of the rectangle was not heard whole, and belongs to the seams.
+    assert error < 0.08 * lost

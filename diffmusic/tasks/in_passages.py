@@ -43,7 +43,8 @@ def solve_in_passages(passages: Passages, survey: Survey, task: Task) -> Solved:
     base, highest, parts = signal, None, list(passages)
     spans: Sequence[Window] = ()
     estimate: Callable[[Passage], Tensor] | None = None
-    song = Song(Centred(passages), bound.rate, tuple(bound.damage(signal.samples))) if bound.has_damage else None
+    lost = bound.spans(signal.samples) if isinstance(solver, SongSolver) else bound.damage(signal.samples)
+    song = Song(Centred(passages), bound.rate, tuple(lost)) if bound.has_damage else None
     if isinstance(solver, SongSolver):
         assert song
         filling = solver.fill(song)

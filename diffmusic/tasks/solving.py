@@ -14,7 +14,7 @@ from diffmusic.prior.backbone import Backbone, Costs
 from diffmusic.prior.progress import ProgressCallback
 from diffmusic.problem.bound import BoundOperator
 from diffmusic.problem.operator import HasReach, Operator, is_noisy, regions
-from diffmusic.solver.contract import AnySolver, Explains, Hears, SongSolver, WithPrior
+from diffmusic.solver.contract import AnySolver, Explains, Hears, PartialSolver, SongSolver, WithPrior
 from diffmusic.tasks.excerpts import Run
 from diffmusic.tasks.settings import RestoreSettings, several
 from diffmusic.tasks.snapshot import StepCallback
@@ -55,9 +55,9 @@ class Task:
         bound.validate(length)
         if not isinstance(self.solver, SongSolver):
             return
-        if regions(bound.operator, length):
+        if isinstance(self.solver, PartialSolver) and regions(bound.operator, length):
             raise InputError("this solver fills gaps alone: take `solver` mmps for rectangles of the spectrogram")
-        if not bound.has_damage:
+        if not bound.has_place:
             raise InputError("this solver needs an operator that says where its damage is, such as inpainting")
 
     def run(

@@ -56,7 +56,9 @@ def solve_whole(bound: BoundOperator, y: Tensor, length: int, task: Task, given:
     estimate: Tensor | None = None
     noise, highest = told_noise(task.settings, bound, y, given), None
     gaps = bound.has_damage and bound.sources == 1 and not bound.has_own_rate and y.ndim == 3
-    song = Song.of(y[0].numpy(), bound.rate, bound.damage(length)) if gaps or isinstance(solver, SongSolver) else None
+    copies = isinstance(solver, SongSolver)
+    lost = bound.spans(length) if copies else bound.damage(length)
+    song = Song.of(y[0].numpy(), bound.rate, lost) if gaps or copies else None
     if isinstance(solver, SongSolver):
         assert song
         filling = solver.fill(song)

@@ -13,7 +13,7 @@ from diffmusic.audio.signal import Patched, whole
 from diffmusic.audio.song import Song
 from diffmusic.errors import InputError
 from diffmusic.parameters import Doc, Field
-from diffmusic.problem import HasDamage, Problem, damage
+from diffmusic.problem import Problem, has_place, spans
 from diffmusic.solver import Filling
 
 
@@ -26,7 +26,8 @@ class Repeat:
     ``D`` compares log-mel and chroma of ``context`` seconds on both sides; ``s`` is refined to the sample by
     correlation, ``r`` continues what the copy lacks at the edges (``diffmusic.audio.splice``). Where another source
     fits each side much better than one fits both, the gap is pieced together from two. All channels are moved
-    together; nothing is differentiated. Raises InputError for a gap that nothing in the recording is long enough for.
+    together; nothing is differentiated. Where a rectangle of the spectrogram is lost its whole stretch is copied, and
+    finishing takes the rectangle of it. Raises InputError for a gap that nothing in the recording is long enough for.
     Sources: N. Perraudin et al., arXiv:1607.06667; I. Kauppinen and K. Roth, DAFx 2002 (the seams).
     """
 
@@ -50,10 +51,10 @@ class Repeat:
     def explained(self, problem: Problem) -> tuple[Tensor, list[dict[str, Any]]]:
         """The estimate, and for each gap of each item what was copied: ``source``, seconds at which it begins,
         ``distance`` of the context, nats, ``correlation`` of the aligned sides, and the ``runner_up``."""
-        if not isinstance(problem.operator, HasDamage):
+        if not has_place(problem.operator):
             raise InputError("repeat needs an operator that says where its damage is, such as inpainting")
         y = problem.measured
-        lost = damage(problem.operator, y.shape[-1])
+        lost = spans(problem.operator, y.shape[-1])
         songs = [Song.of(item, self.sample_rate, lost) for item in y.detach().cpu().double().numpy()]
         made = [(song, self.fill(song)) for song in songs]
         filled = np.stack([whole(Patched(song.signal, each.patches)) for song, each in made])
