@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -83,9 +84,14 @@ def rooms() -> dict[str, np.ndarray]:
     }
 
 
-def estimates(wet: np.ndarray, taps: np.ndarray, steps: int, folder: Path) -> dict[str, np.ndarray]:
-    response = folder / "response.wav"
-    soundfile.write(response, taps / np.abs(taps).max(), RATE, subtype="DOUBLE")
+def known(wet: np.ndarray, taps: np.ndarray) -> np.ndarray:
+    with tempfile.TemporaryDirectory() as folder:
+        response = Path(folder) / "response.wav"
+        soundfile.write(response, taps, RATE, subtype="DOUBLE")
+        return restore(wet, RATE, f"reverb response={response}", solver="wiener").audio[0]
+
+
+def estimates(wet: np.ndarray, taps: np.ndarray, steps: int) -> dict[str, np.ndarray]:
     made = {
         "recording": wet,
         "wpe, raw": restore(wet, RATE, "reverb", solver="wpe", finish=False).audio[0],
@@ -93,7 +99,7 @@ def estimates(wet: np.ndarray, taps: np.ndarray, steps: int, folder: Path) -> di
         "diffmusic, raw": restore(wet, RATE, "reverb", solver="diffmusic", steps=steps, finish=False).audio[0],
     }
     made["diffmusic"] = finished(made["diffmusic, raw"], wet)
-    made["known"] = restore(wet, RATE, f"reverb response={response}", solver="wiener").audio[0]
+    made["known"] = known(wet, taps)
     return made
 
 
@@ -109,7 +115,7 @@ def measure(folder: Path, count: int, steps: int, to: Path) -> None:
         for room, taps in responses.items():
             started = time.process_time()
             wet = fftconvolve(clean, taps)[: len(clean)][None]
-            made = estimates(wet, taps, steps, to.parent)
+            made = estimates(wet, taps, steps)
             line = {"clip": clip, "room": room, "steps": steps, "cpu": round(time.process_time() - started, 1)}
             line |= {
                 row: {name: round(float(metric(clean[None], audio, RATE)), 4) for name, metric in METRICS.items()}
@@ -118,7 +124,6 @@ def measure(folder: Path, count: int, steps: int, to: Path) -> None:
             print(json.dumps(line), flush=True)
             with to.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-    (to.parent / "response.wav").unlink(missing_ok=True)
 
 
 def table(path: Path) -> str:
@@ -128,7 +133,7 @@ def table(path: Path) -> str:
         by_room[line["room"]].append(line)
     text = ["LSD / log-mel L1 / SI-SDR", "", f"| row | {' | '.join(f'{r} ({len(x)})' for r, x in by_room.items())} |",
             "|---|" + "---|" * len(by_room)]  # fmt: skip
-    for row in ROWS:
+    for row in [row for row in ROWS if all(row in line for line in lines)]:
         cells = [
             " / ".join(f"{np.mean([x[row][name] for x in found]):.{1 if name == 'si_sdr' else 3}f}" for name in METRICS)
             for found in by_room.values()

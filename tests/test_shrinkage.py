@@ -13,6 +13,7 @@ from diffmusic.bench.damage import Damage
 from diffmusic.bench.named import Named
 from diffmusic.jobs.inputs import damaged
 from diffmusic.problem import BoundOperator
+from diffmusic.problem.noise import Noise, gain
 from diffmusic.problem.shrinkage import finished, shrunk
 from diffmusic.tasks.loading import load_operator
 from tests.test_told_noise import OPERATORS, music
@@ -84,6 +85,33 @@ def test_above_the_priors_band_the_measurement_less_its_noise_stands_for_the_est
     assert (back - high).norm() < 0.2 * (y - high).norm()
     level = back.norm() / high.norm()
     assert abs(level - 1) < (0.01 if highest else 0.1)
+
+
+def test_noise_above_the_priors_band_is_taken_down_by_20_db_and_no_further() -> None:
+    bound, _, _, _ = measured("noise", None, 44100)
+    y = 0.01 * torch.randn(1, 1, 88200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    back = shrunk(bound, torch.zeros_like(y), y, NoiseSpectrum.white(0.01, 1, 44100), 0.0)
+    assert 0.1 <= float(back.norm() / y.norm()) < 0.15
+
+
+def test_bins_that_are_noise_among_noise_are_nothing() -> None:
+    """Spectral subtraction alone leaves a third of them."""
+    power = torch.from_numpy(np.random.default_rng(0).exponential(1.0, (1, 200, 100)))
+    assert float((gain(power, torch.ones(1, 1, 100)) > 0).double().mean()) < 0.01
+    power[:, 100, 50] = 200.0
+    assert float(gain(power, torch.ones(1, 1, 100))[0, 100, 50]) == pytest.approx(0.995**0.5)
+
+
+def test_magnitudes_with_noise_are_expected_as_the_root_of_both_powers() -> None:
+    draws = torch.randn(3, 2, 1, 50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.complex128) * 2
+    told = Noise(draws)
+    y = torch.full((2, 1, 50, 4), 3.0, dtype=torch.float64)
+    assert told.bins == pytest.approx(torch.full((2, 1, 1, 4), 4.0, dtype=torch.float64), rel=0.3)
+    torch.testing.assert_close(told.expected(y), (9 + told.bins).sqrt().expand_as(y))
+    misfits = [
+        float((told.added(y, draw) - level).square().mean()) for draw in draws[:1] for level in (told.expected(y), y)
+    ]
+    assert misfits[0] < misfits[1]
 
 
 def test_gaps_stay_empty_and_what_is_seen_is_put_back_around_them() -> None:

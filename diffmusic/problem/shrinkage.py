@@ -14,6 +14,7 @@ from diffmusic.problem.noise import gain
 from diffmusic.problem.noise_part import around, forward
 
 _WINDOW = 0.064  # seconds
+_LEAST = 0.1  # of a bin's magnitude that spectral subtraction leaves: silence would be farther from any music
 
 
 def finished(
@@ -43,8 +44,9 @@ def shrunk(
         |Z| = w |D| + (1 - w) |P|,   w = |S|^2 / (|S|^2 + E |N|^2),   P = STFT(A E)
 
     with the phases of the measurement. ``|D|`` is what spectral subtraction leaves of it (``diffmusic.problem.noise``),
-    and ``|S|``, what the signal's magnitude is likely to be, the larger of ``|D|`` and ``|P|``. Where there is no
-    noise, ``Z = Y``; where there is nothing else, it is what the estimate would have been measured as.
+    20 dB less at most, and ``|S|``, what the signal's magnitude is likely to be, the larger of ``|D|`` and ``|P|``.
+    Where there is no noise, ``Z = Y``; where there is nothing else, it is what the estimate would have been measured
+    as.
 
     Args:
         bound: The operator at the rate of the estimate.
@@ -76,7 +78,7 @@ def _power(noise: NoiseSpectrum, settings: STFT, y: Tensor) -> Tensor:
 
 
 def _blend(y: Tensor, predicted: Tensor, noise: Tensor, settings: STFT, highest: float | None) -> Tensor:
-    subtracted = y * gain(y.square(), noise)
+    subtracted = y * gain(y.square(), noise).clamp(min=_LEAST)
     if highest is not None:
         hertz = torch.linspace(0, settings.sample_rate / 2, y.shape[-1], dtype=torch.float64)
         predicted = torch.where((hertz < highest).to(y.device), predicted, subtracted)
