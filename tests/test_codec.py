@@ -1,6 +1,7 @@
 """Damage that cannot be differentiated: the operator ``codec``, and ``enkg``, which asks for forward passes alone."""
 
 import dataclasses
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ from tests.mutation import changed
 from tests.test_solver_parity import ABARS, BATCH, DIM, MATRIX, Noises, Operator, Toy, Y, network
 
 RATE = 16000
+coded = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="a codec needs ffmpeg")
 TONE = 0.5 * torch.sin(2 * torch.pi * 440 * torch.arange(RATE, dtype=torch.float64) / RATE)[None, None]
 
 
+@coded
 @pytest.mark.parametrize("codec", ["mp3", "aac", "opus"])
 def test_what_is_coded_stays_in_its_place(codec: Any) -> None:
     y = Codec(codec=codec, bitrate=64).forward(TONE)
@@ -39,6 +42,7 @@ def test_what_is_coded_stays_in_its_place(codec: Any) -> None:
     assert (y - TONE)[..., inside].square().sum() < 0.005 * TONE[..., inside].square().sum()
 
 
+@coded
 def test_fewer_bits_lose_more_and_a_container_may_be_named() -> None:
     x = 0.1 * normal(0, 1, 1, 8000)
     errors = [(Codec(bitrate=rate).forward(x) - x).norm() for rate in (8, 32, 128)]
@@ -61,6 +65,7 @@ def test_a_missing_ffmpeg_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> 
         Codec().forward(TONE)
 
 
+@coded
 @pytest.mark.parametrize(("words", "said"), [(["--solver", "mpgd"], "a codec has no gradient"), ([], "enkg")])
 def test_a_run_takes_enkg_and_others_are_refused(
     tmp_path: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]

@@ -17,5 +17,6 @@ def diffmusic_operators() -> list[Spec]:
         _spec("noise", "noise:NoiseAlone", "the recording has noise that stays the same", "linear"),
         _spec("reverb", "reverb:Reverb", "the recording was made in a room", "linear"),
         _spec("clipping", "clipping:Clipping", "what was louder than a level was cut off"),
+        _spec("lowpass", "lowpass:Lowpass", "the recording is dull: it falls off above a frequency", "linear"),
         _spec("codec", "codec:Codec", "the recording was coded with a loss: MP3, AAC, Opus"),
     ]
