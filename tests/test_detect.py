@@ -70,6 +70,13 @@ def test_square_waves_are_no_dropouts() -> None:
     assert dropouts(square[None], RATE) == []
 
 
+def test_a_slow_quiet_wave_that_stands_still_is_no_dropout() -> None:
+    wave = np.rint(3000 * np.random.default_rng(0).standard_normal(32000))
+    wave[16000:18400] = np.rint(40 * np.sin(2 * np.pi * 30 * np.arange(2400) / 16000))
+    wave /= 2**15
+    assert dropouts(wave[None], 16000) == []
+
+
 def test_clicks_are_found_and_intact_music_has_none(music: np.ndarray) -> None:
     assert clicks(music, RATE) == []
     audio, places = music.copy(), [2 * RATE + 999, 5 * RATE + 7777, 9 * RATE + 15000]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffmusic.audio.linear_prediction import bridge
+from diffmusic.audio.linear_prediction import bridge, interpolated
 from diffmusic.errors import InputError
 from diffmusic.parameters import build
 from diffmusic.problem import Problem
@@ -129,3 +129,22 @@ def test_an_operator_that_names_no_damage_is_refused() -> None:
 def test_a_recording_of_single_precision_is_restored_in_double() -> None:
     measured = np.zeros((1, 16000), dtype=np.float32)
     assert restore(measured, 16000, Inpainting(gap=((0.4, 0.6),)), Interpolate()).audio.dtype == np.float64
+
+
+def test_interpolated_samples_leave_the_least_behind_the_filter() -> None:
+    x = sinusoids()[0, 0].numpy()[:2000]
+    roots = np.exp(2j * np.pi * np.array([220.0, 554.4, 1318.5, 3000.0]) / RATE)
+    a = np.poly(np.concatenate([roots, roots.conj()])).real  # predicts these tones exactly
+    np.testing.assert_allclose(interpolated(x, a, 900, 930), x[900:930], atol=1e-6)
+    noisy = x + 0.05 * np.random.default_rng(0).standard_normal(len(x))
+    mended = noisy.copy()
+    mended[900:930] = interpolated(noisy, a, 900, 930)
+
+    def left(y: np.ndarray) -> float:
+        return float(np.square(np.convolve(y[890 - 8 : 950], a, "valid")).sum())
+
+    for n in (900, 915, 929):
+        for change in (-1e-3, 1e-3):
+            other = mended.copy()
+            other[n] += change
+            assert left(other) > left(mended)

@@ -93,7 +93,7 @@ class Runs:
         shortest, edge, reach = (max(8, round(seconds * self._rate)) for seconds in (_SHORTEST, _EDGE, _AROUND))
         starts, stops = still[:, 0], still[:, 1] + 1
         there = (stops - starts >= shortest) & (starts > 0) & (stops < signal.samples)
-        runs = {}
+        runs, broke = {}, {}
         starts, stops, peak = starts[there], stops[there], float(self.peaks[channel])
         for start, stop, (first, audio) in zip(
             starts.tolist(), stops.tolist(), around(signal, self._rate, starts.tolist(), reach + 1), strict=True
@@ -106,9 +106,14 @@ class Runs:
             side = x[max(0, at + shift - reach) : at + shift]
             if len(side) > edge and _breaks_off(side, edge):
                 runs[stop] = start + shift
+                broke[stop] = abs(x[at + shift] - x[at + shift - 1]) >= 1.5 * _STEP
         kept = []
         for stop, (first, audio) in zip(runs, around(signal, self._rate, list(runs), reach), strict=True):
-            side = audio[channel, stop - first : stop - first + reach][::-1]
+            x, at = audio[channel], stop - first
+            # A slow wave of few steps stands still by itself, and goes on by one.
+            if abs(x[at] - x[at - 1]) < 1.5 * _STEP and not broke.get(stop):
+                continue
+            side = x[at : at + reach][::-1]
             if len(side) > edge and _breaks_off(side, edge):
                 kept.append((runs[stop], stop))
         return kept

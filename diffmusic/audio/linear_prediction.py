@@ -1,8 +1,9 @@
-"""Linear prediction: continuation of a sound that rings."""
+"""Linear prediction: continuation of a sound that rings, and interpolation of a few samples of it."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter, lfiltic
 
 
@@ -26,6 +27,28 @@ def extrapolate(context: np.ndarray, count: int, order: int) -> np.ndarray:
     history = lfiltic([1.0], a, context[: -order - 1 : -1])
     continued, _ = lfilter([1.0], a, np.zeros(count), zi=history)
     return continued
+
+
+def interpolated(x: np.ndarray, a: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """The samples ``[start, stop)`` that leave the least of a signal behind its prediction filter:
+
+        argmin sum_n e[n]^2,   e[n] = sum_{k=0..p} a_k x[n - k]
+
+    Args:
+        x: (time,), with ``p`` samples at least on either side of those.
+        a: the filter, (1, a_1, ..., a_p).
+
+    Source: A. Janssen, R. Veldhuis and L. Vries, "Adaptive interpolation of discrete-time signals that can be modeled
+    as autoregressive processes", IEEE TASSP 34(2), 1986, of a filter that is known.
+    """
+    order, count = len(a) - 1, stop - start
+    silent = x[start - order : stop + order].copy()
+    silent[order : order + count] = 0
+    left = np.convolve(silent, a, "valid")
+    column = np.zeros(count)
+    lags = np.correlate(a, a, "full")[order:]
+    column[: min(count, order + 1)] = lags[:count]
+    return np.asarray(solve_toeplitz(column, -np.correlate(left, a, "valid")))
 
 
 def _burg(x: np.ndarray, order: int) -> np.ndarray:
