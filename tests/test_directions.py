@@ -171,6 +171,15 @@ def test_a_matrix_that_is_not_quite_symmetric_has_its_leading_space_found() -> N
     assert float(found.values.sum()) == pytest.approx(float(values[:3].sum()), rel=1e-6)
 
 
+def test_a_leading_pair_of_complex_eigenvalues_is_a_space_too() -> None:
+    turn = torch.tensor([[3.0, -1.0, 0, 0], [1.0, 3.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 0.5]]).double()
+    found = leading(lambda v: v @ turn.T, torch.ones(1, 4).double(), 2, products=4)
+    assert float(found.residuals.max()) < 1e-9
+    assert float(found.vectors[:, 2:].norm()) < 1e-9
+    assert found.values.tolist() == pytest.approx([3, 3])
+    assert float(leading(lambda v: v @ turn.T, torch.ones(1, 4).double(), 1, products=4).residuals) > 0.1  # half of it
+
+
 def test_the_angle_to_the_truth_is_within_what_the_gap_allows_once_values_have_settled() -> None:
     prior, axes = gaussian()
     for products in (14, 20):

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from scipy.linalg import schur
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -91,12 +90,12 @@ def search(start: Tensor, count: int, products: int, tolerance: float) -> Search
 def _leading_space(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Return orthonormal rows that span the invariant space of a small matrix with the ``count`` largest eigenvalues,
     by their real parts, and the next one's real part (0 where there is none)."""
-    reals = np.sort(np.linalg.eigvals(matrix.numpy()).real)[::-1]
-    if len(reals) <= count:
-        return torch.eye(len(matrix), dtype=matrix.dtype), matrix.new_zeros(())
-    limit = (reals[count - 1] + reals[count]) / 2
-    _, vectors, _ = schur(matrix.numpy(), sort=lambda real, imaginary=0.0: np.real(real) > limit)
-    return torch.from_numpy(vectors[:, :count].T.copy()), matrix.new_tensor(reals[count])
+    values, vectors = np.linalg.eig(matrix.numpy())
+    order = np.argsort(-values.real, kind="stable")
+    # A pair of complex ones spans what the real and the imaginary part of its vector span.
+    parts = [vectors[:, n].imag if values[n].imag < 0 else vectors[:, n].real for n in order[:count]]
+    space = torch.from_numpy(np.linalg.qr(np.stack(parts, 1))[0].T.copy())
+    return space, matrix.new_tensor(values[order[count]].real if len(values) > count else 0.0)
 
 
 def leading(
