@@ -35,7 +35,7 @@ test-oldest: programs $(OLDEST)/.installed  ## run the tests with the oldest dep
 $(OLDEST)/.installed: pyproject.toml .ci/oldest.py $(VENV)/pyvenv.cfg
 	$(BIN)/python -m venv $(OLDEST)
 	$(BIN)/python .ci/oldest.py $(BOUNDS) > $(OLDEST)/oldest.txt
-	$(OLDEST)/bin/python -m pip --quiet --disable-pip-version-check install -c $(OLDEST)/oldest.txt -e '.[finetune]' \
+	$(OLDEST)/bin/python -m pip --quiet --disable-pip-version-check install -c $(OLDEST)/oldest.txt -e '.[app,finetune]' \
 	    build hatchling museval pytest pytest-xdist
 	@touch $@
 

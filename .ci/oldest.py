@@ -23,5 +23,5 @@ def bounds(extras: tuple[str, ...] = ()) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    chosen = bounds(("finetune",)) | dict(each.split("==") for each in sys.argv[1:])
+    chosen = bounds(("app", "finetune")) | dict(each.split("==") for each in sys.argv[1:])
     print("\n".join(f"{name}=={version}" for name, version in chosen.items()))

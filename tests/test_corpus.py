@@ -9,6 +9,8 @@ import pytest
 import soundfile
 from scipy.signal import freqz_sos
 
+pytest.importorskip("debian", reason="licences are read by python-debian: pip install -e '.[train]'")
+
 from training import corpus, effects, stems
 from training.banks import FLUIDR3, KIT_NOTES
 from training.compose import compose

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("debian", reason="licences are read by python-debian: pip install -e '.[train]'")
+
 from diffmusic.backbones.musicldm import MINI
 from training.licences import stanza_of, tier
 from training.recordings import PACKAGES, RATE, credits_text, extract, identity, package_name, split_of, style, trim
