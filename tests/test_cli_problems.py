@@ -133,7 +133,7 @@ def test_reverb_with_noise_repeats_from_its_record(song: Song, solve: Run, run: 
     [
         ("sinc", ("resampling",)),
         ("griffin-lim", ("stft-magnitude",)),
-        ("wiener", ("reverb", "--decay", "0.2")),
+        ("wiener", ("reverb", "--decay", "0.2", "--simulate")),
         ("mixture", ("mixing",)),
     ],
 )

@@ -140,6 +140,7 @@ def test_run_record_tells_what_was_done(song: Song, solve: Run, tmp_path: Path) 
     assert record["costs"] == {
         "network_forward": 6, "network_calls": 6, "network_backward": 0, "decoder_forward": 14, "decoder_backward": 6,
         "encoder_forward": 0,
+        "encoder_backward": 0,
         "seconds": record["costs"]["seconds"],
     }  # fmt: skip
     assert record["peak_memory_bytes"] > 1e8

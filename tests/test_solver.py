@@ -192,4 +192,5 @@ def test_costs_are_counted_one_an_item_and_no_gradient_goes_through_the_network(
         "decoder_forward": 3 * 2 * 4 * 2,  # once more for the line search
         "decoder_backward": 3 * 2 * 4,
         "encoder_forward": 0,
+        "encoder_backward": 0,
     }

@@ -1,7 +1,9 @@
 """The tutorial's cells run, in a short form, and its page is made of them."""
 
 import importlib.util
+import json
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +23,7 @@ def run() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where a dataclass looks for its own
     spec.loader.exec_module(module)
     return module
 
@@ -33,11 +36,16 @@ def test_every_cell_runs(run: ModuleType, tmp_path: Path, tiny: Path, monkeypatc
     short = re.sub(r"\bsteps=\d+", "steps=1", SCRIPT).replace("samples=3", "samples=2")
     short = short.replace("3 * rate]\nmuffled", "rate]\nmuffled")
     assert short.count("steps=1") == SCRIPT.count("steps=") >= 5
-    page = run.page(short, tmp_path)
+    done = run.executed(short, tmp_path)
+    page = run.page(done)
     assert page.count("```python") == PAGE.count("```python")
     assert page.count("```text") == PAGE.count("```text")
     assert "changed outside: 0.0" in page
     assert " 1 of 1: sigma  0.000" in page
+    notebook = json.loads(run.notebook(done))
+    assert [each["source"] for each in notebook["cells"][1:]] == [cell.body for cell in done]
+    outputs = [each for cell in notebook["cells"] for each in cell.get("outputs", ())]
+    assert sum("image/png" in each.get("data", {}) for each in outputs) == page.count("![What the cell")
     assert (tmp_path / "picture-1.png").stat().st_size > 5000
     assert (tmp_path / "restored.ogg").stat().st_size > 5000
 

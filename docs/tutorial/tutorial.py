@@ -6,7 +6,7 @@
 #
 # From a file to a restored one, in Python, on the mini prior (version 3) that comes with the package: everything here
 # runs offline on a laptop. Each block is followed by what it printed when this page was made
-# (`python docs/tutorial/run.py`).
+# (`python docs/tutorial/run.py`); the same [as a notebook](tutorial.ipynb).
 #
 # ## Read
 #
@@ -134,5 +134,21 @@ edited = diffmusic.edit(
 edited.plot()
 
 # %% [markdown]
+# ## Which solver is better?
+#
+# `benchmark` ranks solvers on the same clips with as many levels each, an instance of your own among them. The numbers
+# in brackets are clips; of one clip they say nothing yet.
+
+# %%
+from diffmusic_solvers.repaint import RePaint
+
+ranked = diffmusic.benchmark(
+    "mini", RePaint(repeats=3), clips="examples", against=["mmps", "interpolate"], count=1, seconds=2.5, steps=6
+)
+print([line.row for line in ranked.ranking()])
+ranked
+
+# %% [markdown]
 # Where to go from here: [every function](../api/index.md), [exploring](../exploring.md) and [fusing](../fusion.md),
-# [which solver and which prior](../choosing.md), and [other priors](../components.md): `model="audioldm2"`.
+# [suites of problems](../benchmarks.md), [which solver and which prior](../choosing.md), and
+# [other priors](../components.md): `model="audioldm2"`.
