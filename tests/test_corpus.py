@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 import soundfile
-from scipy.signal import freqz_sos
+from scipy.signal import sosfreqz
 
 pytest.importorskip("debian", reason="licences are read by python-debian: pip install -e '.[train]'")
 
@@ -127,7 +127,7 @@ def test_a_kit_and_the_bank_share_the_notes_between_them() -> None:
 
 def test_an_equaliser_raises_its_own_frequency_and_no_far_one() -> None:
     section = effects.peak(1000, 6, 1, RENDER_RATE)
-    _, response = freqz_sos(section, worN=[20, 1000, 20000], fs=RENDER_RATE)
+    _, response = sosfreqz(section, worN=[20, 1000, 20000], fs=RENDER_RATE)
     np.testing.assert_allclose(20 * np.log10(np.abs(response)), [0, 6, 0], atol=0.1)
 
 

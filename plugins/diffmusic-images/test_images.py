@@ -389,8 +389,11 @@ def test_eigenvalues_are_those_of_the_posterior_covariance(double):
 
         jacobian = torch.autograd.functional.jacobian(denoised, path[index]).reshape(16, 16)
         # An untrained network's is not symmetric: the largest real part belongs to the space that it maps into itself.
-        leading = sigma**2 * float(torch.linalg.eigvals(jacobian).real.max())
-        assert float(found.values[index, 0]) == pytest.approx(leading, rel=1e-4)
+        # Two that are complex share a plane, in which no direction has it exactly.
+        values = torch.linalg.eigvals(jacobian)
+        leading = values[values.real.argmax()]
+        close = 1e-4 if leading.imag == 0 else 1e-2
+        assert float(found.values[index, 0]) == pytest.approx(sigma**2 * float(leading.real), rel=close)
 
 
 class White:
