@@ -19,6 +19,7 @@ from diffmusic.solver.noise import generator
 from diffmusic.solver.sampling import sample
 from diffmusic_operators.clipping import Clipping
 from diffmusic_operators.inpainting import Inpainting
+from diffmusic_operators.lowpass import Lowpass
 from diffmusic_operators.resampling import Resampling
 from diffmusic_operators.reverb import Reverb
 from diffmusic_operators.stft_magnitude import StftMagnitude
@@ -35,7 +36,8 @@ def others(backbone: Any) -> list[Operator]:
     rate = backbone.sample_rate
     low = Resampling(sample_rate=rate, measured_rate=rate // 2)
     magnitudes = StftMagnitude(sample_rate=rate, measured_rate=rate)
-    return [low, magnitudes, Clipping(level=0.05, sample_rate=rate), Reverb(decay=0.1, sample_rate=rate)]
+    linear: list[Operator] = [Reverb(decay=0.1, sample_rate=rate), Lowpass(sample_rate=rate)]
+    return [low, magnitudes, Clipping(level=0.05, sample_rate=rate), *linear]
 
 
 LEFT: list[torch.Tensor] = []

@@ -23,7 +23,7 @@ from diffmusic.tasks.doubts import doubts
 from diffmusic.tasks.excerpts import Run
 from diffmusic.tasks.offset import Survey
 from diffmusic.tasks.passages import Passage, Passages
-from diffmusic.tasks.solving import Solved, Task, plan
+from diffmusic.tasks.solving import Solved, Task, plan, searched
 
 
 def solve_in_passages(passages: Passages, survey: Survey, task: Task) -> Solved:
@@ -43,8 +43,8 @@ def solve_in_passages(passages: Passages, survey: Survey, task: Task) -> Solved:
     base, highest, parts = signal, None, list(passages)
     spans: Sequence[Window] = ()
     estimate: Callable[[Passage], Tensor] | None = None
-    lost = bound.spans(signal.samples) if isinstance(solver, SongSolver) else bound.damage(signal.samples)
-    song = Song(Centred(passages), bound.rate, tuple(lost)) if bound.has_damage else None
+    lost = tuple(searched(bound, solver, signal.samples))
+    song = Song(Centred(passages), bound.rate, lost) if bound.has_damage or isinstance(solver, SongSolver) else None
     if isinstance(solver, SongSolver):
         assert song
         filling = solver.fill(song)

@@ -84,6 +84,11 @@ class Task:
         return Run(bound, solver, backbone, length, text, self.settings, costs, song=heard)
 
 
+def searched(bound: BoundOperator, solver: AnySolver, samples: int) -> list[tuple[int, int]]:
+    """The stretches that a song is searched for: of solvers that copy those of rectangles too, else gaps alone."""
+    return bound.spans(samples) if isinstance(solver, SongSolver) else bound.damage(samples)
+
+
 @dataclass(frozen=True)
 class Solved:
     """What came of a task.

@@ -27,7 +27,7 @@ from diffmusic.solver.contract import DirectSolver, Explains, PartialSolver, Son
 from diffmusic.tasks.doubts import doubts
 from diffmusic.tasks.excerpts import Run
 from diffmusic.tasks.offset import Survey
-from diffmusic.tasks.solving import Solved, Task, plan
+from diffmusic.tasks.solving import Solved, Task, plan, searched
 from diffmusic.tasks.told_noise import told_noise
 
 _DRAWN = 10.0  # seconds
@@ -56,9 +56,8 @@ def solve_whole(bound: BoundOperator, y: Tensor, length: int, task: Task, given:
     estimate: Tensor | None = None
     noise, highest = told_noise(task.settings, bound, y, given), None
     gaps = bound.has_damage and bound.sources == 1 and not bound.has_own_rate and y.ndim == 3
-    copies = isinstance(solver, SongSolver)
-    lost = bound.spans(length) if copies else bound.damage(length)
-    song = Song.of(y[0].numpy(), bound.rate, lost) if gaps or copies else None
+    lost = searched(bound, solver, length)
+    song = Song.of(y[0].numpy(), bound.rate, lost) if gaps or isinstance(solver, SongSolver) else None
     if isinstance(solver, SongSolver):
         assert song
         filling = solver.fill(song)

@@ -28,9 +28,10 @@ class Lowpass(Chainable):
     sample_rate: int = 16000
 
     def _response(self, like: Tensor) -> Tensor:
-        hertz = torch.fft.rfftfreq(like.shape[-1], 1 / self.sample_rate, dtype=torch.float64, device=like.device)
+        # Made on the CPU: not every accelerator has double precision.
+        hertz = torch.fft.rfftfreq(like.shape[-1], 1 / self.sample_rate, dtype=torch.float64)
         power = self.slope / (20 * math.log10(2))
-        return ((self.cutoff / hertz.clamp(min=1e-3)).clamp(max=1) ** power).to(like.dtype)
+        return ((self.cutoff / hertz.clamp(min=1e-3)).clamp(max=1) ** power).to(like)
 
     def _filtered(self, x: Tensor, response: Tensor) -> Tensor:
         out: Tensor = torch.fft.irfft(torch.fft.rfft(x) * response, n=x.shape[-1])
